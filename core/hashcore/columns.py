@@ -1,0 +1,54 @@
+"""Columns: long arrays of fixed-width items in pieces, wherever the pieces lie.
+
+A column of the store is a sequence of equal-sized pieces, each one LMDB value, read in place. A
+numpy array is a column of one piece. Kernels take the two fields of a `Column` and find item `i` with
+`item_address`: one load from a table that stays in the first-level cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+_ONE_PIECE = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """n items of a fixed width in pieces of 2**shift items.
+
+    Args:
+        bases: uint64[pieces], the address of each piece.
+        shift: log2 of the items in a piece (the last may be shorter).
+        items: n.
+        width: bytes an item.
+        owner: whatever must stay alive for the addresses to be good.
+    """
+
+    bases: NDArray[np.uint64]
+    shift: int
+    items: int
+    width: int
+    owner: object
+
+    def __len__(self) -> int:
+        return self.items
+
+    @classmethod
+    def of(cls, array: NDArray[np.generic]) -> Column:
+        """View a C-contiguous array of one dimension (an item an element) or two (an item a row)."""
+        if not array.flags.c_contiguous:
+            raise ValueError("a column needs a C-contiguous array")
+        width = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
+        bases = np.array([array.ctypes.data], np.uint64)
+        return cls(bases, _ONE_PIECE, len(array), width, array)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def item_address(bases: NDArray[np.uint64], shift: np.uint64, width: np.uint64, i: np.uint64) -> np.uint64:
+    """Where item i of a column lies; all integers unsigned, or the arithmetic turns to float."""
+    within = i & ((np.uint64(1) << shift) - np.uint64(1))
+    return bases[i >> shift] + within * width

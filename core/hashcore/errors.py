@@ -1,0 +1,46 @@
+"""The errors of the engine, one type per kind of trouble.
+
+Every message is a sentence for the person who reads it: what happened, where, and what to do.
+"""
+
+
+class HashcoreError(Exception):
+    """Base of everything the engine raises on purpose."""
+
+
+class UnknownHashType(HashcoreError, ValueError):
+    """A hash type that the registry does not hold."""
+
+
+class StoreError(HashcoreError):
+    """The store cannot do what was asked; nothing was changed."""
+
+
+class StoreBusy(StoreError):
+    """Another process is publishing; wait for it or try again later."""
+
+
+class StoreFull(StoreError):
+    """The disk is full; the last published generation is untouched."""
+
+
+class StoreCorrupt(StoreError):
+    """The data on disk is not what was written."""
+
+
+class FormatMismatch(StoreError):
+    """The store was written by another version of the on-disk format."""
+
+
+class UnknownSet(StoreError, KeyError):
+    """No hash set of that name in the current generation."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnknownGeneration(StoreError, KeyError):
+    """No such generation, or it has been pruned."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])

@@ -1,0 +1,83 @@
+"""Raw memory for compiled code: unaligned loads, stores and prefetches by address.
+
+Kernels read LMDB values in place through these. An address is only good while whoever computed it
+keeps the owner alive: the array, or the read transaction behind a `hashcore.store.Snapshot`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_U8, _U32, _U64 = types.uint8, types.uint32, types.uint64
+
+
+def _loader(numba_type: Any, bits: int) -> Any:
+    def typed(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            pointer = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            return builder.load(pointer, align=1)
+
+        return numba_type(_U64), codegen
+
+    return intrinsic(typed)
+
+
+load_u8 = _loader(_U8, 8)
+load_u32 = _loader(_U32, 32)
+load_u64 = _loader(_U64, 64)
+
+
+@intrinsic
+def byteswap_u64(typingctx: Any, value: Any) -> Any:
+    """Reverse the bytes of a 64-bit word: digests sort by their first byte, words by their last."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bswap(args[0])
+
+    return _U64(_U64), codegen
+
+
+@intrinsic
+def popcount_u64(typingctx: Any, value: Any) -> Any:
+    """Count the set bits of a 64-bit word (LLVM `ctpop`, which the vectoriser knows)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return _U64(_U64), codegen
+
+
+@intrinsic
+def multiply_high_u64(typingctx: Any, left: Any, right: Any) -> Any:
+    """The upper 64 bits of a 64 x 64 bit product: maps a hash onto `range(right)` without a division.
+
+    Source: Lemire, "Fast random integer generation in an interval", ACM TOMACS 29(1), 2019.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return _U64(_U64, _U64), codegen
+
+
+@intrinsic
+def prefetch(typingctx: Any, address: Any) -> Any:
+    """Ask the CPU to bring the cache line at an address; never faults."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte_pointer = ir.IntType(8).as_pointer()
+        pointer = builder.inttoptr(args[0], byte_pointer)
+        i32 = ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), [byte_pointer, i32, i32, i32])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        builder.call(function, [pointer, ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)])
+        return context.get_dummy_value()
+
+    return types.void(_U64), codegen
