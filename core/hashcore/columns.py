@@ -51,4 +51,4 @@ class Column:
 def item_address(bases: NDArray[np.uint64], shift: np.uint64, width: np.uint64, i: np.uint64) -> np.uint64:
     """Where item i of a column lies; all integers unsigned, or the arithmetic turns to float."""
     within = i & ((np.uint64(1) << shift) - np.uint64(1))
-    return bases[i >> shift] + within * width
+    return np.uint64(bases[i >> shift] + within * width)
