@@ -16,6 +16,11 @@ from numba.extending import intrinsic
 _U8, _U32, _U64 = types.uint8, types.uint32, types.uint64
 
 
+def _instruction(function: Any) -> Any:
+    # The types of numba's own `intrinsic` describe the undecorated function, typing context and all.
+    return intrinsic(function)
+
+
 def _loader(numba_type: Any, bits: int) -> Any:
     def typed(typingctx: Any, address: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -24,7 +29,7 @@ def _loader(numba_type: Any, bits: int) -> Any:
 
         return numba_type(_U64), codegen
 
-    return intrinsic(typed)
+    return _instruction(typed)
 
 
 load_u8 = _loader(_U8, 8)
@@ -32,7 +37,7 @@ load_u32 = _loader(_U32, 32)
 load_u64 = _loader(_U64, 64)
 
 
-@intrinsic
+@_instruction
 def byteswap_u64(typingctx: Any, value: Any) -> Any:
     """Reverse the bytes of a 64-bit word: digests sort by their first byte, words by their last."""
 
@@ -42,7 +47,7 @@ def byteswap_u64(typingctx: Any, value: Any) -> Any:
     return _U64(_U64), codegen
 
 
-@intrinsic
+@_instruction
 def popcount_u64(typingctx: Any, value: Any) -> Any:
     """Count the set bits of a 64-bit word (LLVM `ctpop`, which the vectoriser knows)."""
 
@@ -52,7 +57,7 @@ def popcount_u64(typingctx: Any, value: Any) -> Any:
     return _U64(_U64), codegen
 
 
-@intrinsic
+@_instruction
 def multiply_high_u64(typingctx: Any, left: Any, right: Any) -> Any:
     """The upper 64 bits of a 64 x 64 bit product: maps a hash onto `range(right)` without a division.
 
@@ -67,7 +72,7 @@ def multiply_high_u64(typingctx: Any, left: Any, right: Any) -> Any:
     return _U64(_U64, _U64), codegen
 
 
-@intrinsic
+@_instruction
 def prefetch(typingctx: Any, address: Any) -> Any:
     """Ask the CPU to bring the cache line at an address; never faults."""
 

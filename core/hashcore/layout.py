@@ -1,0 +1,245 @@
+"""What lies under which key, and the records that describe it.
+
+    format            the version of this layout
+    current           the published generation, u64 little-endian
+    next              the next unused object number, u64 little-endian
+    g<generation>     a manifest (JSON): the sets of a generation, and how it came to be
+    s<object>         a segment header (JSON): immutable once published
+    f<object>         a filter header (JSON)
+    p<object><column>/<piece>   the bytes of one piece of one column
+
+Numbers in keys are big-endian, so that keys sort as the numbers do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hashcore.columns import Column
+from hashcore.errors import FormatMismatch, StoreCorrupt
+
+FORMAT = 1
+KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
+
+
+def manifest_key(generation: int) -> bytes:
+    return b"g" + generation.to_bytes(8, "big")
+
+
+def segment_key(number: int) -> bytes:
+    return b"s" + number.to_bytes(8, "big")
+
+
+def filter_key(number: int) -> bytes:
+    return b"f" + number.to_bytes(8, "big")
+
+
+def piece_key(number: int, column: str, piece: int) -> bytes:
+    return b"p" + number.to_bytes(8, "big") + column.encode() + b"/" + piece.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """Shape of a stored column: width in bytes, items, log2 of items a piece, XXH64 of each piece."""
+
+    width: int
+    items: int
+    shift: int
+    checksums: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What many rows of a segment share: their category, and when they were added (Unix seconds)."""
+
+    category: str | None
+    added: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Header of a segment: rows that all have the same hash types, sorted by the first of them.
+
+    Args:
+        number: its object number.
+        types: hash types that every row has; the first is the primary one.
+        rows: how many.
+        labels: the distinct labels; column "label" holds each row's, absent when there is only one.
+        directory_bits: leading bits of each type's directory (column "directory.TYPE").
+        columns: stored columns by name: each type's digests under its name, "order.TYPE" for types
+            other than the primary, "id_offsets" and "id_data" where rows have external ids.
+    """
+
+    number: int
+    types: list[str]
+    rows: int
+    labels: list[Label]
+    directory_bits: dict[str, int]
+    columns: dict[str, ColumnSpec]
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Segment:
+        fields = json.loads(data)
+        fields["labels"] = [Label(**label) for label in fields["labels"]]
+        fields["columns"] = {name: ColumnSpec(**spec) for name, spec in fields["columns"].items()}
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class HashSet:
+    """A hash set as a generation sees it.
+
+    Args:
+        name: of the set.
+        role: "match" or "known-good".
+        segments: object numbers of its segments.
+        counts: hashes by type.
+        entries: rows in all.
+        loaded: when it last changed (Unix seconds).
+        added, removed: entries that its last change added and removed.
+    """
+
+    name: str
+    role: str
+    segments: list[int]
+    counts: dict[str, int]
+    entries: int
+    loaded: float
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A published generation: its sets, its filters, and how it came to be."""
+
+    generation: int
+    created: float
+    action: str
+    sets: dict[str, HashSet] = field(default_factory=dict)
+    filters: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        fields = json.loads(data)
+        fields["sets"] = {name: HashSet(**entry) for name, entry in fields["sets"].items()}
+        return cls(**fields)
+
+    def segment_numbers(self) -> set[int]:
+        """Object numbers of all segments of all sets."""
+        return {number for entry in self.sets.values() for number in entry.segments}
+
+
+def check_format(transaction: Any) -> None:
+    """Refuse a store written in another layout.
+
+    Raises:
+        FormatMismatch: naming both versions.
+    """
+    stored = transaction.get(KEY_FORMAT)
+    if stored is not None and int(bytes(stored)) != FORMAT:
+        raise FormatMismatch(
+            f"the store has on-disk format {bytes(stored).decode()}, this program reads format {FORMAT}; "
+            "use the program version that wrote it, or load the sets into a new data folder"
+        )
+
+
+def read_number(transaction: Any, key: bytes) -> int:
+    """A counter; 0 when it has never been written."""
+    stored = transaction.get(key)
+    return 0 if stored is None else int.from_bytes(stored, "little")
+
+
+def read_manifest(transaction: Any, generation: int) -> Manifest | None:
+    """The manifest of a generation, or None when there is none; generation 0 is the empty store."""
+    if generation == 0:
+        return Manifest(0, 0.0, "empty")
+    stored = transaction.get(manifest_key(generation))
+    return None if stored is None else Manifest.from_json(bytes(stored))
+
+
+def read_current(transaction: Any) -> Manifest:
+    """The manifest of the published generation."""
+    check_format(transaction)
+    generation = read_number(transaction, KEY_CURRENT)
+    manifest = read_manifest(transaction, generation)
+    if manifest is None:
+        raise StoreCorrupt(f"the manifest of the current generation {generation} is missing")
+    return manifest
+
+
+def read_manifests(transaction: Any) -> Iterator[Manifest]:
+    """All kept manifests, oldest first."""
+    for _, value in _scan(transaction, b"g"):
+        yield Manifest.from_json(bytes(value))
+
+
+def read_segment(transaction: Any, number: int) -> Segment:
+    """The header of a segment."""
+    stored = transaction.get(segment_key(number))
+    if stored is None:
+        raise StoreCorrupt(f"segment {number} is missing from the store")
+    return Segment.from_json(bytes(stored))
+
+
+def read_filter(transaction: Any, number: int) -> ColumnSpec:
+    """The shape of a filter's only column, "words"."""
+    stored = transaction.get(filter_key(number))
+    if stored is None:
+        raise StoreCorrupt(f"filter {number} is missing from the store")
+    return ColumnSpec(**json.loads(bytes(stored)))
+
+
+def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> Column:
+    """Find the pieces of a stored column; its addresses are good while the transaction is open."""
+    bases = np.zeros(len(spec.checksums), np.uint64)
+    for piece in range(len(spec.checksums)):
+        stored = transaction.get(piece_key(number, name, piece))
+        expected = min(spec.items - (piece << spec.shift), 1 << spec.shift) * spec.width
+        if stored is None or len(stored) != expected:
+            raise StoreCorrupt(f"piece {piece} of column {name} of object {number} is missing or cut short")
+        bases[piece] = np.frombuffer(stored, np.uint8).ctypes.data
+    return Column(bases, spec.shift, spec.items, spec.width, transaction)
+
+
+def objects(transaction: Any) -> Iterator[int]:
+    """Object numbers that own pieces, ascending."""
+    with transaction.cursor() as cursor:
+        at = b"p"
+        while cursor.set_range(at):
+            key = bytes(cursor.key())
+            if not key.startswith(b"p"):
+                return
+            number = int.from_bytes(key[1:9], "big")
+            yield number
+            at = b"p" + (number + 1).to_bytes(8, "big")
+
+
+def delete_object(transaction: Any, number: int) -> None:
+    """Delete a segment or filter: header and pieces."""
+    transaction.delete(segment_key(number))
+    transaction.delete(filter_key(number))
+    prefix = b"p" + number.to_bytes(8, "big")
+    for key in [bytes(key) for key, _ in _scan(transaction, prefix)]:
+        transaction.delete(key)
+
+
+def _scan(transaction: Any, prefix: bytes) -> Iterator[tuple[Any, Any]]:
+    with transaction.cursor() as cursor:
+        if not cursor.set_range(prefix):
+            return
+        for key, value in cursor:
+            if not bytes(key).startswith(prefix):
+                return
+            yield key, value
