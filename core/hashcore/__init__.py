@@ -1,1 +1,42 @@
-"""hashcore"""
+"""The engine: known hashes in a memory-mapped store, checked by compiled code.
+
+It knows nothing of HTTP, of parties, or of what time it is. Open a store, load a set, check an array::
+
+    from pathlib import Path
+    import numpy as np
+    from hashcore import HashColumn, Rows, Store, hash_type
+
+    md5 = hash_type("md5")
+    known = np.random.default_rng(1).integers(0, 256, (1000, 16), np.uint8)
+    with Store(Path("data")) as store:
+        store.load("police", [Rows(np.arange(1000), {"md5": HashColumn(known)})], now=0.0)
+        with store.read() as snapshot:
+            matches = snapshot.match(md5, known[:3])
+            for query, entry in zip(matches.queries, snapshot.entries(matches)):
+                print(query, entry.set, entry.category, entry.id)
+"""
+
+from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
+from hashcore.publish import Limits, LoadOptions, Outcome
+from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings
+from hashcore.snapshot import Entry, Matches, Snapshot
+from hashcore.store import Store
+
+__all__ = [
+    "HASH_TYPES",
+    "Categories",
+    "Entry",
+    "HashColumn",
+    "HashType",
+    "Limits",
+    "LoadOptions",
+    "Matches",
+    "Outcome",
+    "Reject",
+    "Rows",
+    "Rule",
+    "Snapshot",
+    "Store",
+    "Strings",
+    "hash_type",
+]

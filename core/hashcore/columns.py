@@ -7,6 +7,7 @@ numpy array is a column of one piece. Kernels take the two fields of a `Column` 
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 
 import numba as nb
@@ -36,6 +37,15 @@ class Column:
 
     def __len__(self) -> int:
         return self.items
+
+    def read(self, start: int, items: int) -> bytes:
+        """Copy a few items out, for values that end up as Python objects."""
+        within = start & ((1 << self.shift) - 1)
+        if within + items <= 1 << self.shift:
+            address = int(self.bases[start >> self.shift]) + within * self.width
+            return ctypes.string_at(address, items * self.width)
+        take = (1 << self.shift) - within
+        return self.read(start, take) + self.read(start + take, items - take)
 
     @classmethod
     def of(cls, array: NDArray[np.generic]) -> Column:

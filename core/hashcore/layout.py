@@ -70,6 +70,7 @@ class Segment:
         types: hash types that every row has; the first is the primary one.
         rows: how many.
         labels: the distinct labels; column "label" holds each row's, absent when there is only one.
+        label_rows: how many rows have each.
         directory_bits: leading bits of each type's directory (column "directory.TYPE").
         columns: stored columns by name: each type's digests under its name, "order.TYPE" for types
             other than the primary, "id_offsets" and "id_data" where rows have external ids.
@@ -79,6 +80,7 @@ class Segment:
     types: list[str]
     rows: int
     labels: list[Label]
+    label_rows: list[int]
     directory_bits: dict[str, int]
     columns: dict[str, ColumnSpec]
 
@@ -169,10 +171,15 @@ def read_manifest(transaction: Any, generation: int) -> Manifest | None:
     return None if stored is None else Manifest.from_json(bytes(stored))
 
 
+def read_generation(transaction: Any) -> int:
+    """The number of the published generation."""
+    return read_number(transaction, KEY_CURRENT)
+
+
 def read_current(transaction: Any) -> Manifest:
     """The manifest of the published generation."""
     check_format(transaction)
-    generation = read_number(transaction, KEY_CURRENT)
+    generation = read_generation(transaction)
     manifest = read_manifest(transaction, generation)
     if manifest is None:
         raise StoreCorrupt(f"the manifest of the current generation {generation} is missing")

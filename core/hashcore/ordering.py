@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -173,7 +175,7 @@ def _settle_ties(
 
 def _sort_long_tie(digests: Digests, tags: NDArray[np.uint64], rows: NDArray[np.uint32]) -> NDArray[np.uint32]:
     words = digests[rows].view(">u4")
-    keys = [rows, tags[rows], *(words[:, column] for column in reversed(range(words.shape[1])))]
+    keys: list[NDArray[Any]] = [rows, tags[rows], *words.T[::-1]]
     return rows[np.lexsort(keys)]
 
 

@@ -81,11 +81,13 @@ def mix_items(tags: NDArray[np.uint64], items: NDArray[np.uint8]) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def mix_strings(tags: NDArray[np.uint64], data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-    """As `mix_items`, for strings in Arrow layout (uint8[total], int64[n + 1])."""
+    """As `mix_items`, for strings in Arrow layout (uint8[total], int64[n + 1]); an empty one changes nothing."""
     base = np.uint64(data.ctypes.data)
     for i in range(tags.shape[0]):
         start = np.uint64(offsets[i])
-        tags[i] = xxh64(base + start, np.uint64(offsets[i + 1]) - start, tags[i])
+        length = np.uint64(offsets[i + 1]) - start
+        if length > np.uint64(0):
+            tags[i] = xxh64(base + start, length, tags[i])
 
 
 def checksum(piece: NDArray[np.uint8]) -> int:

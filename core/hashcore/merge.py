@@ -1,0 +1,233 @@
+"""Merging sorted runs and the rows that were there into a new segment: the second half of the sort.
+
+The work goes by slabs, ranges of the primary digest that hold a bounded number of rows, so memory stays
+bounded however many rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.columns import Column
+from hashcore.environment import Environment
+from hashcore.errors import StoreError
+from hashcore.gather import read_range
+from hashcore.layout import Segment, open_column
+from hashcore.ordering import MOST_ROWS, compare_digests, sort_rows
+from hashcore.rows import Strings
+from hashcore.runs import SAMPLE_EVERY, Batch, LabelBook, Run, concatenate, make_tags, rank_range
+from hashcore.segments import SegmentWriter
+
+_SLAB_ROWS = 1 << 20
+
+
+class SortedSource(Protocol):
+    """Rows of one shape, sorted by primary digest."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def id_bytes(self) -> int: ...
+
+    def sample(self) -> NDArray[np.uint64]:
+        """Prefixes of evenly spaced rows, ascending."""
+
+    def between(self, low: int, high: int | None) -> Batch:
+        """The rows whose prefix is in low..high (None: to the end)."""
+
+
+class StoredRows:
+    """The rows of a published segment.
+
+    Args:
+        environment: where it is.
+        segment: its header.
+        book: numbers its labels for this load.
+    """
+
+    def __init__(self, environment: Environment, segment: Segment, book: LabelBook) -> None:
+        self._environment, self._segment = environment, segment
+        # A label without rows is not carried on: it would stay for ever.
+        numbers = [
+            book.number(label) if rows else -1
+            for label, rows in zip(segment.labels, segment.label_rows, strict=True)
+        ]
+        self._labels = np.array(numbers, np.int32)
+        self._book = book
+
+    @property
+    def rows(self) -> int:
+        return self._segment.rows
+
+    @property
+    def id_bytes(self) -> int:
+        return self._segment.columns["id_data"].items if "id_data" in self._segment.columns else 0
+
+    def sample(self) -> NDArray[np.uint64]:
+        with self._environment.reading() as transaction:
+            column = self._column(transaction, self._segment.types[0])
+            digests = [read_range(column, rank, rank + 1)[0, :8] for rank in range(0, len(column), SAMPLE_EVERY)]
+        return np.array(digests, np.uint8).view(">u8").ravel().astype(np.uint64)
+
+    def between(self, low: int, high: int | None) -> Batch:
+        with self._environment.reading() as transaction:
+            start, stop = rank_range(self._column(transaction, self._segment.types[0]), low, high)
+            digests = {
+                name: read_range(self._column(transaction, name), start, stop) for name in self._segment.types
+            }
+            labels = np.zeros(stop - start, np.int64)
+            if "label" in self._segment.columns:
+                column = self._column(transaction, "label")
+                labels = read_range(column, start, stop).view(f"u{column.width}").ravel().astype(np.int64)
+            ids = self._read_ids(transaction, start, stop)
+        numbers = self._labels[labels]
+        return Batch(digests, numbers, make_tags(self._book.seeds(), numbers, digests, ids), ids)
+
+    def _column(self, transaction: object, name: str) -> Column:
+        return open_column(transaction, self._segment.number, name, self._segment.columns[name])
+
+    def _read_ids(self, transaction: object, start: int, stop: int) -> Strings | None:
+        if "id_data" not in self._segment.columns:
+            return None
+        column = self._column(transaction, "id_offsets")
+        offsets = read_range(column, start, stop + 1).view(f"u{column.width}").ravel().astype(np.int64)
+        data = read_range(self._column(transaction, "id_data"), int(offsets[0]), int(offsets[-1])).ravel()
+        return Strings(data, offsets - offsets[0])
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a load did, in entries."""
+
+    added: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> int:
+        return self.added + self.removed
+
+
+@nb.njit(cache=True, nogil=True)
+def _reconcile(
+    digests: NDArray[np.uint8],
+    tags: NDArray[np.uint64],
+    order: NDArray[np.uint32],
+    old_rows: int,
+    keep_old: bool,
+    kept: NDArray[np.uint32],
+    tally: NDArray[np.int64],
+) -> int:
+    """Decide which of the sorted rows stay.
+
+    Args:
+        digests: uint8[n, width] and tags: uint64[n], rows that were there first, then the new ones.
+        order: uint32[n], sorts them by digest, tag and row.
+        old_rows: how many were there.
+        keep_old: whether those that the new rows do not name stay.
+        kept: uint32[n], receives the rows that stay, in order.
+        tally: int64[4], adds added, unchanged, removed, duplicates.
+
+    Returns:
+        How many stay.
+    """
+    base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
+    n = order.shape[0]
+    stay = 0
+    start = 0
+    while start < n:
+        first = order[start]
+        address = base + np.uint64(first) * width
+        stop = start + 1
+        while (
+            stop < n
+            and tags[order[stop]] == tags[first]
+            and compare_digests(base + np.uint64(order[stop]) * width, address, width) == 0
+        ):
+            stop += 1
+        # Rows of a group come in row order: the one that was there, if any, is first.
+        new = stop - start
+        if first < old_rows:
+            new -= 1
+            if new > 0:
+                tally[1] += 1
+                tally[3] += new - 1
+            elif not keep_old:
+                tally[2] += 1
+            if new > 0 or keep_old:
+                kept[stay] = first
+                stay += 1
+        else:
+            tally[0] += 1
+            tally[3] += new - 1
+            kept[stay] = first
+            stay += 1
+        start = stop
+    return stay
+
+
+def merge(
+    writer: SegmentWriter,
+    old: Sequence[SortedSource],
+    new: Sequence[Run],
+    tally: Tally,
+    *,
+    keep_old: bool,
+    on_rows: Callable[[int], None],
+    slab_rows: int = _SLAB_ROWS,
+) -> None:
+    """Write the merged rows.
+
+    Args:
+        writer: takes them.
+        old: what was there, of the same shape; at most one row an entry.
+        new: the runs of the load.
+        tally: adds up what happened.
+        keep_old: append rather than replace.
+        on_rows: told how many more rows have been merged, now and then.
+        slab_rows: about how many rows to hold at a time.
+    """
+    sources: list[SortedSource] = [*old, *new]
+    for low, high in _slabs(sources, slab_rows):
+        old_batches = [source.between(low, high) for source in old]
+        batch = concatenate([*old_batches, *(run.between(low, high) for run in new)])
+        if not len(batch):
+            continue
+        if len(batch) > MOST_ROWS:
+            raise StoreError(f"more than {MOST_ROWS:,} rows of the set have hashes that begin with the same bytes")
+        primary = np.ascontiguousarray(batch.primary)
+        in_order = len(sources) == 1
+        order = np.arange(len(batch), dtype=np.uint32) if in_order else sort_rows(primary, batch.tags)
+        kept = np.empty(len(batch), np.uint32)
+        changes = np.zeros(4, np.int64)
+        old_rows = sum(len(each) for each in old_batches)
+        stay = _reconcile(primary, batch.tags, order, old_rows, keep_old, kept, changes)
+        writer.append(batch if in_order and stay == len(batch) else batch.take(kept[:stay]))
+        added, unchanged, removed, duplicates = changes.tolist()
+        tally.added += added
+        tally.unchanged += unchanged
+        tally.removed += removed
+        tally.duplicates += duplicates
+        for name in batch.digests:
+            tally.counts[name] = tally.counts.get(name, 0) + int(stay)
+        on_rows(len(batch))
+
+
+def _slabs(sources: Sequence[SortedSource], slab_rows: int) -> list[tuple[int, int | None]]:
+    """Ranges of prefixes that hold about `slab_rows` rows each, over all sources."""
+    samples = np.sort(np.concatenate([source.sample() for source in sources]))
+    step = max(1, slab_rows // SAMPLE_EVERY)
+    cuts = np.unique(samples[step::step])
+    bounds: list[int | None] = [0, *(int(cut) for cut in cuts if cut > 0), None]
+    return [(low or 0, high) for low, high in pairwise(bounds)]

@@ -1,0 +1,368 @@
+"""Publishing: every change of the store is one new generation, made by one commit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hashcore.environment import Environment
+from hashcore.errors import StoreError, UnknownGeneration, UnknownSet
+from hashcore.filters import build_filter
+from hashcore.hashtypes import HASH_TYPES, Rule
+from hashcore.layout import (
+    FORMAT,
+    KEY_CURRENT,
+    KEY_FORMAT,
+    ColumnSpec,
+    HashSet,
+    Manifest,
+    Segment,
+    delete_object,
+    filter_key,
+    manifest_key,
+    objects,
+    open_column,
+    read_current,
+    read_manifest,
+    read_manifests,
+    read_segment,
+    segment_key,
+)
+from hashcore.merge import SortedSource, StoredRows, Tally, merge
+from hashcore.rows import Reject, Rows
+from hashcore.runs import LabelBook, Run, RunBuilder, Shape
+from hashcore.segments import SegmentWriter
+from hashcore.staging import PIECE_BYTES, ColumnWriter, Stage
+
+ROLES = ("match", "known-good")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much memory and history publishing may use.
+
+    Args:
+        run_bytes: memory for rows before they are sorted and, when there are more, spilled to disk.
+        piece_bytes: size of the pieces that columns are stored in.
+        keep_generations: how many generations stay for rollback, the current one included.
+    """
+
+    run_bytes: int = 512 << 20
+    piece_bytes: int = PIECE_BYTES
+    keep_generations: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a load treats its rows.
+
+    Args:
+        role: "match" or "known-good"; None leaves a set as it is, and makes a new one "match".
+        category: of rows that name none.
+        append: add to what is there rather than replace it.
+    """
+
+    role: str | None = None
+    category: str | None = None
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a change did.
+
+    Args:
+        generation: the current one after it; the same as before when nothing changed.
+        changed: whether a generation was published.
+        tally: entries added, unchanged, removed, in the file twice, rejected.
+        entries: in the set now.
+    """
+
+    generation: int
+    changed: bool
+    tally: Tally
+    entries: int
+
+
+@dataclass(slots=True)
+class _Work:
+    """Everything of one load that its steps share."""
+
+    stage: Stage
+    current: Manifest
+    old: dict[int, Segment]
+    book: LabelBook
+    tally: Tally = field(default_factory=Tally)
+
+
+class Publisher:
+    """Makes new generations. Its caller holds the writer lock.
+
+    Args:
+        environment: of the store.
+        limits: memory and history.
+        on_phase: told what is being done ("reading", "merging", "publishing"), rows done and rows in all (0:
+            not known), now and then.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        limits: Limits,
+        *,
+        on_phase: Callable[[str, int, int], None] = lambda _phase, _done, _total: None,
+    ) -> None:
+        self._environment, self._limits, self._on_phase = environment, limits, on_phase
+
+    def load(
+        self,
+        name: str,
+        blocks: Iterable[Rows],
+        options: LoadOptions,
+        *,
+        now: float,
+        on_reject: Callable[[Reject], None] = lambda _: None,
+    ) -> Outcome:
+        """Make a set hold the rows of some blocks, or these besides its own."""
+        current, old = self._current_of(name)
+        role = options.role or (current.sets[name].role if name in current.sets else "match")
+        if role not in ROLES:
+            raise StoreError(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
+        with (
+            _Scratch(self._environment.folder) as scratch,
+            Stage(self._environment, piece_bytes=self._limits.piece_bytes) as stage,
+        ):
+            work = _Work(stage, current, old, LabelBook())
+            builder = RunBuilder(
+                scratch.path,
+                work.book,
+                category=options.category,
+                added=now,
+                on_reject=on_reject,
+                keep_benign=role != "match",
+                run_bytes=self._limits.run_bytes,
+            )
+            read = 0
+            for rows in blocks:
+                builder.add(rows)
+                read += len(rows)
+                self._on_phase("reading", read, 0)
+            work.tally.rejected = builder.rejected
+            segments = self._merge(work, builder.finish(), keep_old=options.append)
+            before = current.sets.get(name)
+            if before is not None and before.role == role and work.tally.changes == 0:
+                return Outcome(current.generation, False, work.tally, before.entries)
+            changed = _describe(name, role, segments, now, work.tally)
+            sets = {**current.sets, name: changed}
+            generation = self._publish(work, sets, f"load {name}", now, segments)
+        return Outcome(generation, True, work.tally, changed.entries)
+
+    def remove(self, name: str, *, now: float) -> Outcome:
+        """Take a set out of the store; its generations stay for rollback.
+
+        Raises:
+            UnknownSet: there is none of that name.
+        """
+        current, _ = self._current_of(name)
+        if name not in current.sets:
+            known = ", ".join(sorted(current.sets)) or "none"
+            raise UnknownSet(f"no set named {name!r}; sets in generation {current.generation}: {known}")
+        gone = current.sets[name]
+        tally = Tally(removed=gone.entries)
+        sets = {other: entry for other, entry in current.sets.items() if other != name}
+        with self._stage() as stage:
+            generation = self._publish(_Work(stage, current, {}, LabelBook()), sets, f"remove {name}", now, [])
+        return Outcome(generation, True, tally, 0)
+
+    def rollback(self, to: int, *, now: float) -> Outcome:
+        """Publish the sets of an earlier generation again, as a new one.
+
+        Raises:
+            UnknownGeneration: it never was, or has been pruned.
+        """
+        with self._environment.reading() as transaction:
+            current = read_current(transaction)
+            target = read_manifest(transaction, to)
+            kept = [manifest.generation for manifest in read_manifests(transaction)]
+        if target is None or to == 0:
+            raise UnknownGeneration(
+                f"generation {to} is not kept; generations that are: {', '.join(map(str, kept)) or 'none'}"
+            )
+        if target.sets == current.sets:
+            return Outcome(current.generation, False, Tally(), _entries(current))
+        with self._stage() as stage:
+            work = _Work(stage, current, {}, LabelBook())
+            generation = self._publish(work, target.sets, f"rollback to {to}", now, [])
+        return Outcome(generation, True, Tally(), _entries(target))
+
+    def _stage(self) -> Stage:
+        return Stage(self._environment, piece_bytes=self._limits.piece_bytes)
+
+    def sweep(self) -> None:
+        """Delete what killed or failed changes have left behind."""
+        with self._environment.reading() as transaction:
+            arguments = list(read_manifests(transaction)), read_current(transaction)
+            if not _orphans(transaction, *arguments):
+                return
+        self._environment.write(lambda transaction: _delete_orphans(transaction, *arguments), room=8 << 20)
+
+    def try_to_sweep(self) -> None:
+        """Sweep after a failure; what cannot be deleted now, on a full disk, the next change deletes."""
+        with suppress(StoreError):
+            self.sweep()
+
+    def _current_of(self, name: str) -> tuple[Manifest, dict[int, Segment]]:
+        with self._environment.reading() as transaction:
+            current = read_current(transaction)
+            numbers = current.sets[name].segments if name in current.sets else []
+            return current, {number: read_segment(transaction, number) for number in numbers}
+
+    def _merge(self, work: _Work, runs: dict[Shape, list[Run]], *, keep_old: bool) -> list[Segment]:
+        """Write the new segments of a set, shape by shape; segments that stay as they are are reused."""
+        by_shape: dict[Shape, list[Segment]] = {}
+        for segment in work.old.values():
+            by_shape.setdefault(tuple(segment.types), []).append(segment)
+        old_rows = sum(segment.rows for segment in work.old.values())
+        total = old_rows + sum(run.rows for each in runs.values() for run in each)
+        done = 0
+
+        def on_rows(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self._on_phase("merging", done, total)
+
+        segments = []
+        for shape in sorted(by_shape.keys() | runs.keys()):
+            new, old = runs.get(shape, []), by_shape.get(shape, [])
+            if not new and keep_old:
+                segments.extend(old)
+                on_rows(sum(segment.rows for segment in old))
+            elif not new:
+                work.tally.removed += sum(segment.rows for segment in old)
+            else:
+                stored = [StoredRows(self._environment, segment, work.book) for segment in old]
+                sources: list[SortedSource] = [*stored, *new]
+                writer = SegmentWriter(
+                    work.stage,
+                    shape,
+                    work.book.labels,
+                    most_rows=sum(source.rows for source in sources),
+                    most_id_bytes=sum(source.id_bytes for source in sources),
+                )
+                merge(writer, stored, new, work.tally, keep_old=keep_old, on_rows=on_rows)
+                written = writer.finish()
+                segments.extend([written] if written else [])
+        return segments
+
+    def _publish(
+        self, work: _Work, sets: dict[str, HashSet], action: str, now: float, segments: list[Segment]
+    ) -> int:
+        generation = work.current.generation + 1
+        self._on_phase("publishing", 0, 0)
+        filters = self._write_filters(work.stage, sets, {segment.number: segment for segment in segments})
+        work.stage.flush()
+        numbers = {name: number for name, (number, _) in filters.items()}
+        manifest = Manifest(generation, now, action, sets, numbers)
+
+        def commit(transaction: Any) -> None:
+            transaction.put(KEY_FORMAT, str(FORMAT).encode())
+            for segment in segments:
+                transaction.put(segment_key(segment.number), segment.to_json())
+            for number, spec in filters.values():
+                transaction.put(filter_key(number), json.dumps(asdict(spec)).encode())
+            transaction.put(manifest_key(generation), manifest.to_json())
+            transaction.put(KEY_CURRENT, generation.to_bytes(8, "little"))
+            self._prune(transaction, manifest)
+
+        self._environment.write(commit, room=8 << 20)
+        return generation
+
+    def _write_filters(
+        self, stage: Stage, sets: dict[str, HashSet], fresh: dict[int, Segment]
+    ) -> dict[str, tuple[int, ColumnSpec]]:
+        """Write the filter of every exact hash type over all sets that report matches."""
+        numbers = {number for entry in sets.values() if entry.role == "match" for number in entry.segments}
+        stage.flush()
+        filters = {}
+        for kind in HASH_TYPES.values():
+            if kind.rule is not Rule.EXACT:
+                continue
+            with self._environment.reading() as transaction:
+                segments = [fresh.get(number) or read_segment(transaction, number) for number in sorted(numbers)]
+                columns = [
+                    open_column(transaction, segment.number, kind.name, segment.columns[kind.name])
+                    for segment in segments
+                    if kind.name in segment.types
+                ]
+                if not columns:
+                    continue
+                words = build_filter(columns)
+            number = stage.new_object()
+            writer = ColumnWriter(stage, number, "words", 8)
+            writer.append(words)
+            filters[kind.name] = (number, writer.finish())
+        return filters
+
+    def _prune(self, transaction: Any, current: Manifest) -> None:
+        """Delete generations beyond those kept, and every object that none of the kept ones names."""
+        manifests = list(read_manifests(transaction))
+        kept = manifests[-max(1, self._limits.keep_generations) :]
+        for manifest in manifests[: len(manifests) - len(kept)]:
+            transaction.delete(manifest_key(manifest.generation))
+        _delete_orphans(transaction, kept, current)
+
+
+def _orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
+    """Objects that none of the kept generations names."""
+    live = {number for manifest in kept for number in manifest.segment_numbers()}
+    # Filters of earlier generations are not kept: a rollback builds its own in less time than they are worth.
+    live |= set(current.filters.values())
+    return [number for number in objects(transaction) if number not in live]
+
+
+def _delete_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> None:
+    for number in _orphans(transaction, kept, current):
+        delete_object(transaction, number)
+
+
+class _Scratch:
+    """A folder in the data folder for runs that do not fit into memory; those of killed loads are cleared."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parent = folder / "scratch"
+
+    def __enter__(self) -> _Scratch:
+        shutil.rmtree(self._parent, ignore_errors=True)
+        self._parent.mkdir(mode=0o700)
+        self.path = Path(tempfile.mkdtemp(dir=self._parent))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._parent, ignore_errors=True)
+
+
+def _describe(name: str, role: str, segments: list[Segment], now: float, tally: Tally) -> HashSet:
+    counts = dict.fromkeys(HASH_TYPES, 0)
+    for segment in segments:
+        for kind in segment.types:
+            counts[kind] += segment.rows
+    return HashSet(
+        name=name,
+        role=role,
+        segments=[segment.number for segment in segments],
+        counts={kind: count for kind, count in counts.items() if count},
+        entries=sum(segment.rows for segment in segments),
+        loaded=now,
+        added=tally.added,
+        removed=tally.removed,
+    )
+
+
+def _entries(manifest: Manifest) -> int:
+    return sum(entry.entries for entry in manifest.sets.values())

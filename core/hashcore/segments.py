@@ -1,0 +1,177 @@
+"""Writing segments: sorted rows of one shape become columns with directories, ready to be probed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.columns import Column, item_address
+from hashcore.gather import gather
+from hashcore.hashtypes import HASH_TYPES
+from hashcore.layout import ColumnSpec, Label, Segment, open_column
+from hashcore.ordering import MOST_ROWS, digest_prefix, digest_prefixes, sort_rows
+from hashcore.rows import Digests
+from hashcore.runs import Batch, Shape
+from hashcore.staging import ColumnWriter, Stage
+from hashcore.tables import count_slots, directory_bits
+
+_SLAB_BITS = 16
+
+
+@dataclass(slots=True)
+class _Directory:
+    """A directory under construction; see `hashcore.tables.Table`."""
+
+    bits: int
+    counts: NDArray[np.uint32]
+
+    @classmethod
+    def over(cls, rows: int) -> _Directory:
+        bits = directory_bits(rows)
+        return cls(bits, np.zeros((1 << bits) + 1, np.uint32))
+
+    def add(self, digests: Digests) -> None:
+        prefixes = np.empty(len(digests), np.uint64)
+        digest_prefixes(digests, prefixes)
+        count_slots(prefixes, self.bits, self.counts)
+
+    def write(self, stage: Stage, number: int, name: str) -> ColumnSpec:
+        writer = ColumnWriter(stage, number, f"directory.{name}", 4)
+        writer.append(np.cumsum(self.counts, dtype=np.uint32))
+        return writer.finish()
+
+
+class SegmentWriter:
+    """Writes one segment from batches that arrive in order of their primary digest.
+
+    Args:
+        stage: where to.
+        shape: hash types of every row, the primary one first.
+        labels: those that the rows' label numbers mean.
+        most_rows: an upper bound on the rows to come.
+        most_id_bytes: an upper bound on the bytes of their external ids.
+    """
+
+    def __init__(
+        self, stage: Stage, shape: Shape, labels: list[Label], *, most_rows: int, most_id_bytes: int
+    ) -> None:
+        self._stage, self._shape, self._labels = stage, shape, labels
+        self.number = stage.new_object()
+        self._digests = {name: self._writer(name, HASH_TYPES[name].width) for name in shape}
+        self._directory = _Directory.over(most_rows)
+        self._label_rows = np.zeros(len(labels), np.int64)
+        self._label_type = np.dtype(np.min_scalar_type(max(1, len(labels) - 1)))
+        self._label = self._writer("label", self._label_type.itemsize) if len(labels) > 1 else None
+        self._offset_type = np.dtype(np.uint32 if most_id_bytes < 1 << 32 else np.uint64)
+        self._id_offsets = self._writer("id_offsets", self._offset_type.itemsize) if most_id_bytes else None
+        self._id_data = self._writer("id_data", 1) if most_id_bytes else None
+        self._id_bytes = 0
+        self._rows = 0
+
+    def append(self, batch: Batch) -> None:
+        """Append rows."""
+        for name, column in batch.digests.items():
+            self._digests[name].append(column)
+        self._directory.add(batch.primary)
+        self._label_rows += np.bincount(batch.labels, minlength=len(self._labels))
+        if self._label is not None:
+            self._label.append(batch.labels.astype(self._label_type))
+        if self._id_offsets is not None and self._id_data is not None and batch.ids is not None:
+            self._id_offsets.append((batch.ids.offsets[:-1] + self._id_bytes).astype(self._offset_type))
+            self._id_data.append(batch.ids.data)
+            self._id_bytes += len(batch.ids.data)
+        self._rows += len(batch)
+
+    def finish(self) -> Segment | None:
+        """Write what is left; None when there were no rows."""
+        if not self._rows:
+            return None
+        columns = {name: writer.finish() for name, writer in self._digests.items()}
+        columns[f"directory.{self._shape[0]}"] = self._directory.write(self._stage, self.number, self._shape[0])
+        bits = {self._shape[0]: self._directory.bits}
+        if self._label is not None:
+            columns["label"] = self._label.finish()
+        if self._id_offsets is not None and self._id_data is not None:
+            self._id_offsets.append(np.array([self._id_bytes], self._offset_type))
+            columns["id_offsets"], columns["id_data"] = self._id_offsets.finish(), self._id_data.finish()
+        self._stage.flush()
+        for name in self._shape[1:]:
+            bits[name] = self._write_order(name, columns)
+        label_rows = self._label_rows.tolist()
+        return Segment(self.number, list(self._shape), self._rows, self._labels, label_rows, bits, columns)
+
+    def _writer(self, name: str, width: int) -> ColumnWriter:
+        return ColumnWriter(self._stage, self.number, name, width)
+
+    def _write_order(self, name: str, columns: dict[str, ColumnSpec]) -> int:
+        """Write the order and directory of a type other than the primary, and return the directory's bits."""
+        spec = columns[name]
+        with self._stage.environment.reading() as transaction:
+            bounds = _slab_bounds(open_column(transaction, self.number, name, spec))
+        order = self._writer(f"order.{name}", 4)
+        directory = _Directory.over(self._rows)
+        for low, high in pairwise(bounds):
+            with self._stage.environment.reading() as transaction:
+                column = open_column(transaction, self.number, name, spec)
+                rows = np.empty(_count(column, low, high), np.uint32)
+                _collect(*_arguments(column), np.uint64(low), np.uint64(high - 1), rows)
+                digests = gather(column, rows)
+            directory.add(digests)
+            order.append(rows[sort_rows(digests, np.zeros(len(rows), np.uint64))])
+        columns[f"order.{name}"] = order.finish()
+        columns[f"directory.{name}"] = directory.write(self._stage, self.number, name)
+        return directory.bits
+
+
+def _arguments(column: Column) -> tuple[NDArray[np.uint64], np.uint64, np.uint64, int]:
+    return column.bases, np.uint64(column.shift), np.uint64(column.width), len(column)
+
+
+def _slab_bounds(column: Column) -> list[int]:
+    """Prefixes that cut a column's digests into slabs which `sort_rows` takes at once."""
+    counts = np.zeros(1 << _SLAB_BITS, np.int64)
+    _histogram(*_arguments(column), counts)
+    bounds, filled = [0], 0
+    for slot, count in enumerate(counts.tolist()):
+        if filled and filled + count > MOST_ROWS // 2:
+            bounds.append(slot << (64 - _SLAB_BITS))
+            filled = 0
+        filled += count
+    return [*bounds, 1 << 64]
+
+
+def _count(column: Column, low: int, high: int) -> int:
+    return int(_collect(*_arguments(column), np.uint64(low), np.uint64(high - 1), np.empty(0, np.uint32)))
+
+
+@nb.njit(cache=True, nogil=True)
+def _histogram(
+    bases: NDArray[np.uint64], shift: np.uint64, width: np.uint64, n: int, counts: NDArray[np.int64]
+) -> None:
+    for i in range(n):
+        counts[digest_prefix(item_address(bases, shift, width, np.uint64(i)), width) >> np.uint64(48)] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _collect(
+    bases: NDArray[np.uint64],
+    shift: np.uint64,
+    width: np.uint64,
+    n: int,
+    low: np.uint64,
+    high: np.uint64,
+    out: NDArray[np.uint32],
+) -> int:
+    """Rows whose digest's prefix is in low..high, both included; counted beyond the capacity of out."""
+    found = 0
+    for i in range(n):
+        prefix = digest_prefix(item_address(bases, shift, width, np.uint64(i)), width)
+        if low <= prefix <= high:
+            if found < out.shape[0]:
+                out[found] = np.uint32(i)
+            found += 1
+    return found

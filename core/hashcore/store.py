@@ -1,0 +1,227 @@
+"""The store: open it, check against it, change it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import lmdb
+
+from hashcore.environment import SMALLEST_MAP, Environment, WriterLock
+from hashcore.layout import Manifest, read_generation, read_manifests
+from hashcore.publish import Limits, LoadOptions, Outcome, Publisher
+from hashcore.rows import Reject, Rows
+from hashcore.snapshot import Snapshot
+
+_Result = TypeVar("_Result")
+
+
+def _no_phase(_phase: str, _done: int, _total: int) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class _Held:
+    """A snapshot and how many are using it."""
+
+    snapshot: Snapshot
+    users: int = 0
+    retired: bool = False
+
+
+class Store:
+    """A folder of hash sets.
+
+    One object per process and folder; threads share it. Never carry it through a fork.
+
+    Args:
+        folder: made if absent, mode 0700.
+        map_size: bytes of address space to begin with; grows by itself.
+        limits: memory and history of changes.
+    """
+
+    def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP, limits: Limits | None = None) -> None:
+        self._environment = Environment(folder, map_size=map_size)
+        self._limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._held: _Held | None = None
+        self._seen = -1
+        self._environment.hold(self)
+        self.refresh()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder; every `read()` must have ended."""
+        self.release_map()
+        self._environment.close()
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is."""
+        return self._environment.folder
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of the data file."""
+        return self._environment.bytes_used()
+
+    @contextmanager
+    def read(self) -> Iterator[Snapshot]:
+        """The newest generation seen by `refresh`; everything in one block is answered from it."""
+        with self._environment.pinned():
+            with self._lock:
+                held = self._held
+                assert held is not None
+                held.users += 1
+            try:
+                yield held.snapshot
+            finally:
+                with self._lock:
+                    held.users -= 1
+                    if held.retired and not held.users:
+                        held.snapshot.close()
+
+    def refresh(self) -> bool:
+        """Move on to the newest generation, if there is one; costs nothing otherwise.
+
+        Never call it inside `read()` of the same thread.
+
+        Returns:
+            Whether the generation changed.
+        """
+        newest = self._environment.last_transaction()
+        if newest == self._seen:
+            return False
+        while True:
+            try:
+                with self._environment.pinned():
+                    return self._move_on(newest)
+            except lmdb.MapResizedError:
+                self._environment.adopt_map()
+
+    def load(
+        self,
+        name: str,
+        blocks: Iterable[Rows],
+        options: LoadOptions | None = None,
+        *,
+        now: float,
+        on_reject: Callable[[Reject], None] = lambda _: None,
+        on_phase: Callable[[str, int, int], None] = _no_phase,
+        timeout: float | None = None,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Outcome:
+        """Make a set hold the rows of some blocks, or add them to it; one commit publishes it.
+
+        Args:
+            name: of the set.
+            blocks: what the set shall hold.
+            options: role, category, append.
+            now: Unix seconds, when the entries count as added.
+            on_reject: told of rows that are not taken.
+            on_phase: told how far the work is.
+            timeout: seconds to wait while another process changes the store; None: as long as it takes.
+            on_wait: told, once, that there is such a wait.
+
+        Raises:
+            StoreBusy: somebody else was changing the store for all that time.
+            StoreFull: the disk is full; the store is as it was.
+        """
+        return self._change(
+            lambda publisher: publisher.load(name, blocks, options or LoadOptions(), now=now, on_reject=on_reject),
+            on_phase,
+            timeout,
+            on_wait,
+        )
+
+    def remove(
+        self,
+        name: str,
+        *,
+        now: float,
+        timeout: float | None = None,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Outcome:
+        """Take a set out; see `Publisher.remove`."""
+        return self._change(lambda publisher: publisher.remove(name, now=now), _no_phase, timeout, on_wait)
+
+    def rollback(
+        self,
+        to: int,
+        *,
+        now: float,
+        timeout: float | None = None,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Outcome:
+        """Publish an earlier generation's sets again; see `Publisher.rollback`."""
+        return self._change(lambda publisher: publisher.rollback(to, now=now), _no_phase, timeout, on_wait)
+
+    def history(self) -> list[Manifest]:
+        """The generations that are kept, oldest first."""
+        with self._environment.reading() as transaction:
+            return list(read_manifests(transaction))
+
+    def release_map(self) -> None:
+        """Close the snapshot because the map is about to move."""
+        with self._lock:
+            if self._held is not None:
+                self._held.snapshot.close()
+                self._held = None
+
+    def regain_map(self) -> None:
+        """Open a snapshot again, in the new map."""
+        with self._lock:
+            self._held = _Held(Snapshot(self._environment.begin()))
+
+    def _move_on(self, newest: int) -> bool:
+        transaction = self._environment.begin()
+        try:
+            if self._held is not None and read_generation(transaction) == self._held.snapshot.generation:
+                self._seen = newest
+                transaction.abort()
+                return False
+            snapshot = Snapshot(transaction)
+        except BaseException:
+            transaction.abort()
+            raise
+        with self._lock:
+            before, self._held = self._held, _Held(snapshot)
+            self._seen = newest
+            if before is not None:
+                before.retired = True
+                if not before.users:
+                    before.snapshot.close()
+        return before is None or before.snapshot.generation != snapshot.generation
+
+    def _change(
+        self,
+        change: Callable[[Publisher], _Result],
+        on_phase: Callable[[str, int, int], None],
+        timeout: float | None,
+        on_wait: Callable[[str], None],
+    ) -> _Result:
+        lock = WriterLock(self.folder)
+        lock.acquire(timeout=timeout, on_wait=on_wait)
+        try:
+            publisher = Publisher(self._environment, self._limits, on_phase=on_phase)
+            publisher.sweep()
+            try:
+                return change(publisher)
+            except BaseException:
+                publisher.try_to_sweep()
+                raise
+        finally:
+            lock.release()
+            self.refresh()
