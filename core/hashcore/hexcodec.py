@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType
-from hashcore.memory import load_u64
+from hashcore.memory import as_writable, load_u64
 from hashcore.rows import Digests
 
 OK, WRONG_LENGTH, BAD_DIGIT = 0, 1, 2
@@ -104,7 +104,7 @@ def decode_hex(
     """
     digests = np.empty((len(starts), kind.width), np.uint8)
     status = np.empty(len(starts), np.uint8)
-    bad = decode_spans(buffer, starts, lengths, digests.view(np.uint32), status)
+    bad = decode_spans(as_writable(buffer), starts, lengths, digests.view(np.uint32), status)
     return digests, status, int(bad)
 
 

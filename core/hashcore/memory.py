@@ -6,12 +6,15 @@ keeps the owner alive: the array, or the read transaction behind a `hashcore.sto
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 _U8, _U32, _U64 = types.uint8, types.uint32, types.uint64
 
@@ -88,3 +91,19 @@ def prefetch(typingctx: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(_U64), codegen
+
+
+def as_writable(array: NDArray[Any]) -> NDArray[Any]:
+    """View a contiguous read-only array as one that looks writable.
+
+    numba compiles a kernel once more for read-only arrays, and the first request would wait for that.
+    The kernels write to no array that they only read.
+    """
+    if array.flags.writeable:
+        return array
+    if array.nbytes == 0:
+        return np.empty(array.shape, array.dtype)
+    memory: Any = (ctypes.c_uint8 * array.nbytes).from_address(array.ctypes.data)
+    memory.owner = array  # the view keeps `memory` alive, and that keeps the array
+    view: NDArray[Any] = np.frombuffer(memory, array.dtype).reshape(array.shape)
+    return view

@@ -13,6 +13,7 @@ from hashcore.filters import candidates
 from hashcore.gather import gather
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule
 from hashcore.layout import HashSet, Manifest, Segment, open_column, read_current, read_filter, read_segment
+from hashcore.memory import as_writable
 from hashcore.rows import Digests
 from hashcore.tables import Table, TableGroup
 
@@ -166,6 +167,7 @@ class Snapshot:
         words = self._filters.get(kind.name)
         if words is None:
             return _NOTHING
+        digests = as_writable(digests)
         passed = candidates(digests, words)
         if not len(passed):
             return _NOTHING

@@ -1,0 +1,94 @@
+"""A check request as values: arrays of digests, and what could not be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.rows import Digests
+from hashserver.problems import Limits, Problem, too_many, unprocessable
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The hashes of one type in a request.
+
+    Args:
+        kind: their type.
+        digests: uint8[n, width], the well-formed ones.
+        index: int64[n], the place of each in the request; None when they are 0..n-1.
+    """
+
+    kind: HashType
+    digests: Digests
+    index: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """One item that is not a hash of its type, and why."""
+
+    type: str
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """All that one request asks."""
+
+    asked: list[Asked]
+    invalid: list[Invalid] = field(default_factory=list)
+    max_distance: dict[str, int] = field(default_factory=dict)
+
+
+def places_of_good(items: int, bad: list[int]) -> NDArray[np.int64] | None:
+    """The indices of the items that are not bad; None when all are good."""
+    return np.delete(np.arange(items, dtype=np.int64), bad) if bad else None
+
+
+def bounded(request: CheckRequest, limits: Limits) -> CheckRequest:
+    """Refuse a request that holds too many hashes."""
+    hashes = sum(len(asked.digests) for asked in request.asked) + len(request.invalid)
+    if hashes > limits.max_hashes:
+        raise too_many(hashes, limits)
+    return request
+
+
+def known_type(name: str, **place: str) -> HashType:
+    """Look a hash type up.
+
+    Raises:
+        Problem: 422 with the known names.
+    """
+    if name not in HASH_TYPES:
+        known = ", ".join(HASH_TYPES)
+        raise unprocessable(f"unknown hash type {name[:40]!r}; known types: {known}", **place)
+    return HASH_TYPES[name]
+
+
+def checked_distance(name: str, distance: object) -> int:
+    """Validate one `max_distance`.
+
+    Raises:
+        Problem: 422.
+    """
+    pointer = f"/max_distance/{name}"
+    kind = known_type(name, pointer=pointer)
+    if kind.rule is not Rule.HAMMING:
+        raise _no_distance(kind, pointer)
+    if not isinstance(distance, int) or isinstance(distance, bool) or not 0 <= distance <= kind.greatest_distance:
+        raise unprocessable(
+            f"max_distance of {name} is a whole number from 0 to {kind.greatest_distance}", pointer=pointer
+        )
+    return distance
+
+
+def _no_distance(kind: HashType, pointer: str) -> Problem:
+    near = ", ".join(name for name, other in HASH_TYPES.items() if other.rule is Rule.HAMMING)
+    return unprocessable(
+        f"{kind.name} hashes match exactly or not at all; max_distance is for {near}", pointer=pointer
+    )

@@ -1,0 +1,133 @@
+"""`hashserver load`: a file becomes a hash set."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from hashserver.cli.options import DataDir, FormatName, HashTypeName, Json, Wait
+from hashserver.cli.progress import bytes_progress
+from hashserver.settings import load_settings
+from hashserver.warmup import choose_cache
+
+if TYPE_CHECKING:
+    from hashcore import Outcome
+
+HELP = """Load a file into a hash set and publish it.
+
+CSV, plain text, md5sum and sha1sum listings, JSON Lines and Parquet, also packed with gzip or zstd; - reads
+standard input. What is in the file is detected. The set becomes the file, unless --append is given. Lines
+that are not taken go to a reject file with their reason.
+
+[bold]Examples[/bold]
+
+  hashserver load police-2026.csv --set police --category baseline
+
+  hashserver load nsrl.csv.gz --set nsrl --role known-good
+
+  zcat more.txt.gz | hashserver load - --set police --append --type md5
+"""
+
+
+def load(
+    file: Annotated[str, typer.Argument(help="File to load; - for standard input.")],
+    name: Annotated[str, typer.Option("--set", help="Name of the hash set.")],
+    category: Annotated[str | None, typer.Option(help="Category of rows that name none.")] = None,
+    role: Annotated[str | None, typer.Option(help="match (the default for a new set) or known-good.")] = None,
+    append: Annotated[
+        bool, typer.Option("--append/--replace", help="Add to the set, or make the set what the file holds.")
+    ] = False,
+    hash_type: HashTypeName = None,
+    format_name: FormatName = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Reject file.  [default: FILE.rejects in this folder]", show_default=False)
+    ] = None,
+    wait: Wait = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    settings = load_settings(data_dir=data_dir)
+    _check_name(name)
+    choose_cache(settings.data_dir)
+    from hashcore import LoadOptions
+    from hashserver.app import open_store
+    from hashserver.cli.rejects import RejectFile
+    from hashserver.read_ahead import read_ahead
+    from hashserver.readers import open_source, read_rows
+
+    reject_path = rejects or Path(("stdin" if file == "-" else Path(file).name) + ".rejects")
+    started = time.monotonic()
+    with (
+        open_source(file) as source,
+        open_store(settings) as store,
+        RejectFile(reject_path) as reject_file,
+        bytes_progress("rows") as progress,
+    ):
+        task = progress.add_task("reading", total=source.total_bytes, count=0)
+
+        def on_phase(phase: str, done: int, total: int) -> None:
+            if phase == "reading":
+                progress.update(task, completed=source.bytes_read, count=done)
+            else:
+                progress.update(task, description=phase, count=max(done, progress.tasks[0].fields["count"]))
+
+        rows = read_rows(source, format=format_name, hash_type=hash_type, on_reject=reject_file.add)
+        outcome = store.load(
+            name,
+            read_ahead(rows),
+            LoadOptions(role=role, category=category, append=append),
+            now=time.time(),
+            on_reject=reject_file.add,
+            on_phase=on_phase,
+            timeout=wait,
+            on_wait=lambda sentence: print(f"hashserver: {sentence}", file=sys.stderr),
+        )
+        rejected = reject_file.count
+    summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
+    print(orjson.dumps(summary).decode() if as_json else _sentences(summary))
+    return 0
+
+
+def _check_name(name: str) -> None:
+    if not name or len(name) > 100 or not all(character.isalnum() or character in "._-" for character in name):
+        raise typer.BadParameter(
+            f"{name!r} cannot name a set; use up to 100 letters, digits, dots, dashes and underscores",
+            param_hint="--set",
+        )
+
+
+def _summary(name: str, outcome: Outcome, rejected: int, reject_path: Path, seconds: float) -> dict[str, Any]:
+    tally = outcome.tally
+    return {
+        "set": name,
+        "generation": outcome.generation,
+        "changed": outcome.changed,
+        "entries": outcome.entries,
+        "added": tally.added,
+        "already_there": tally.unchanged,
+        "removed": tally.removed,
+        "duplicates": tally.duplicates,
+        "rejected": rejected,
+        "reject_file": str(reject_path) if rejected else None,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _sentences(summary: dict[str, Any]) -> str:
+    lines = [
+        f"set {summary['set']}: {summary['added']:,} added, {summary['already_there']:,} already there, "
+        f"{summary['removed']:,} removed, {summary['rejected']:,} rejected; {summary['entries']:,} entries",
+        f"generation {summary['generation']} published in {summary['seconds']:.1f} s"
+        if summary["changed"]
+        else f"nothing changed; generation {summary['generation']} stays",
+    ]
+    if summary["duplicates"]:
+        lines.append(f"{summary['duplicates']:,} rows were in the file more than once")
+    if summary["rejected"]:
+        lines.append(f"rejected lines and their reasons: {summary['reject_file']}")
+    return "\n".join(lines)

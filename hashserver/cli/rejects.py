@@ -1,0 +1,46 @@
+"""The reject file: every line that was not taken, where it stood, and why."""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from hashcore import Reject
+
+
+class RejectFile:
+    """A CSV file (line, reason, text), made when there is something to put into it, mode 0600.
+
+    It holds hashes, so nobody but its owner may read it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> RejectFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, reject: Reject) -> None:
+        """Write one reject; called from the reader's thread and from the load's."""
+        with self._lock:
+            if self._file is None:
+                descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                self._file = os.fdopen(descriptor, "w", newline="", encoding="utf-8")
+                self._writer = csv.writer(self._file)
+                self._writer.writerow(["line", "reason", "text"])
+            self._writer.writerow([reject.line, reject.reason, reject.text.decode("utf-8", "backslashreplace")])
+            self.count += 1

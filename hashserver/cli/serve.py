@@ -1,0 +1,113 @@
+"""`hashserver serve`: answer checks over HTTP."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from hashserver.cli.options import DataDir
+from hashserver.settings import Settings, as_environment, load_settings
+from hashserver.warmup import choose_cache
+
+HELP = """Answer checks over HTTP.
+
+Without parties configured the server listens on this machine's loopback addresses only.
+
+[bold]Examples[/bold]
+
+  hashserver serve
+
+  hashserver serve --port 8081 --workers 2 --data-dir /srv/hashes
+"""
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 lets the system choose.  [default: 8080]", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Server processes.  [default: 1]", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+) -> int:
+    settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
+    _require_loopback(settings.host)
+    choose_cache(settings.data_dir)
+    # Refuse a store that cannot be opened here, in one sentence, rather than in every worker.
+    from hashserver.app import open_store
+
+    open_store(settings).close()
+    listener = _listen(settings)
+    address = listener.getsockname()
+    print(
+        f"hashserver: no parties are configured, so only this machine may ask: http://{_url_host(address[0])}:{address[1]}"
+    )
+    sys.stdout.flush()
+    os.environ.update(as_environment(settings))
+    _run(settings, listener)
+    return 0
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{host!r} is no address of this machine: {error}", param_hint="--host"
+        ) from error
+    if not all(ipaddress.ip_address(str(address)).is_loopback for address in addresses):
+        raise typer.BadParameter(
+            f"{host} can be reached from other machines, and no parties are configured who may ask; listen on "
+            "127.0.0.1, behind a proxy that authenticates, until they are",
+            param_hint="--host",
+        )
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise typer.BadParameter(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _run(settings: Settings, listener: socket.socket) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(
+        "hashserver.app:create_app",
+        factory=True,
+        workers=settings.workers,
+        http="httptools",
+        loop="uvloop",
+        access_log=False,
+        log_level="info",
+        server_header=False,
+        timeout_graceful_shutdown=30,
+        backlog=2048,
+    )
+    server = uvicorn.Server(config)
+    if settings.workers == 1:
+        server.run(sockets=[listener])
+    else:
+        Multiprocess(config, target=server.run, sockets=[listener]).run()

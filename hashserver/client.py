@@ -1,0 +1,110 @@
+"""Talking to a server: batches of packed hashes over several connections, retried when that is safe."""
+
+from __future__ import annotations
+
+import random
+import time
+from types import TracebackType
+from typing import Any
+
+import httpx
+import orjson
+
+from hashcore.hashtypes import HashType
+from hashcore.rows import Digests
+from hashserver import __version__
+
+_RETRIES = 6
+_LONGEST_WAIT = 30.0
+_PASSING = frozenset({429, 502, 503, 504})
+
+
+class ClientError(Exception):
+    """The server cannot be reached, or does not answer as it should; the message says what to do."""
+
+
+class Client:
+    """A connection pool to one server; threads share it.
+
+    Args:
+        server: root URL.
+        key: API key, or None where the server needs none.
+        connections: requests under way at once.
+        timeout: seconds to wait for an answer.
+    """
+
+    def __init__(
+        self, server: str, key: str | None = None, *, connections: int = 4, timeout: float = 60.0
+    ) -> None:
+        self._server = server.rstrip("/")
+        headers = {"User-Agent": f"hashserver/{__version__}", "Accept": "application/json"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        try:
+            self._http = httpx.Client(base_url=self._server, headers=headers, limits=limits, timeout=timeout)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ClientError(f"{server!r} is not the URL of a server: {error}") from error
+        self.connections = connections
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def check(self, kind: HashType, digests: Digests) -> dict[str, Any]:
+        """Check digests of one type, uint8[n, width], in one request.
+
+        A check changes nothing, so it is sent again when the connection breaks or the server is busy.
+
+        Raises:
+            ClientError: when the server refuses, or after the last try.
+        """
+        return self._post("/v2/check", {"type": kind.name}, digests.tobytes())
+
+    def _post(self, path: str, parameters: dict[str, str], body: bytes) -> dict[str, Any]:
+        headers = {"Content-Type": "application/octet-stream"}
+        for attempt in range(_RETRIES + 1):
+            try:
+                response = self._http.post(path, params=parameters, content=body, headers=headers)
+            except httpx.UnsupportedProtocol as error:
+                raise ClientError(f"{self._server}: {error}; begin the URL with http:// or https://") from error
+            except httpx.TransportError as error:
+                if attempt == _RETRIES:
+                    raise ClientError(
+                        f"{self._server} cannot be reached: {error or type(error).__name__}; "
+                        f"tried {attempt + 1} times"
+                    ) from error
+                _pause(attempt, None)
+                continue
+            if response.status_code in _PASSING and attempt < _RETRIES:
+                _pause(attempt, response.headers.get("retry-after"))
+                continue
+            return self._read(response)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _read(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            answer = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise ClientError(
+                f"{self._server} answered {response.status_code} with something that is not JSON; "
+                "is it a hashserver?"
+            )
+        if response.status_code != 200:
+            reason = answer.get("detail") or answer.get("title") or response.reason_phrase
+            raise ClientError(f"{self._server} refused the check ({response.status_code}): {reason}")
+        return answer
+
+
+def _pause(attempt: int, retry_after: str | None) -> None:
+    """Wait before another try: as long as the server says, or twice as long each time, with jitter."""
+    wait = min(_LONGEST_WAIT, 0.25 * 2**attempt)
+    if retry_after is not None and retry_after.isdigit():
+        wait = min(_LONGEST_WAIT, float(retry_after))
+    time.sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret

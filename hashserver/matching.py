@@ -1,0 +1,36 @@
+"""A request's hashes against a snapshot: arrays in, named matches out."""
+
+from __future__ import annotations
+
+from hashcore import Matches, Snapshot, Store
+from hashserver.answers import Answer, EntryView, Match
+from hashserver.bodies.request import Asked, CheckRequest
+
+
+def check_request(store: Store, request: CheckRequest) -> Answer:
+    """Check all hashes of a request against one generation."""
+    with store.read() as snapshot:
+        checked: dict[str, int] = {}
+        matches: list[Match] = []
+        for asked in request.asked:
+            checked[asked.kind.name] = checked.get(asked.kind.name, 0) + len(asked.digests)
+            found = snapshot.match(asked.kind, asked.digests)
+            if len(found):
+                matches.extend(_name(snapshot, asked, found))
+        return Answer(snapshot.generation, checked, matches, request.invalid)
+
+
+def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[Match]:
+    """Name the entries found; entries of one hash at one distance make one match."""
+    named: list[Match] = []
+    last = (-1, -1)
+    entries = snapshot.entries(found)
+    pairs = zip(found.queries.tolist(), found.distances.tolist(), strict=True)
+    for (query, distance), entry in zip(pairs, entries, strict=True):
+        if (query, distance) != last:
+            index = query if asked.index is None else int(asked.index[query])
+            digest = asked.digests[query].tobytes()
+            named.append(Match(asked.kind.name, index, digest, distance, [], query in found.truncated))
+            last = (query, distance)
+        named[-1].entries.append(EntryView(entry.set, entry.category, entry.id))
+    return named

@@ -1,0 +1,75 @@
+"""What a client did wrong, as RFC 9457 problem details: a sentence to act on, and the place in the input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on one request; beyond them the answer is 413.
+
+    Args:
+        max_hashes: hashes of all types together.
+        max_body_bytes: bytes as sent.
+        max_unpacked_bytes: bytes after unpacking.
+    """
+
+    max_hashes: int = 1_000_000
+    max_body_bytes: int = 64 << 20
+    max_unpacked_bytes: int = 256 << 20
+
+
+class Problem(Exception):
+    """An error that the client can do something about.
+
+    Args:
+        status: of the HTTP response.
+        slug: names the kind of problem; its type is the relative reference `/problems/SLUG`.
+        title: the kind in words.
+        detail: one sentence: what happened, where, what to do.
+        extra: further members, such as `pointer` (RFC 6901) or `offset`.
+    """
+
+    def __init__(self, status: int, slug: str, title: str, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.status, self.slug, self.title, self.detail, self.extra = status, slug, title, detail, extra
+        self.headers: dict[str, str] = {}
+
+    def to_bytes(self) -> bytes:
+        """The problem as JSON."""
+        members = {"type": f"/problems/{self.slug}", "title": self.title, "status": self.status}
+        return orjson.dumps({**members, "detail": self.detail, **self.extra})
+
+
+def malformed(detail: str, **extra: Any) -> Problem:
+    """400: the body is not what its Content-Type says."""
+    return Problem(400, "malformed-body", "Malformed body", detail, **extra)
+
+
+def too_large(detail: str, limit: int) -> Problem:
+    """413: more than a request may hold."""
+    return Problem(413, "too-large", "Request too large", detail, limit=limit)
+
+
+def too_many(hashes: int, limits: Limits) -> Problem:
+    """413: more hashes than a request may hold."""
+    return too_large(
+        f"the request holds {hashes:,} hashes, more than {limits.max_hashes:,}; send them in several requests",
+        limits.max_hashes,
+    )
+
+
+def unsupported(detail: str, **headers: str) -> Problem:
+    """415: a media type or encoding that is not read."""
+    problem = Problem(415, "unsupported-media-type", "Unsupported media type", detail)
+    problem.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return problem
+
+
+def unprocessable(detail: str, **extra: Any) -> Problem:
+    """422: well-formed, but it asks for something that there is not."""
+    return Problem(422, "unprocessable", "Unprocessable request", detail, **extra)

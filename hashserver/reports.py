@@ -1,0 +1,83 @@
+"""Writing what matched: CSV for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import click
+import orjson
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One entry that one line of a listing matched."""
+
+    line: int
+    name: str | None
+    type: str
+    hash: str
+    distance: int
+    set: str
+    category: str | None
+    id: str | None
+
+
+class Report(Protocol):
+    """Takes findings, one at a time."""
+
+    def add(self, finding: Finding) -> None:
+        """Write a finding."""
+
+
+class CsvReport:
+    """CSV with a header. A cell that a spreadsheet would run as a formula is written with a quote in front."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._writer.writerow(Finding.__slots__)
+
+    def add(self, finding: Finding) -> None:
+        values = (getattr(finding, column) for column in Finding.__slots__)
+        self._writer.writerow([_harmless(value) if isinstance(value, str) else value for value in values])
+
+
+class JsonLinesReport:
+    """One JSON object a line."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def add(self, finding: Finding) -> None:
+        self._file.write(orjson.dumps(asdict(finding)).decode() + "\n")
+
+
+def _harmless(cell: str) -> str:
+    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def report_format(chosen: str | None, path: Path | None) -> str:
+    """The format to write: the one chosen, or by the file's name."""
+    if chosen is not None:
+        if chosen not in ("csv", "jsonl"):
+            raise click.UsageError(f"--output-format is csv or jsonl, not {chosen!r}")
+        return chosen
+    return "jsonl" if path is not None and path.suffix in (".jsonl", ".ndjson", ".json") else "csv"
+
+
+@contextmanager
+def open_report(path: Path | None, chosen: str) -> Iterator[Report]:
+    """A report in a file, or on standard output when path is None."""
+    report = JsonLinesReport if chosen == "jsonl" else CsvReport
+    if path is None:
+        yield report(sys.stdout)
+        return
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        yield report(file)

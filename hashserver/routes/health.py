@@ -1,0 +1,42 @@
+"""Whether the process lives, and whether it can answer checks."""
+
+from __future__ import annotations
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+router = APIRouter(tags=["health"])
+
+
+def _example(description: str, example: dict[str, object]) -> dict[str, object]:
+    return {"description": description, "content": {"application/json": {"example": example}}}
+
+
+@router.get(
+    "/healthz",
+    summary="Is the process alive",
+    response_class=Response,
+    responses={200: _example("It is.", {"status": "ok"})},
+)
+async def healthz() -> Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+@router.get(
+    "/readyz",
+    summary="Can this worker answer checks",
+    response_class=Response,
+    responses={
+        200: _example("It can.", {"ready": True, "generation": 42}),
+        503: _example("It is still starting.", {"ready": False, "reason": "compiling"}),
+    },
+)
+async def readyz(request: Request) -> Response:
+    parts = getattr(request.app.state, "parts", None)
+    if parts is None or not parts.ready:
+        return Response(
+            b'{"ready":false,"reason":"the worker is still starting"}', 503, media_type="application/json"
+        )
+    with parts.store.read() as snapshot:
+        body = orjson.dumps({"ready": True, "generation": snapshot.generation})
+    return Response(body, media_type="application/json")

@@ -1,0 +1,78 @@
+"""Settings: command-line flags, then `HASHSERVER_*` environment variables, then `hashserver.toml`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1 << 20
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message says which, where from, and what it should be."""
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(env_prefix="HASHSERVER_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path("hashserver-data"), description="folder that holds the store")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
+    workers: int = Field(1, ge=1, le=256, description="server processes")
+    max_hashes: int = Field(1_000_000, ge=1, description="hashes in one request")
+    max_body_bytes: int = Field(64 * MIB, ge=1024, description="bytes of a request body as sent")
+    max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="bytes of a request body after unpacking")
+    keep_generations: int = Field(10, ge=1, description="generations kept for rollback, the current one included")
+    load_memory_bytes: int = Field(
+        512 * MIB, ge=MIB, description="memory for sorting a load before it spills to disk"
+    )
+    map_size_bytes: int = Field(1 << 30, ge=MIB, description="address space of the store to begin with; it grows")
+    refresh_seconds: float = Field(0.1, gt=0, le=0.5, description="how often a worker looks for a new generation")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("HASHSERVER_CONFIG", "hashserver.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read the settings; flags that are None were not given.
+
+    Raises:
+        SettingsError: a value is out of range, a name is unknown, or the file is not TOML.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting {name!r}: {first['msg']} (from a flag, HASHSERVER_{name.upper()} or hashserver.toml)"
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"cannot read hashserver.toml: {error}") from error
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The environment that makes another process read the same settings."""
+    values = settings.model_dump()
+    values["data_dir"] = settings.data_dir.resolve()
+    return {f"HASHSERVER_{name.upper()}": str(value) for name, value in values.items()}
