@@ -9,9 +9,7 @@ import typer
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(
-        "--data-dir", help="Folder of the store.  [default: hashserver-data]", show_default=False
-    ),
+    typer.Option("--data-dir", help="Folder of the store.  [default: hashserver-data]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 HashTypeName = Annotated[

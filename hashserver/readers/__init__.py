@@ -1,0 +1,57 @@
+"""Readers of hash sets and listings: a file in, blocks of rows out, in bounded memory.
+
+Each format is a module with one function. Every row of a file ends either in a block or in a reject with
+its line and reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from hashcore.hashtypes import hash_type as look_up
+from hashcore.rows import Reject, Rows
+from hashserver.readers.csv_text import read_csv
+from hashserver.readers.detect import detect_format
+from hashserver.readers.errors import ReadError
+from hashserver.readers.json_lines import read_json_lines
+from hashserver.readers.parquet import read_parquet
+from hashserver.readers.plain import read_text
+from hashserver.readers.source import Source, open_source
+from hashserver.readers.sums import read_sums
+
+__all__ = ["FORMATS", "ReadError", "Source", "open_source", "read_rows"]
+
+FORMATS: dict[str, Callable[..., Iterator[Rows]]] = {
+    "csv": read_csv,
+    "text": read_text,
+    "sums": read_sums,
+    "jsonl": read_json_lines,
+    "parquet": read_parquet,
+}
+
+
+def read_rows(
+    source: Source,
+    *,
+    format: str | None = None,
+    hash_type: str | None = None,
+    on_reject: Callable[[Reject], None],
+) -> Iterator[Rows]:
+    """Read a source in blocks.
+
+    Args:
+        source: see `open_source`.
+        format: one of FORMATS; detected when None.
+        hash_type: the type of hashes where the file does not tell.
+        on_reject: told of every row that is not taken.
+
+    Raises:
+        ReadError: the source cannot be read, or is not what it was said to be.
+        UnknownHashType: `hash_type` is none of the registry's.
+    """
+    if hash_type is not None:
+        look_up(hash_type)
+    chosen = format or detect_format(source, hash_type)
+    if chosen not in FORMATS:
+        raise ReadError(f"unknown format {chosen!r}; formats are {', '.join(FORMATS)}")
+    yield from FORMATS[chosen](source, hash_type=hash_type, on_reject=on_reject)

@@ -1,0 +1,82 @@
+"""Cutting a source into blocks of whole records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.rows import Reject
+from hashserver.readers.cells import MOST_REJECT_BYTES
+from hashserver.readers.source import Source
+
+BLOCK_BYTES = 8 << 20
+"""How much text the readers hold at a time."""
+
+LONGEST_RECORD = 1 << 20
+
+Consume = Callable[[NDArray[np.uint8], int, bool], tuple[int, int]]
+"""Takes the records of a block: (buffer, number of its first line, whether the source ends here) to
+(bytes taken, lines taken)."""
+
+
+class Blocks:
+    """Feeds the text of a source to a tokeniser, whole records at a time, whatever the size of the source.
+
+    Args:
+        source: of the text; a byte order mark at its beginning is left out.
+        on_reject: told of records longer than `LONGEST_RECORD`, which are skipped without being held.
+        block_bytes: how much to hold at a time.
+    """
+
+    def __init__(
+        self, source: Source, on_reject: Callable[[Reject], None], block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self._source, self._on_reject, self._block_bytes = source, on_reject, block_bytes
+        self._longest = min(LONGEST_RECORD, max(block_bytes * 4, 1024))
+        self._line = 1
+        if source.peek(3) == b"\xef\xbb\xbf":
+            source.read(3)
+
+    def feed(self, consume: Consume) -> Iterator[None]:
+        """Call `consume` for block after block, yielding after each."""
+        rest = b""
+        ended = False
+        while not ended or rest:
+            text, ended = self._fill(rest)
+            if not text:
+                return
+            # A copy: kernels are compiled for writable arrays, and `bytes` are not.
+            buffer = np.frombuffer(bytearray(text), np.uint8)
+            taken, lines = consume(buffer, self._line, ended)
+            self._line += lines
+            yield
+            rest = text[taken:]
+            if ended and taken == 0:
+                return
+            if taken == 0 and len(rest) >= self._longest:
+                rest, ended = self._skip(rest)
+
+    def _fill(self, rest: bytes) -> tuple[bytes, bool]:
+        parts, size = [rest], 0
+        while size < self._block_bytes:
+            piece = self._source.read(self._block_bytes - size)
+            if not piece:
+                return b"".join(parts), True
+            parts.append(piece)
+            size += len(piece)
+        return b"".join(parts), False
+
+    def _skip(self, rest: bytes) -> tuple[bytes, bool]:
+        """Skip the rest of a record that is too long, to the end of its line."""
+        reason = f"longer than {self._longest:,} bytes; is the format right?"
+        self._on_reject(Reject(self._line, reason, rest[:MOST_REJECT_BYTES]))
+        while True:
+            end = rest.find(b"\n")
+            if end >= 0:
+                self._line += 1
+                return rest[end + 1 :], False
+            rest = self._source.read(self._block_bytes)
+            if not rest:
+                return b"", True

@@ -1,0 +1,240 @@
+"""CSV: a compiled tokeniser, so that a row costs no Python object."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.hashtypes import hash_type
+from hashcore.rows import Reject, Rows
+from hashserver.readers.blocks import BLOCK_BYTES, Blocks
+from hashserver.readers.cells import Cells, assemble, decode_cells
+from hashserver.readers.columns import Meaning, by_first_record, by_header
+from hashserver.readers.errors import ReadError
+from hashserver.readers.source import Source
+
+_QUOTE, _LF, _CR = 0x22, 0x0A, 0x0D
+_SAMPLE = 1 << 16
+_STRAY_QUOTE = -1  # in place of a row's number of fields
+
+
+@nb.njit(cache=True, nogil=True)
+def tokenise(
+    text: NDArray[np.uint8],
+    delimiter: int,
+    final: bool,
+    wanted: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    doubled: NDArray[np.bool_],
+    fields: NDArray[np.int64],
+    spans: NDArray[np.int64],
+) -> tuple[int, int, int]:
+    """Split text into records and fields as RFC 4180 has it; LF and CRLF end records.
+
+    Args:
+        text: uint8[size].
+        delimiter: the byte between fields.
+        final: whether the text ends here, so that a record without a line end is whole.
+        wanted: int64[columns], the slot of each column, or -1 for those not asked for.
+        starts, lengths: int64[slots, rows], receive the spans of the fields asked for, without quotes.
+        doubled: bool[slots, rows], set where quotes inside a field are doubled.
+        fields: int64[rows], the number of fields of each record; -1 where text follows a closing quote.
+        spans: int64[rows, 3], receives where each record begins and ends, and the line it begins on.
+
+    Returns:
+        Records, bytes taken, lines taken. Stops before a record that is not whole or finds no room.
+        Blank lines are passed over. O(size).
+    """
+    size = text.shape[0]
+    at, line, rows = 0, 0, 0
+    taken, taken_lines = 0, 0
+    while at < size and rows < fields.shape[0]:
+        if text[at] == _LF or (text[at] == _CR and at + 1 < size and text[at + 1] == _LF):
+            at += 1 if text[at] == _LF else 2
+            line += 1
+            taken, taken_lines = at, line
+            continue
+        record, first_line = at, line
+        column = 0
+        stray = False
+        whole = False
+        for slot in range(starts.shape[0]):
+            starts[slot, rows], lengths[slot, rows], doubled[slot, rows] = at, 0, False
+        while True:
+            twice = False
+            if at < size and text[at] == _QUOTE:
+                at += 1
+                start = at
+                closed = False
+                while at < size:
+                    if text[at] == _QUOTE:
+                        if at + 1 < size and text[at + 1] == _QUOTE:
+                            twice = True
+                            at += 2
+                            continue
+                        closed = True
+                        break
+                    if text[at] == _LF:
+                        line += 1
+                    at += 1
+                stop = at
+                if closed:
+                    at += 1
+                else:
+                    stray = True
+                while at < size and text[at] != delimiter and text[at] != _LF:
+                    if text[at] != _CR:
+                        stray = True
+                    at += 1
+            else:
+                start = at
+                while at < size and text[at] != delimiter and text[at] != _LF:
+                    at += 1
+                stop = at
+                if stop > start and text[stop - 1] == _CR and (at >= size or text[at] == _LF):
+                    stop -= 1
+            if column < wanted.shape[0] and wanted[column] >= 0:
+                slot = wanted[column]
+                starts[slot, rows], lengths[slot, rows], doubled[slot, rows] = start, stop - start, twice
+            column += 1
+            if at >= size:
+                whole = final
+                break
+            at += 1
+            if text[at - 1] == _LF:
+                line += 1
+                whole = True
+                break
+        if not whole:
+            break
+        fields[rows] = _STRAY_QUOTE if stray else column
+        spans[rows, 0], spans[rows, 1], spans[rows, 2] = record, at, first_line
+        rows += 1
+        taken, taken_lines = at, line
+    if final and at >= size and rows < fields.shape[0]:
+        taken, taken_lines = size, line
+    return rows, taken, taken_lines
+
+
+def sniff_delimiter(sample: bytes) -> int:
+    """The delimiter of the first record: whichever of comma, semicolon and tab stands in it most often."""
+    first = sample.lstrip(b"\r\n").partition(b"\n")[0]
+    return max(b",;\t", key=lambda delimiter: first.count(bytes([delimiter])))
+
+
+def find_meaning(sample: bytes, delimiter: int, chosen: str | None, name: str) -> Meaning:
+    """What the columns of a CSV file are, from its first records.
+
+    Raises:
+        ReadError: no column is named by or looks like a hash type.
+    """
+    text = sample.decode("utf-8", "replace").lstrip("\ufeff")
+    lines = [line for line in text.splitlines() if line.strip()]
+    first = next(csv.reader(lines[:1], delimiter=chr(delimiter)), []) if lines else []
+    meaning = by_header(first) or by_first_record([cell.encode() for cell in first], chosen)
+    if meaning is None:
+        raise ReadError(
+            f"{name}: cannot tell which column holds hashes; give the file a header that names its columns "
+            "(md5, sha1, sha256, pdq, phash, category, id), or name the type with --type"
+        )
+    return meaning
+
+
+def read_csv(
+    source: Source,
+    *,
+    hash_type: str | None,
+    on_reject: Callable[[Reject], None],
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Rows]:
+    """Read CSV in blocks; see `hashserver.readers.read_rows`."""
+    sample = source.peek(_SAMPLE)
+    if not sample.strip(b"\xef\xbb\xbf\r\n"):
+        return
+    delimiter = sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf"))
+    reader = _CsvReader(find_meaning(sample, delimiter, hash_type, source.name), delimiter, on_reject)
+    for _ in Blocks(source, on_reject, block_bytes).feed(reader.consume):
+        yield from reader.take()
+
+
+class _CsvReader:
+    """Turns the records of one block after another into rows."""
+
+    def __init__(self, meaning: Meaning, delimiter: int, on_reject: Callable[[Reject], None]) -> None:
+        self._meaning, self._delimiter, self._on_reject = meaning, delimiter, on_reject
+        positions = [*meaning.hashes.values(), meaning.category, meaning.id, meaning.name]
+        self._positions = sorted({position for position in positions if position is not None})
+        self._wanted = np.full(max(self._positions) + 1, -1, np.int64)
+        self._wanted[self._positions] = np.arange(len(self._positions))
+        self._header = meaning.header
+        self._ready: list[Rows] = []
+
+    def take(self) -> list[Rows]:
+        """The rows made since the last call."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def consume(self, text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
+        """Take the whole records of a block; see `hashserver.readers.blocks.Consume`."""
+        narrowest = min(hash_type(name).hex_digits for name in self._meaning.hashes)
+        # Room for a block of plain rows; a block of shorter ones is taken in several rounds.
+        room = len(text) // narrowest + 16
+        slots = len(self._positions)
+        starts, lengths = np.empty((slots, room), np.int64), np.empty((slots, room), np.int64)
+        doubled = np.empty((slots, room), np.bool_)
+        fields, spans = np.empty(room, np.int64), np.empty((room, 3), np.int64)
+        rows, taken, lines = tokenise(
+            text, self._delimiter, final, self._wanted, starts, lengths, doubled, fields, spans
+        )
+        skip = 1 if self._header and rows else 0
+        self._header = self._header and not rows
+        if rows > skip:
+            chosen = slice(skip, rows)
+            columns = [
+                Cells(text, starts[slot, chosen], lengths[slot, chosen], doubled[slot, chosen])
+                for slot in range(slots)
+            ]
+            made = self._assemble(columns, fields[chosen], spans[chosen], first_line)
+            if made is not None:
+                self._ready.append(made)
+        return int(taken), int(lines)
+
+    def _assemble(
+        self, columns: list[Cells], fields: NDArray[np.int64], spans: NDArray[np.int64], first_line: int
+    ) -> Rows | None:
+        meaning = self._meaning
+        text = columns[0].buffer
+        broken = {}
+        for row in np.flatnonzero(fields != meaning.columns).tolist():
+            broken[row] = (
+                "a quote that is not closed, or text after a closing quote"
+                if fields[row] == _STRAY_QUOTE
+                else f"expected {meaning.columns} columns, got {fields[row]}"
+            )
+
+        def column(position: int | None) -> Cells | None:
+            if position is None:
+                return None
+            cells = columns[self._positions.index(position)]
+            # A column may be both the id and the name, and is trimmed in place.
+            return Cells(cells.buffer, cells.starts.copy(), cells.lengths.copy(), cells.doubled)
+
+        hashes = [
+            decode_cells(hash_type(name), columns[self._positions.index(position)])
+            for name, position in meaning.hashes.items()
+        ]
+        return assemble(
+            spans[:, 2] + first_line,
+            hashes,
+            category=column(meaning.category),
+            ids=column(meaning.id),
+            names=column(meaning.name),
+            broken=broken,
+            raw=lambda row: text[spans[row, 0] : spans[row, 1]].tobytes().rstrip(b"\r\n"),
+            on_reject=self._on_reject,
+        )

@@ -1,0 +1,151 @@
+"""Parquet: columns by name, hashes as hexadecimal text or as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.hashtypes import HashType
+from hashcore.hashtypes import hash_type as look_up
+from hashcore.rows import Reject, Rows
+from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
+from hashserver.readers.columns import Meaning, by_header
+from hashserver.readers.errors import ReadError
+from hashserver.readers.source import Source
+
+BATCH_ROWS = 1 << 18
+
+
+def read_parquet(
+    source: Source,
+    *,
+    hash_type: str | None,
+    on_reject: Callable[[Reject], None],
+    batch_rows: int = BATCH_ROWS,
+) -> Iterator[Rows]:
+    """Read Parquet; see `hashserver.readers.read_rows`. A line is the number of a row, from 1."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with source.seekable() as file:
+        try:
+            parquet = pq.ParquetFile(file)
+            names = parquet.schema_arrow.names
+            meaning = by_header(names)
+            if meaning is None:
+                raise ReadError(
+                    f"{source.name}: no column is named by a hash type; its columns are {', '.join(names)[:200]}"
+                )
+            wanted = sorted({names[position] for position in _positions(meaning)})
+            line = 1
+            for batch in parquet.iter_batches(batch_rows, columns=wanted):
+                batch.validate(full=True)
+                rows = _read_batch(batch, meaning, names, line, on_reject, source.name)
+                line += batch.num_rows
+                if rows is not None:
+                    yield rows
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).partition("\n")[0][:200]
+            raise ReadError(f"{source.name} is not a sound Parquet file: {reason}") from error
+
+
+def _positions(meaning: Meaning) -> list[int]:
+    positions = [*meaning.hashes.values(), meaning.category, meaning.id, meaning.name]
+    return [position for position in positions if position is not None]
+
+
+def _read_batch(
+    batch: Any,
+    meaning: Meaning,
+    names: list[str],
+    first_line: int,
+    on_reject: Callable[[Reject], None],
+    source_name: str,
+) -> Rows | None:
+    def column(position: int | None) -> Any:
+        return None if position is None else batch.column(names[position])
+
+    def text(position: int | None) -> Cells | None:
+        array = column(position)
+        return None if array is None else _text_cells(_as_text(array, names[position or 0], source_name))
+
+    hashes = [
+        _decode(look_up(kind), column(position), names[position], source_name)
+        for kind, position in meaning.hashes.items()
+    ]
+    return assemble(
+        np.arange(first_line, first_line + batch.num_rows, dtype=np.int64),
+        hashes,
+        category=text(meaning.category),
+        ids=text(meaning.id),
+        names=text(meaning.name),
+        broken={},
+        raw=lambda row: repr(batch.slice(row, 1).to_pylist()[0]).encode(),
+        on_reject=on_reject,
+    )
+
+
+def _decode(kind: HashType, array: Any, name: str, source_name: str) -> Decoded:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        array = pc.cast(array, array.type.value_type)
+    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == kind.width:
+        return _decode_packed(kind, array)
+    if pa.types.is_fixed_size_binary(array.type):
+        array = pc.cast(array, pa.binary())
+    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+        lengths = pc.binary_length(array)
+        if len(array) and pc.all(pc.fill_null(pc.equal(lengths, kind.width), True)).as_py():
+            return _decode_packed(kind, pc.cast(array.fill_null(bytes(kind.width)), pa.binary(kind.width)), array)
+        return decode_cells(kind, _text_cells(array))
+    return decode_cells(kind, _text_cells(_as_text(array, name, source_name)))
+
+
+def _decode_packed(kind: HashType, array: Any, nulls: Any = None) -> Decoded:
+    present = np.asarray((array if nulls is None else nulls).is_valid(), np.bool_)
+    start = array.offset * kind.width
+    values = np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + len(array) * kind.width]
+    digests = values.reshape(len(array), kind.width)
+    if not present.all():
+        digests = np.where(present[:, None], digests, np.uint8(0))
+    return Decoded(kind, digests, present, np.zeros(len(array), np.bool_), lambda row: "")
+
+
+def _as_text(array: Any, name: str, source_name: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return array if _is_text(array.type) else pc.cast(array, pa.string())
+    except pa.ArrowException as error:
+        raise ReadError(
+            f"{source_name}: column {name} is {str(array.type)[:80]}; it has to be text, or bytes for a hash"
+        ) from error
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(check(kind) for check in checks)
+
+
+def _text_cells(array: Any) -> Cells:
+    """View a text column's buffers as cells; nulls are empty."""
+    import pyarrow as pa
+
+    wide = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
+    _, offset_buffer, data = array.buffers()
+    offsets: NDArray[Any] = np.frombuffer(offset_buffer or b"", np.int64 if wide else np.int32)
+    offsets = offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    if not len(array):
+        offsets = np.zeros(1, np.int64)
+    lengths = np.diff(offsets)
+    if array.null_count:
+        lengths = np.where(np.asarray(array.is_valid(), np.bool_), lengths, 0)
+    return Cells(np.frombuffer(data or b"", np.uint8), offsets[:-1].copy(), lengths)

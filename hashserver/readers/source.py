@@ -1,0 +1,149 @@
+"""Where rows come from: a file or standard input, unpacked on the way."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO, Protocol
+
+from hashserver.readers.errors import ReadError
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_STEP = 1 << 20
+_LARGEST_WINDOW = 1 << 27
+
+
+class _Decompressor(Protocol):
+    """What zlib's and zstandard's objects have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+class Source:
+    """Bytes to read rows from; see `open_source`.
+
+    Args:
+        file: what to read.
+        name: for messages.
+        total_bytes: size of the file as it lies, or None for a pipe.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, total_bytes: int | None) -> None:
+        self._file = file
+        self.name = name
+        self.total_bytes = total_bytes
+        self.bytes_read = 0
+        self._ahead = b""
+        self._packed: str | None = None
+        self._member: _Decompressor | None = None
+        self._raw = self._read_raw(_STEP)
+        if self._raw.startswith(_GZIP):
+            self._packed = "gzip"
+        elif self._raw.startswith(_ZSTD):
+            self._packed = "zstd"
+
+    def peek(self, size: int) -> bytes:
+        """The next bytes, at most `size`, without taking them; fewer only at the end."""
+        while len(self._ahead) < size:
+            more = self._unpack()
+            if not more:
+                break
+            self._ahead += more
+        return self._ahead[:size]
+
+    def read(self, size: int) -> bytes:
+        """Take the next bytes, at most `size`; empty only at the end.
+
+        Raises:
+            ReadError: the packed data are corrupt or end too early.
+        """
+        if not self._ahead:
+            self._ahead = self._unpack()
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        return taken
+
+    @contextmanager
+    def seekable(self) -> Iterator[BinaryIO]:
+        """The whole of it as a file that can be read from anywhere; piped or packed, it is spooled first."""
+        if self._packed is None and self.total_bytes is not None:
+            self._file.seek(0)
+            self.bytes_read = self.total_bytes
+            yield self._file
+            return
+        with tempfile.TemporaryFile() as spool:
+            while piece := self.read(_STEP):
+                spool.write(piece)
+            spool.seek(0)
+            yield spool
+
+    def _read_raw(self, size: int) -> bytes:
+        piece = self._file.read(size)
+        self.bytes_read += len(piece)
+        return piece
+
+    def _unpack(self) -> bytes:
+        """Some more unpacked bytes; empty only at the end."""
+        while True:
+            raw = self._raw or self._read_raw(_STEP)
+            self._raw = b""
+            if self._packed is None:
+                return raw
+            if not raw:
+                if self._member is not None:
+                    raise ReadError(
+                        f"{self.name}: the {self._packed} data end too early, after {self.bytes_read:,} bytes; "
+                        "is the file complete?"
+                    )
+                return b""
+            self._member = self._member or _decompressor(self._packed)
+            # Small steps in: a packed byte may come out a thousand times as large.
+            step, self._raw = raw[: _STEP >> 4], raw[_STEP >> 4 :]
+            try:
+                out = self._member.decompress(step)
+            except Exception as error:
+                raise ReadError(
+                    f"{self.name}: the {self._packed} data are corrupt near byte {self.bytes_read:,}: {error}"
+                ) from error
+            if self._member.eof:
+                self._raw = self._member.unused_data + self._raw
+                self._member = None
+            if out:
+                return out
+
+
+def _decompressor(packed: str) -> Any:
+    if packed == "gzip":
+        return zlib.decompressobj(wbits=31)
+    import zstandard
+
+    return zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
+
+
+@contextmanager
+def open_source(path: str) -> Iterator[Source]:
+    """Open a file, or standard input for "-"; gzip and zstd are unpacked, known by their first bytes.
+
+    Raises:
+        ReadError: it cannot be opened.
+    """
+    with ExitStack() as stack:
+        if path == "-":
+            yield Source(sys.stdin.buffer, "standard input", None)
+            return
+        try:
+            file = stack.enter_context(open(path, "rb"))
+            regular = os.path.isfile(path)
+            source = Source(file, path, os.fstat(file.fileno()).st_size if regular else None)
+        except OSError as error:
+            raise ReadError(f"cannot read {path}: {error.strerror}") from error
+        yield source
