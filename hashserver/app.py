@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         limits = Limits(chosen.max_hashes, chosen.max_body_bytes, chosen.max_unpacked_bytes)
         app.state.parts = parts = Parts(chosen, limits, store)
         await run_in_threadpool(warm_up, chosen.data_dir)
+        # What is loaded by now stays: sweeping through it again and again would stall requests.
+        gc.collect()
+        gc.freeze()
         parts.ready = True
         refresher = asyncio.create_task(_keep_fresh(parts))
         log.info("ready: generation %d", _generation(store))
@@ -70,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=[{"name": "check"}, {"name": "sets"}, {"name": "health"}],
     )
     errors.install(app)
+    app.add_middleware(check.CheckFirst, state=app.state)
     app.include_router(check.router)
     app.include_router(sets.router)
     app.include_router(health.router)

@@ -45,6 +45,12 @@ def _open(data_dir: Any) -> Store:
     return open_store(settings)
 
 
+def _print(table: Table) -> None:
+    """Print a table as wide as it needs to be where no terminal bounds it."""
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 160)
+
+
 def _say(sentence: str) -> None:
     print(f"hashserver: {sentence}", file=sys.stderr)
 
@@ -64,12 +70,13 @@ def show(context: typer.Context, data_dir: DataDir = None, as_json: Json = False
         return
     table = Table(title=f"generation {described['generation']}")
     for heading in ("set", "role", "entries", "hashes", "last change", "added", "removed"):
-        table.add_column(heading, justify="right" if heading in ("entries", "added", "removed") else "left")
+        numeric = heading in ("entries", "added", "removed")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading != "hashes")
     for entry in described["sets"]:
         hashes = ", ".join(f"{name} {count:,}" for name, count in entry["hashes"].items())
         numbers = [f"{entry[key]:,}" for key in ("entries", "added", "removed")]
         table.add_row(entry["name"], entry["role"], numbers[0], hashes, entry["changed"], *numbers[1:])
-    Console().print(table)
+    _print(table)
 
 
 @app.command()
@@ -92,7 +99,7 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
         sets = ", ".join(sorted(manifest.sets)) or "none"
         row = (str(manifest.generation), timestamp(manifest.created), manifest.action, sets, f"{entries:,}")
         table.add_row(*row)
-    Console().print(table)
+    _print(table)
 
 
 @app.command()

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from hashserver.problems import Problem, too_large
 
 
-async def read_body(request: Request, limit: int) -> bytearray:
+async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> bytearray:
     """Read the whole body.
 
+    Args:
+        headers: of the request, names in lower case.
+        receive: its ASGI channel.
+        limit: bytes that it may have.
+
     Raises:
-        Problem: 413, as soon as the body is, or says it is, larger than `limit` bytes.
+        Problem: 413, as soon as the body is, or says it is, larger.
+        ClientDisconnect: the client went away.
     """
-    declared = request.headers.get("content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
+    declared = headers.get(b"content-length", "")
+    if declared.isdigit() and int(declared) > limit:
         raise _over(limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > limit:
             raise _over(limit)
-    return body
+        if not message.get("more_body", False):
+            return body
 
 
 def _over(limit: int) -> Problem:

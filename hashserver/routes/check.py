@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcore import HASH_TYPES, Rule
 from hashserver.answers import to_arrow, to_json
 from hashserver.bodies import parse_body
 from hashserver.bodies.unpack import unpack
 from hashserver.matching import check_request
+from hashserver.problems import Problem, unprocessable
 from hashserver.routes.body import read_body
+from hashserver.routes.errors import as_response
 
 router = APIRouter(tags=["check"])
 
@@ -86,35 +92,62 @@ async def check(
     ] = None,
 ) -> Response:
     """Up to 1,000,000 hashes and 64 MiB a request. One bad hash never voids a batch: it is listed in `invalid`."""
-    body = await read_body(request, request.app.state.parts.limits.max_body_bytes)
-    headers = request.headers
-    encoding = headers.get("content-encoding")
-    arguments = (
-        request.app.state.parts,
-        body,
-        headers.get("content-type", ""),
-        encoding,
-        type,
-        max_distance,
-        headers.get("accept", ""),
-    )
+    return await respond(request.app.state.parts, request.scope, request.receive)
+
+
+async def respond(parts: Any, scope: Scope, receive: Receive) -> Response:
+    """Answer one check.
+
+    Raises:
+        Problem: the request cannot be answered as it stands.
+    """
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    body = await read_body(headers, receive, parts.limits.max_body_bytes)
+    encoding = headers.get(b"content-encoding")
+    arguments = (parts, body, headers, scope["query_string"])
     if len(body) <= _INLINE_BYTES and encoding is None:
         return _answer(*arguments)
     return await run_in_threadpool(_answer, *arguments)
 
 
-def _answer(
-    parts: Any,
-    body: bytearray,
-    content_type: str,
-    encoding: str | None,
-    type_parameter: str | None,
-    max_distance: int | None,
-    accept: str,
-) -> Response:
-    plain = unpack(body, encoding, parts.limits.max_unpacked_bytes)
+def _answer(parts: Any, body: bytearray, headers: dict[bytes, str], query: bytes) -> Response:
+    type_parameter, max_distance = _parameters(query) if query else (None, None)
+    plain = unpack(body, headers.get(b"content-encoding"), parts.limits.max_unpacked_bytes)
+    content_type = headers.get(b"content-type", "")
     asked = parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
     answer = check_request(parts.store, asked)
-    if ARROW in accept:
+    if ARROW in headers.get(b"accept", ""):
         return Response(to_arrow(answer), media_type=ARROW)
     return Response(to_json(answer), media_type="application/json")
+
+
+def _parameters(query: bytes) -> tuple[str | None, int | None]:
+    parameters = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    distance = parameters.get("max_distance")
+    if distance is None:
+        return parameters.get("type"), None
+    if not (distance.isascii() and distance.isdigit() and len(distance) < 6):
+        raise unprocessable("the parameter max_distance is a whole number", parameter="max_distance")
+    return parameters.get("type"), int(distance)
+
+
+class CheckFirst:
+    """Middleware that takes checks past the framework's routing, which costs more than a small check does.
+
+    What it does not answer goes on to the routes; `check` above answers, and documents, the same.
+    """
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app, self._state = app, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/v2/check" or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            response = await respond(self._state.parts, scope, receive)
+        except Problem as problem:
+            response = as_response(problem)
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)

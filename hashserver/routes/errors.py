@@ -19,7 +19,7 @@ _REASONS = {
 }
 
 
-def respond(problem: Problem) -> Response:
+def as_response(problem: Problem) -> Response:
     """A problem as an HTTP response."""
     headers = dict(problem.headers)
     return Response(problem.to_bytes(), problem.status, headers, media_type=MEDIA_TYPE)
@@ -30,12 +30,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def on_problem(request: Request, problem: Problem) -> Response:
-        return respond(problem)
+        return as_response(problem)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         slug, detail = _REASONS.get(error.status_code, ("http-error", str(error.detail)))
-        response = respond(Problem(error.status_code, slug, str(error.detail), detail))
+        response = as_response(Problem(error.status_code, slug, str(error.detail), detail))
         response.headers.update(error.headers or {})
         return response
 
@@ -43,10 +43,10 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return respond(Problem(422, "invalid-parameter", "Invalid parameter", f"{place}: {first['msg']}"))
+        return as_response(Problem(422, "invalid-parameter", "Invalid parameter", f"{place}: {first['msg']}"))
 
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:
         log.exception("a request to %s failed", request.url.path)
         detail = "the server failed to answer; its log says why"
-        return respond(Problem(500, "internal-error", "Internal error", detail))
+        return as_response(Problem(500, "internal-error", "Internal error", detail))

@@ -1,0 +1,172 @@
+"""Show the whole way on this machine: sets are loaded, served, and a folder of pictures is checked.
+
+Everything happens in a temporary folder, with generated hashes and generated pictures, and takes well
+under a minute.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COMMAND = [sys.executable, "-m", "hashserver"]
+KNOWN_PICTURES, UNKNOWN_PICTURES = 6, 6
+GENERATED = 1_000_000
+BULK = 2_000_000
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="hashserver-demo-") as folder:
+        root = Path(folder)
+        data = root / "data"
+        say(f"making {KNOWN_PICTURES} known and {UNKNOWN_PICTURES} unknown pictures, and {GENERATED:,} hashes")
+        pictures = make_pictures(root / "pictures")
+        generated = np.random.default_rng(2020).integers(0, 256, (GENERATED, 16), np.uint8)
+        write_hashes(root / "generated.csv", generated)
+        write_set(root / "sample.csv", pictures[:KNOWN_PICTURES])
+        run("load", root / "generated.csv", "--set", "generated", "--category", "generated", "--data-dir", data)
+        run("load", root / "sample.csv", "--set", "sample", "--data-dir", data)
+        run("sets", "--data-dir", data)
+        with serving(data) as url:
+            copies = reencode(pictures[:KNOWN_PICTURES], root / "pictures")
+            check_folder(root / "pictures", root / "pictures.md5", url)
+            print(
+                f"  {len(pictures) - KNOWN_PICTURES} unknown pictures were left alone. {len(copies)} re-encoded "
+                "copies have other MD5s, so an exact check cannot know them."
+            )
+            check_many(generated, root / "bulk.md5", url)
+    say("done; `make serve` keeps a server running on http://127.0.0.1:8080")
+    return 0
+
+
+def say(sentence: str) -> None:
+    print(f"\n== {sentence}", flush=True)
+
+
+def run(*arguments: object, expect: tuple[int, ...] = (0,)) -> str:
+    """Run one command as a user would, and show it."""
+    words = [str(argument) for argument in arguments]
+    print("$ hashserver " + " ".join(Path(word).name if "/" in word else word for word in words), flush=True)
+    result = subprocess.run([*COMMAND, *words], capture_output=True, text=True)
+    if result.returncode not in expect:
+        sys.exit(f"failed with exit code {result.returncode}:\n{result.stdout}{result.stderr}")
+    for line in (result.stdout if "--json" not in words else "").splitlines() + result.stderr.splitlines():
+        print(f"  {line}")
+    return result.stdout
+
+
+def make_pictures(folder: Path) -> list[Path]:
+    """Harmless pictures: smooth random landscapes, each different."""
+    folder.mkdir()
+    paths = []
+    for number in range(KNOWN_PICTURES + UNKNOWN_PICTURES):
+        random = np.random.default_rng(number)
+        coarse = random.integers(0, 256, (8, 12, 3), np.uint8)
+        picture = Image.fromarray(coarse).resize((480, 320), Image.Resampling.BICUBIC)
+        name = f"{'known' if number < KNOWN_PICTURES else 'holiday'}-{number}.jpg"
+        picture.save(folder / name, quality=92)
+        paths.append(folder / name)
+    return paths
+
+
+def reencode(pictures: list[Path], folder: Path) -> list[Path]:
+    """Copies as they travel the web: smaller, and compressed again."""
+    copies = []
+    for path in pictures:
+        copy = folder / f"{path.stem}-copy.jpg"
+        Image.open(path).resize((240, 160)).save(copy, quality=70)
+        copies.append(copy)
+    return copies
+
+
+def write_hashes(path: Path, digests: np.ndarray) -> None:
+    text = digests.tobytes().hex()
+    path.write_text("md5\n" + "\n".join(text[start : start + 32] for start in range(0, len(text), 32)) + "\n")
+
+
+def write_set(path: Path, pictures: list[Path]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["md5", "sha1", "category", "id"])
+        for number, picture in enumerate(pictures):
+            content = picture.read_bytes()
+            row = [hashlib.md5(content).hexdigest(), hashlib.sha1(content).hexdigest(), "sample", f"S-{number}"]
+            writer.writerow(row)
+
+
+@contextmanager
+def serving(data: Path) -> Iterator[str]:
+    """A server on a port of the system's choice."""
+    arguments = [*COMMAND, "serve", "--port", "0", "--data-dir", str(data)]
+    log = (data.parent / "server.log").open("w")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        if found is None:
+            sys.exit(f"the server did not start:\n{line}{(data.parent / 'server.log').read_text()}")
+        url = found[0]
+        started = time.monotonic()
+        while not is_ready(url):
+            if process.poll() is not None or time.monotonic() - started > 120:
+                sys.exit(f"the server did not start:\n{(data.parent / 'server.log').read_text()}")
+            time.sleep(0.05)
+        say(f"a server answers at {url}, {time.monotonic() - started:.1f} s after it began to listen")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"{url}/readyz", timeout=5).status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def check_folder(folder: Path, listing: Path, url: str) -> None:
+    """Check the real files of a folder."""
+    say(f"checking the {len(list(folder.iterdir()))} files of a folder")
+    lines = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(folder.iterdir())]
+    listing.write_text("".join(lines))
+    output = run("check", listing, "--server", url, "--json", expect=(1,))
+    findings = [json.loads(line) for line in output.splitlines()]
+    for finding in findings:
+        print(
+            f"  {finding['name']}: {finding['type']} is in set {finding['set']}, "
+            f"category {finding['category']}, id {finding['id']}"
+        )
+    names = {finding["name"] for finding in findings}
+    if names != {f"known-{number}.jpg" for number in range(KNOWN_PICTURES)}:
+        sys.exit(f"expected the {KNOWN_PICTURES} known pictures to match, and nothing else; got {sorted(names)}")
+
+
+def check_many(known: np.ndarray, listing: Path, url: str) -> None:
+    """Check a large listing, one in a thousand known, and say how fast that was."""
+    say(f"checking a listing of {BULK:,} hashes, of which {BULK // 1000:,} are known")
+    digests = np.random.default_rng(7).integers(0, 256, (BULK, 16), np.uint8)
+    digests[::1000] = known[: BULK // 1000]
+    write_hashes(listing, digests)
+    output = run("check", listing, "--server", url, "--json", expect=(1,))
+    if len(output.splitlines()) != BULK // 1000:
+        sys.exit(f"expected {BULK // 1000:,} matches, got {len(output.splitlines()):,}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
