@@ -45,7 +45,9 @@ class CheckResult:
     @property
     def generations(self) -> str:
         """The generations that answered, in words."""
-        return " to ".join(str(number) for number in sorted({min(self.numbers), max(self.numbers)})) or "none"
+        if not self.numbers:
+            return "none"
+        return " to ".join(str(number) for number in sorted({min(self.numbers), max(self.numbers)}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class Client:
         self._server = server.rstrip("/")
         headers = {"User-Agent": f"hashserver/{__version__}", "Accept": "application/json"}
         if key:
+            if not (key.isascii() and key.isprintable()):
+                raise ClientError("the API key holds characters that no key has; was it copied whole?")
             headers["Authorization"] = f"Bearer {key}"
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         try:
@@ -71,7 +73,9 @@ class Client:
             try:
                 response = self._http.post(path, params=parameters, content=body, headers=headers)
             except httpx.UnsupportedProtocol as error:
-                raise ClientError(f"{self._server}: {error}; begin the URL with http:// or https://") from error
+                raise ClientError(
+                    f"{self._server!r} is not the URL of a server; begin it with http:// or https://"
+                ) from error
             except httpx.TransportError as error:
                 if attempt == _RETRIES:
                     raise ClientError(
@@ -99,6 +103,8 @@ class Client:
         if response.status_code != 200:
             reason = answer.get("detail") or answer.get("title") or response.reason_phrase
             raise ClientError(f"{self._server} refused the check ({response.status_code}): {reason}")
+        if not answer.keys() >= {"generation", "checked", "matches"}:
+            raise ClientError(f"{self._server} did not answer as a hashserver does; is it one?")
         return answer
 
 

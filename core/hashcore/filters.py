@@ -14,25 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.columns import Column, item_address
-from hashcore.memory import load_u64, multiply_high_u64, prefetch
+from hashcore.memory import byteswap_u64, load_u64, multiply_high_u64, prefetch
 from hashcore.rows import Digests
 
 BITS_PER_DIGEST = 16
 _GROUP = 64  # enough loads under way to hide the latency of memory, few enough for the first-level cache
-_C1 = np.uint64(0x9E3779B97F4A7C15)
-_C2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_MIX = np.uint64(0xC2B2AE3D27D4EB4F)
 _SIX = np.uint64(63)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _word_of(address: np.uint64, words: np.uint64) -> np.uint64:
-    return np.uint64(multiply_high_u64(load_u64(address) * _C1, words))
+    # By the leading bytes, as segments are sorted: filling the filter from one goes through memory in order.
+    return np.uint64(multiply_high_u64(byteswap_u64(load_u64(address)), words))
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _bits_of(address: np.uint64) -> np.uint64:
     # The second eight bytes choose the bits: independent of the word that the first eight choose.
-    g = load_u64(address + np.uint64(8)) * _C2
+    g = load_u64(address + np.uint64(8)) * _MIX
     one = np.uint64(1)
     return np.uint64(
         (one << (g >> np.uint64(58)))

@@ -1,4 +1,4 @@
-"""Merging sorted runs and the rows that were there into a new segment: the second half of the sort.
+"""Merging runs and the rows that were there into a new segment: the second half of the sort.
 
 The work goes by slabs, ranges of the primary digest that hold a bounded number of rows, so memory stays
 bounded however many rows there are.
@@ -6,8 +6,10 @@ bounded however many rows there are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
@@ -22,14 +24,16 @@ from hashcore.gather import read_range
 from hashcore.layout import Segment, open_column
 from hashcore.ordering import MOST_ROWS, compare_digests, sort_rows
 from hashcore.rows import Strings
-from hashcore.runs import SAMPLE_EVERY, Batch, LabelBook, Run, concatenate, make_tags, rank_range
+from hashcore.runs import GROUP_BITS, SAMPLE_EVERY, Batch, LabelBook, Run, concatenate, make_tags, rank_range
 from hashcore.segments import SegmentWriter
 
-_SLAB_ROWS = 1 << 20
+_SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
+_MOST_SLABS = 1 << 10  # finding the pieces of a stored column takes a little time for every slab
+_THREADS, _AHEAD = 2, 4
 
 
-class SortedSource(Protocol):
-    """Rows of one shape, sorted by primary digest."""
+class RowSource(Protocol):
+    """Rows of one shape, to be had by ranges of the primary digest."""
 
     @property
     def rows(self) -> int: ...
@@ -38,10 +42,10 @@ class SortedSource(Protocol):
     def id_bytes(self) -> int: ...
 
     def sample(self) -> NDArray[np.uint64]:
-        """Prefixes of evenly spaced rows, ascending."""
+        """Prefixes of evenly spaced rows."""
 
     def between(self, low: int, high: int | None) -> Batch:
-        """The rows whose prefix is in low..high (None: to the end)."""
+        """The rows whose prefix is at least low and below high (None: to the end)."""
 
 
 class StoredRows:
@@ -112,11 +116,17 @@ class Tally:
     removed: int = 0
     duplicates: int = 0
     rejected: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def changes(self) -> int:
         return self.added + self.removed
+
+    def add(self, settled: _Settled) -> None:
+        """Add what happened in a slab."""
+        self.added += settled.added
+        self.unchanged += settled.unchanged
+        self.removed += settled.removed
+        self.duplicates += settled.duplicates
 
 
 @nb.njit(cache=True, nogil=True)
@@ -179,7 +189,7 @@ def _reconcile(
 
 def merge(
     writer: SegmentWriter,
-    old: Sequence[SortedSource],
+    old: Sequence[RowSource],
     new: Sequence[Run],
     tally: Tally,
     *,
@@ -198,36 +208,64 @@ def merge(
         on_rows: told how many more rows have been merged, now and then.
         slab_rows: about how many rows to hold at a time.
     """
-    sources: list[SortedSource] = [*old, *new]
-    for low, high in _slabs(sources, slab_rows):
-        old_batches = [source.between(low, high) for source in old]
-        batch = concatenate([*old_batches, *(run.between(low, high) for run in new)])
-        if not len(batch):
-            continue
-        if len(batch) > MOST_ROWS:
-            raise StoreError(f"more than {MOST_ROWS:,} rows of the set have hashes that begin with the same bytes")
-        primary = np.ascontiguousarray(batch.primary)
-        in_order = len(sources) == 1
-        order = np.arange(len(batch), dtype=np.uint32) if in_order else sort_rows(primary, batch.tags)
-        kept = np.empty(len(batch), np.uint32)
-        changes = np.zeros(4, np.int64)
-        old_rows = sum(len(each) for each in old_batches)
-        stay = _reconcile(primary, batch.tags, order, old_rows, keep_old, kept, changes)
-        writer.append(batch if in_order and stay == len(batch) else batch.take(kept[:stay]))
-        added, unchanged, removed, duplicates = changes.tolist()
-        tally.added += added
-        tally.unchanged += unchanged
-        tally.removed += removed
-        tally.duplicates += duplicates
-        for name in batch.digests:
-            tally.counts[name] = tally.counts.get(name, 0) + int(stay)
-        on_rows(len(batch))
+    sources: list[RowSource] = [*old, *new]
+    slabs = _slabs(sources, slab_rows)
+
+    def settle(bounds: tuple[int, int | None]) -> _Settled:
+        return _settle(old, new, *bounds, keep_old)
+
+    # The kernels release the GIL: one core settles a slab while another writes the one before.
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="hashcore-merge") as pool:
+        under_way = deque(pool.submit(settle, bounds) for bounds in slabs[:_AHEAD])
+        try:
+            for bounds in [*slabs[_AHEAD:], *[None] * min(_AHEAD, len(slabs))]:
+                settled = under_way.popleft().result()
+                if bounds is not None:
+                    under_way.append(pool.submit(settle, bounds))
+                if len(settled.batch):
+                    writer.append(settled.batch)
+                tally.add(settled)
+                on_rows(settled.looked_at)
+        finally:
+            for future in under_way:
+                future.cancel()
 
 
-def _slabs(sources: Sequence[SortedSource], slab_rows: int) -> list[tuple[int, int | None]]:
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """The rows of a slab that stay, sorted, and what became of the others."""
+
+    batch: Batch
+    looked_at: int
+    added: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    duplicates: int = 0
+
+
+def _settle(old: Sequence[RowSource], new: Sequence[Run], low: int, high: int | None, keep_old: bool) -> _Settled:
+    old_batches = [source.between(low, high) for source in old]
+    batch = concatenate([*old_batches, *(run.between(low, high) for run in new)])
+    if not len(batch):
+        return _Settled(batch, 0)
+    if len(batch) > MOST_ROWS:
+        raise StoreError(f"more than {MOST_ROWS:,} rows of the set have hashes that begin with the same bytes")
+    primary = np.require(batch.primary, requirements=["C", "W"])
+    order = sort_rows(primary, batch.tags)
+    kept = np.empty(len(batch), np.uint32)
+    changes = np.zeros(4, np.int64)
+    stay = _reconcile(primary, batch.tags, order, sum(map(len, old_batches)), keep_old, kept, changes)
+    return _Settled(batch.take(kept[:stay]), len(batch), *changes.tolist())
+
+
+def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int | None]]:
     """Ranges of prefixes that hold about `slab_rows` rows each, over all sources."""
+    slab_rows = max(slab_rows, sum(source.rows for source in sources) // _MOST_SLABS)
     samples = np.sort(np.concatenate([source.sample() for source in sources]))
     step = max(1, slab_rows // SAMPLE_EVERY)
     cuts = np.unique(samples[step::step])
+    # Runs give whole groups without looking at every row, so cut between groups where that is fine enough.
+    whole = np.unique(cuts >> np.uint64(64 - GROUP_BITS) << np.uint64(64 - GROUP_BITS))
+    cuts = whole if len(whole) == len(cuts) else cuts
     bounds: list[int | None] = [0, *(int(cut) for cut in cuts if cut > 0), None]
     return [(low or 0, high) for low, high in pairwise(bounds)]

@@ -12,7 +12,7 @@ from hashcore.memory import byteswap_u64, load_u32, load_u64
 from hashcore.rows import Digests
 
 MOST_ROWS = 1 << 24
-"""Rows that one call can sort: a row number takes 24 bits of a key, the digest's first 40 bits the rest."""
+"""Rows that one call can sort: a row number takes 24 bits of a key, 40 bits of the digest the rest."""
 
 _ROW_BITS = 24
 _INSERTION_LIMIT = 24
@@ -98,11 +98,19 @@ def _sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64], first_bits: 
 
 @nb.njit(cache=True, nogil=True)
 def _pack_keys(digests: NDArray[np.uint8], keys: NDArray[np.uint64]) -> None:
+    """Keys that sort as the digests do: bits of the prefix, from the first that differs on, and the row."""
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
+    n = np.uint64(digests.shape[0])
     low = np.uint64((1 << _ROW_BITS) - 1)
-    for i in range(digests.shape[0]):
-        prefix = digest_prefix(base + np.uint64(i) * width, width)
-        keys[i] = (prefix & ~low) | np.uint64(i)
+    differing = np.uint64(0)
+    for i in range(n):
+        keys[i] = digest_prefix(base + i * width, width)
+        differing |= keys[i] ^ keys[0]
+    common = np.uint64(0)
+    while common < np.uint64(_ROW_BITS) and (differing << common) >> np.uint64(63) == np.uint64(0):
+        common += np.uint64(1)
+    for i in range(n):
+        keys[i] = ((keys[i] << common) & ~low) | i
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
@@ -142,7 +150,7 @@ def _settle_ties(
     order: NDArray[np.uint32],
     long_ties: NDArray[np.int64],
 ) -> int:
-    """Order rows whose first 40 bits are equal by the whole digest, then the tag, then the row.
+    """Order rows whose keys are equal but for the row by the whole digest, then the tag, then the row.
 
     Returns the number of long runs of ties, left as they are, with [start, stop) pairs in long_ties.
     """

@@ -34,7 +34,7 @@ from hashcore.layout import (
     read_segment,
     segment_key,
 )
-from hashcore.merge import SortedSource, StoredRows, Tally, merge
+from hashcore.merge import RowSource, StoredRows, Tally, merge
 from hashcore.rows import Reject, Rows
 from hashcore.runs import LabelBook, Run, RunBuilder, Shape
 from hashcore.segments import SegmentWriter
@@ -247,7 +247,7 @@ class Publisher:
                 work.tally.removed += sum(segment.rows for segment in old)
             else:
                 stored = [StoredRows(self._environment, segment, work.book) for segment in old]
-                sources: list[SortedSource] = [*stored, *new]
+                sources: list[RowSource] = [*stored, *new]
                 writer = SegmentWriter(
                     work.stage,
                     shape,

@@ -6,6 +6,7 @@ network or storage trouble.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -15,6 +16,12 @@ from hashserver import __version__
 from hashserver.cli import check, load, serve, sets
 
 OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
+
+# Typer has come to carry a click of its own, whose errors are not click's.
+_USAGE_ERRORS: tuple[type[click.ClickException], ...] = (
+    click.ClickException,
+    *(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
+)
 
 app = typer.Typer(
     name="hashserver",
@@ -52,12 +59,12 @@ def run(arguments: list[str]) -> int:
     try:
         result = app(args=arguments, standalone_mode=False)
         return result if isinstance(result, int) else OK
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
+    except _USAGE_ERRORS as error:
         error.show()
         return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("hashserver: interrupted", file=sys.stderr)
         return TROUBLE
     except BrokenPipeError:
@@ -66,8 +73,24 @@ def run(arguments: list[str]) -> int:
         code = _code_for(error)
         if code is None:
             raise
-        print(f"hashserver: {error}", file=sys.stderr)
+        print(f"hashserver: {_sentence(error)}", file=sys.stderr)
         return code
+
+
+# Trouble with a path that the user has named, and what to do about it.
+_PATHS: dict[type[Exception], str] = {
+    FileNotFoundError: "there is no such file or folder; make it, or name another",
+    FileExistsError: "this is a file, and a folder is needed here; name another",
+    NotADirectoryError: "this is a file, and a folder is needed here; name another",
+    IsADirectoryError: "this is a folder, and a file is needed here; name another",
+    PermissionError: "this user may not use it; change its owner or its mode, or name another",
+}
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {_PATHS.get(type(error), error.strerror)}"
+    return str(error)
 
 
 def _code_for(error: Exception) -> int | None:
@@ -76,6 +99,8 @@ def _code_for(error: Exception) -> int | None:
     from hashserver.settings import SettingsError
 
     if isinstance(error, ReadError | SettingsError):
+        return BAD_INPUT
+    if isinstance(error, OSError) and error.filename is not None and type(error) in _PATHS:
         return BAD_INPUT
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & {"UnknownSet", "UnknownGeneration", "UnknownHashType", "FormatMismatch"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 from typing import Annotated
@@ -106,6 +107,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=30,
         backlog=2048,
     )
+    # When all is answered uvicorn raises the signal again that ended it; that is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[listener])
     else:

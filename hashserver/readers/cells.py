@@ -103,8 +103,10 @@ def trim(cells: Cells) -> None:
 
 def decode_cells(kind: HashType, cells: Cells) -> Decoded:
     """Decode a column of hashes in hexadecimal; white space around them is left out."""
-    trim(cells)
     digests, status, wrong = decode_hex(kind, cells.buffer, cells.starts, cells.lengths)
+    if wrong:
+        trim(cells)
+        digests, status, wrong = decode_hex(kind, cells.buffer, cells.starts, cells.lengths)
     present = cells.lengths > 0
     bad = (status != OK) & present if wrong else np.zeros(len(present), np.bool_)
 

@@ -43,7 +43,8 @@ def tokenise(
         wanted: int64[columns], the slot of each column, or -1 for those not asked for.
         starts, lengths: int64[slots, rows], receive the spans of the fields asked for, without quotes.
         doubled: bool[slots, rows], set where quotes inside a field are doubled.
-        fields: int64[rows], the number of fields of each record; -1 where text follows a closing quote.
+        fields: int64[rows], the number of fields of each record; -1 where text follows a closing quote, or
+            where a quote is not closed, which ends the record with its first line.
         spans: int64[rows, 3], receives where each record begins and ends, and the line it begins on.
 
     Returns:
@@ -87,6 +88,12 @@ def tokenise(
                     at += 1
                 else:
                     stray = True
+                    if final:
+                        # Nothing closes this quote: only its record's first line is lost.
+                        at, line = record, first_line
+                        while at < size and text[at] != _LF:
+                            at += 1
+                        stop = start
                 while at < size and text[at] != delimiter and text[at] != _LF:
                     if text[at] != _CR:
                         stray = True
@@ -154,7 +161,7 @@ def read_csv(
 ) -> Iterator[Rows]:
     """Read CSV in blocks; see `hashserver.readers.read_rows`."""
     sample = source.peek(_SAMPLE)
-    if not sample.strip(b"\xef\xbb\xbf\r\n"):
+    if len(sample) < _SAMPLE and not sample.strip(b"\xef\xbb\xbf\r\n"):
         return
     delimiter = sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf"))
     reader = _CsvReader(find_meaning(sample, delimiter, hash_type, source.name), delimiter, on_reject)

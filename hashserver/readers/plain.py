@@ -16,6 +16,8 @@ from hashserver.readers.errors import ReadError
 from hashserver.readers.lines import lines_of
 from hashserver.readers.source import Source
 
+_SAMPLE = 1 << 16
+
 
 def read_text(
     source: Source,
@@ -48,13 +50,13 @@ def read_text(
 
 def _first_type(source: Source) -> str | None:
     """The hash type of the first line that is a hash; None for a source without any line."""
-    sample = source.peek(1 << 16).removeprefix(b"\xef\xbb\xbf")
-    lines = [line.strip() for line in sample.splitlines()]
+    sample = source.peek(_SAMPLE)
+    lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
     lines = [line for line in lines if line and not line.startswith(b"#")]
     for line in lines:
         kind = type_of(line, None)
         if kind is not None:
             return kind
-    if not lines:
+    if not lines and len(sample) < _SAMPLE:
         return None
     raise ReadError(f"{source.name}: none of the first lines is a hash; name the type with --type")

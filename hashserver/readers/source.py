@@ -12,7 +12,9 @@ from typing import Any, BinaryIO, Protocol
 
 from hashserver.readers.errors import ReadError
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP = b"\x1f\x8b"
+# RFC 8878: frames of data, and skippable frames, which may come first.
+_ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + kind]) + b"\x2a\x4d\x18" for kind in range(16)))
 _STEP = 1 << 20
 _LARGEST_WINDOW = 1 << 27
 
@@ -105,6 +107,10 @@ class Source:
                         "is the file complete?"
                     )
                 return b""
+            if self._member is None and self._packed == "gzip":
+                raw = raw.lstrip(b"\0")  # tapes and disk images fill files up with zeros
+                if not raw:
+                    continue
             self._member = self._member or _decompressor(self._packed)
             # Small steps in: a packed byte may come out a thousand times as large.
             step, self._raw = raw[: _STEP >> 4], raw[_STEP >> 4 :]
