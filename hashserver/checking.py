@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +68,7 @@ def check_listing(
     format: str | None,
     hash_type: str | None,
     batch: int,
+    distances: Mapping[str, int],
     on_progress: Callable[[int], None],
 ) -> CheckResult:
     """Check every hash of a listing.
@@ -78,6 +79,7 @@ def check_listing(
         report: takes the findings, in the order of the listing.
         format, hash_type: what the listing is, where it does not tell.
         batch: hashes in a request.
+        distances: greatest distance by perceptual type; each set's own where absent.
         on_progress: told how many hashes are answered.
 
     Raises:
@@ -105,7 +107,8 @@ def check_listing(
             for piece in _batches(blocks, batch):
                 if len(under_way) >= 2 * client.connections:
                     settle()
-                under_way.append((piece, senders.submit(client.check, piece.kind, piece.digests)))
+                distance = distances.get(piece.kind.name)
+                under_way.append((piece, senders.submit(client.check, piece.kind, piece.digests, distance)))
             while under_way:
                 settle()
         except BaseException:

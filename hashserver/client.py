@@ -57,15 +57,20 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def check(self, kind: HashType, digests: Digests) -> dict[str, Any]:
+    def check(self, kind: HashType, digests: Digests, max_distance: int | None = None) -> dict[str, Any]:
         """Check digests of one type, uint8[n, width], in one request.
+
+        A perceptual type matches up to `max_distance`, or to each set's own distance when that is None.
 
         A check changes nothing, so it is sent again when the connection breaks or the server is busy.
 
         Raises:
             ClientError: when the server refuses, or after the last try.
         """
-        return self._post("/v2/check", {"type": kind.name}, digests.tobytes())
+        parameters = {"type": kind.name}
+        if max_distance is not None:
+            parameters["max_distance"] = str(max_distance)
+        return self._post("/v2/check", parameters, digests.tobytes())
 
     def _post(self, path: str, parameters: dict[str, str], body: bytes) -> dict[str, Any]:
         headers = {"Content-Type": "application/octet-stream"}

@@ -7,14 +7,19 @@ from hashserver.answers import Answer, EntryView, Match
 from hashserver.bodies.request import Asked, CheckRequest
 
 
-def check_request(store: Store, request: CheckRequest) -> Answer:
-    """Check all hashes of a request against one generation."""
+def check_request(store: Store, request: CheckRequest, most: int) -> Answer:
+    """Check all hashes of a request against one generation, and name up to `most` entries for each."""
     with store.read() as snapshot:
         checked: dict[str, int] = {}
         matches: list[Match] = []
         for asked in request.asked:
             checked[asked.kind.name] = checked.get(asked.kind.name, 0) + len(asked.digests)
-            found = snapshot.match(asked.kind, asked.digests)
+            found = snapshot.match(
+                asked.kind,
+                asked.digests,
+                max_distance=request.max_distance.get(asked.kind.name),
+                most=most,
+            )
             if len(found):
                 matches.extend(_name(snapshot, asked, found))
         return Answer(snapshot.generation, checked, matches, request.invalid)

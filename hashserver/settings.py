@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     max_hashes: int = Field(1_000_000, ge=1, description="hashes in one request")
     max_body_bytes: int = Field(64 * MIB, ge=1024, description="bytes of a request body as sent")
     max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="bytes of a request body after unpacking")
+    max_matches: int = Field(1000, ge=1, description="entries reported for one hash, the nearest ones")
     keep_generations: int = Field(10, ge=1, description="generations kept for rollback, the current one included")
     load_memory_bytes: int = Field(
         512 * MIB, ge=MIB, description="memory for sorting a load before it spills to disk"

@@ -16,6 +16,7 @@ It knows nothing of HTTP, of parties, or of what time it is. Open a store, load 
                 print(query, entry.set, entry.category, entry.id)
 """
 
+from hashcore.errors import BadDistance, HashcoreError
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
 from hashcore.publish import Limits, LoadOptions, Outcome
 from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings
@@ -24,10 +25,12 @@ from hashcore.store import Store
 
 __all__ = [
     "HASH_TYPES",
+    "BadDistance",
     "Categories",
     "Entry",
     "HashColumn",
     "HashType",
+    "HashcoreError",
     "Limits",
     "LoadOptions",
     "Matches",

@@ -12,6 +12,10 @@ class UnknownHashType(HashcoreError, ValueError):
     """A hash type that the registry does not hold."""
 
 
+class BadDistance(HashcoreError, ValueError):
+    """A distance that a hash type does not have."""
+
+
 class StoreError(HashcoreError):
     """The store cannot do what was asked; nothing was changed."""
 

@@ -197,24 +197,38 @@ def scan_codes(
     return found
 
 
-def collect_hits(search: Callable[[NDArray[np.uint64]], int]) -> NDArray[np.uint64]:
-    """Run a search that counts all hits and writes as many as fit, again with room for all if need be."""
+class TooManyHits(Exception):
+    """A search of several queries found more than it may hold at a time."""
+
+
+def collect_hits(search: Callable[[NDArray[np.uint64]], int], most: int | None = None) -> NDArray[np.uint64]:
+    """Run a search that counts all hits and writes as many as fit, again with room for all if need be.
+
+    Raises:
+        TooManyHits: there are more than `most`.
+    """
     capacity = _FIRST_CAPACITY
     while True:
         hits = np.empty(capacity, np.uint64)
         found = search(hits)
         if found <= capacity:
             return hits[:found]
+        if most is not None and found > most:
+            raise TooManyHits
         capacity = found
 
 
 def scan(
-    codes: Column, queries: Digests, which: NDArray[np.uint32], radii: NDArray[np.uint32]
+    codes: Column,
+    queries: Digests,
+    which: NDArray[np.uint32],
+    radii: NDArray[np.uint32],
+    most: int | None = None,
 ) -> NDArray[np.uint64]:
-    """Find every code within a distance of some queries; see `scan_codes`.
+    """Find every code within a distance of some queries; see `scan_codes` and, for `most`, `collect_hits`.
 
     Returns:
         Packed hits, uint64[m], in no particular order.
     """
     shift, rows = np.uint64(codes.shift), np.uint64(len(codes))
-    return collect_hits(lambda hits: scan_codes(codes.bases, shift, rows, queries, which, radii, hits))
+    return collect_hits(lambda hits: scan_codes(codes.bases, shift, rows, queries, which, radii, hits), most)

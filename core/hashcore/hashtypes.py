@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hashcore.errors import UnknownHashType
+from hashcore.errors import BadDistance, UnknownHashType
 
 
 class Rule(StrEnum):
@@ -25,8 +26,8 @@ class HashType:
         rule: how digests match.
         default_distance: the distance within which two hashes match unless somebody says otherwise.
         greatest_distance: the largest distance a request may ask for.
-        benign: digests of this type that are harmless and everywhere (the empty file); never loaded
-            into a set that reports matches.
+        benign: digests of this type that are harmless and everywhere, with what they are the hash of;
+            never loaded into a set that reports matches.
     """
 
     name: str
@@ -34,7 +35,7 @@ class HashType:
     rule: Rule = Rule.EXACT
     default_distance: int = 0
     greatest_distance: int = 0
-    benign: frozenset[bytes] = frozenset()
+    benign: Mapping[bytes, str] = field(default_factory=dict)
 
     @property
     def hex_digits(self) -> int:
@@ -50,7 +51,11 @@ _EMPTY_FILE = {
 
 
 def _exact(name: str, width: int) -> HashType:
-    return HashType(name, width, benign=frozenset({bytes.fromhex(_EMPTY_FILE[name])}))
+    return HashType(name, width, benign={bytes.fromhex(_EMPTY_FILE[name]): "the empty file"})
+
+
+def _blank(*digests: bytes) -> Mapping[bytes, str]:
+    return dict.fromkeys(digests, "a blank picture")
 
 
 HASH_TYPES: dict[str, HashType] = {
@@ -59,11 +64,26 @@ HASH_TYPES: dict[str, HashType] = {
         _exact("md5", 16),
         _exact("sha1", 20),
         _exact("sha256", 32),
-        HashType("pdq", 32, Rule.HAMMING, default_distance=31, greatest_distance=64),
-        HashType("phash", 8, Rule.HAMMING, default_distance=8, greatest_distance=16),
+        HashType("pdq", 32, Rule.HAMMING, 31, 64, _blank(bytes(32), b"\xff" * 32)),
+        HashType("phash", 8, Rule.HAMMING, 8, 16, _blank(bytes(8), b"\x80" + bytes(7), b"\xff" * 8)),
     )
 }
 """Hash types by name, in the order in which an entry's first hash is its primary one."""
+
+
+def check_distance(name: str, distance: int) -> None:
+    """Refuse a distance that cannot be asked for.
+
+    Raises:
+        UnknownHashType: there is no such type.
+        BadDistance: it matches exactly, or the distance is out of its range.
+    """
+    kind = hash_type(name)
+    if kind.rule is not Rule.HAMMING:
+        near = ", ".join(other.name for other in HASH_TYPES.values() if other.rule is Rule.HAMMING)
+        raise BadDistance(f"{name} hashes match exactly or not at all; a distance is for {near}")
+    if not 0 <= distance <= kind.greatest_distance:
+        raise BadDistance(f"a distance for {name} is from 0 to {kind.greatest_distance}, not {distance}")
 
 
 def hash_type(name: str) -> HashType:

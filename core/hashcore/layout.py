@@ -72,8 +72,10 @@ class Segment:
         labels: the distinct labels; column "label" holds each row's, absent when there is only one.
         label_rows: how many rows have each.
         directory_bits: leading bits of each type's directory (column "directory.TYPE").
-        columns: stored columns by name: each type's digests under its name, "order.TYPE" for types
-            other than the primary, "id_offsets" and "id_data" where rows have external ids.
+        columns: stored columns by name: each type's digests under its name, "order.TYPE" for exact types
+            other than the primary, "id_offsets" and "id_data" where rows have external ids, and
+            "index.TYPE.C" and "postings.TYPE.C" for chunk C of a perceptual index.
+        chunks: into how many each perceptual type's index cuts the hashes; absent where they are scanned.
     """
 
     number: int
@@ -83,6 +85,7 @@ class Segment:
     label_rows: list[int]
     directory_bits: dict[str, int]
     columns: dict[str, ColumnSpec]
+    chunks: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -107,6 +110,8 @@ class HashSet:
         entries: rows in all.
         loaded: when it last changed (Unix seconds).
         added, removed: entries that its last change added and removed.
+        distances: by perceptual type, the distance within which its entries match unless a request says
+            otherwise; the type's own default where absent.
     """
 
     name: str
@@ -117,6 +122,7 @@ class HashSet:
     loaded: float
     added: int
     removed: int
+    distances: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,19 @@ from hashcore.environment import Environment
 from hashcore.errors import StoreError
 from hashcore.gather import read_range
 from hashcore.layout import Segment, open_column
-from hashcore.ordering import MOST_ROWS, compare_digests, sort_rows
+from hashcore.ordering import MOST_ROWS, compare_digests, digest_prefixes, sort_rows
 from hashcore.rows import Strings
-from hashcore.runs import GROUP_BITS, SAMPLE_EVERY, Batch, LabelBook, Run, concatenate, make_tags, rank_range
+from hashcore.runs import (
+    GROUP_BITS,
+    SAMPLE_EVERY,
+    Batch,
+    LabelBook,
+    Run,
+    concatenate,
+    make_tags,
+    prefixes_in,
+    rank_range,
+)
 from hashcore.segments import SegmentWriter
 
 _SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
@@ -94,6 +104,21 @@ class StoredRows:
             ids = self._read_ids(transaction, start, stop)
         numbers = self._labels[labels]
         return Batch(digests, numbers, make_tags(self._book.seeds(), numbers, digests, ids), ids)
+
+    def holds(self, batch: Batch) -> NDArray[np.bool_]:
+        """Which rows of a batch sorted by digest are here: same digests, category and external id."""
+        held = np.zeros(len(batch), np.bool_)
+        prefixes = np.empty(len(batch), np.uint64)
+        digest_prefixes(np.require(batch.primary, requirements=["C", "W"]), prefixes)
+        with self._environment.reading() as transaction:
+            primary = self._column(transaction, self._segment.types[0])
+            suspects = np.flatnonzero(prefixes_in(primary, prefixes))
+        for row in suspects.tolist():
+            prefix = int(prefixes[row])
+            here = self.between(prefix, prefix + 1 if prefix + 1 < 1 << 64 else None)
+            same = (here.tags == batch.tags[row]) & (here.primary == batch.primary[row]).all(axis=1)
+            held[row] = same.any()
+        return held
 
     def _column(self, transaction: object, name: str) -> Column:
         return open_column(transaction, self._segment.number, name, self._segment.columns[name])
@@ -194,6 +219,7 @@ def merge(
     tally: Tally,
     *,
     keep_old: bool,
+    beside: Sequence[StoredRows] = (),
     on_rows: Callable[[int], None],
     slab_rows: int = _SLAB_ROWS,
 ) -> None:
@@ -205,6 +231,7 @@ def merge(
         new: the runs of the load.
         tally: adds up what happened.
         keep_old: append rather than replace.
+        beside: segments that stay as they are; new rows that one of them holds are left out.
         on_rows: told how many more rows have been merged, now and then.
         slab_rows: about how many rows to hold at a time.
     """
@@ -212,7 +239,7 @@ def merge(
     slabs = _slabs(sources, slab_rows)
 
     def settle(bounds: tuple[int, int | None]) -> _Settled:
-        return _settle(old, new, *bounds, keep_old)
+        return _settle(old, new, *bounds, keep_old, beside)
 
     # The kernels release the GIL: one core settles a slab while another writes the one before.
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="hashcore-merge") as pool:
@@ -243,7 +270,14 @@ class _Settled:
     duplicates: int = 0
 
 
-def _settle(old: Sequence[RowSource], new: Sequence[Run], low: int, high: int | None, keep_old: bool) -> _Settled:
+def _settle(
+    old: Sequence[RowSource],
+    new: Sequence[Run],
+    low: int,
+    high: int | None,
+    keep_old: bool,
+    beside: Sequence[StoredRows],
+) -> _Settled:
     old_batches = [source.between(low, high) for source in old]
     batch = concatenate([*old_batches, *(run.between(low, high) for run in new)])
     if not len(batch):
@@ -254,8 +288,17 @@ def _settle(old: Sequence[RowSource], new: Sequence[Run], low: int, high: int | 
     order = sort_rows(primary, batch.tags)
     kept = np.empty(len(batch), np.uint32)
     changes = np.zeros(4, np.int64)
-    stay = _reconcile(primary, batch.tags, order, sum(map(len, old_batches)), keep_old, kept, changes)
-    return _Settled(batch.take(kept[:stay]), len(batch), *changes.tolist())
+    old_rows = sum(map(len, old_batches))
+    stay = _reconcile(primary, batch.tags, order, old_rows, keep_old, kept, changes)
+    result = batch.take(kept[:stay])
+    added, unchanged, removed, duplicates = changes.tolist()
+    held = np.zeros(stay, np.bool_)
+    for segment in beside:
+        held |= segment.holds(result)
+    if held.any():
+        added, unchanged = added - int(held.sum()), unchanged + int(held.sum())
+        result = result.take(np.flatnonzero(~held).astype(np.uint32))
+    return _Settled(result, len(batch), added, unchanged, removed, duplicates)
 
 
 def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int | None]]:

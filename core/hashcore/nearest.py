@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from hashcore.columns import Column
 from hashcore.hamming import (
     MOST_QUERIES,
+    TooManyHits,
     collect_hits,
     first_look_words,
     hit_distances,
     hit_queries,
     hit_rows,
+    pack_hit,
     scan,
 )
 from hashcore.multiindex import Geometry, chunk_parameters, flip_table, search_chunks
@@ -39,6 +41,8 @@ _FEWEST_CHUNK_BITS = 8
 # They are waits for memory, which differ little between machines; the scan is measured where it runs.
 _COSTS_IN_CACHE, _COSTS_IN_MEMORY = (8.0, 10.0), (20.0, 25.0)
 _CACHE_BYTES = 32 << 20
+_MOST_HITS = 1 << 23  # held at a time where the nearest few are asked for
+_SPLIT = 16
 # What an index must save by the estimate: codes are seldom as evenly spread as it takes them to be.
 _INDEX_ADVANTAGE = 1.5
 
@@ -139,6 +143,11 @@ def _scan_speed(width: int, words: int) -> tuple[float, float]:
     return measure(1), measure(len(queries))
 
 
+def measure_scan(width: int, radius: int) -> None:
+    """Measure now, rather than at the first search, how fast this CPU scans."""
+    _scan_speed(width, first_look_words(width, radius))
+
+
 def _scan_cost(width: int, radius: int, codes: int, queries: int) -> float:
     """Nanoseconds a query. Transposing the codes costs about two queries' comparisons with them."""
     one, many = _scan_speed(width, first_look_words(width, radius))
@@ -164,6 +173,7 @@ def search_index(
     which: NDArray[np.uint32],
     radii: NDArray[np.uint32],
     budgets: NDArray[np.uint64],
+    most: int | None = None,
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """Find every code within a distance of some queries through the index.
 
@@ -174,6 +184,7 @@ def search_index(
         which: uint32[c], which of the queries to look for.
         radii: uint32[nq], the greatest distance for each query.
         budgets: uint64[nq], candidates that each query may have.
+        most: hits to hold at a time, see `hashcore.hamming.collect_hits`.
 
     Returns:
         Packed hits, uint64[m], in no particular order, and uint32[...], the queries that went over their
@@ -186,7 +197,8 @@ def search_index(
         lambda out: search_chunks(
             codes.bases, shift, index.bases, index.parameters, masks, ends, first_masks,
             queries, which, radii, budgets, spent, out,
-        )
+        ),
+        most,
     )  # fmt: skip
     over = spent > budgets
     if over.any():
@@ -195,25 +207,59 @@ def search_index(
 
 
 def _find_hits(
-    codes: Column, index: PerceptualIndex | None, queries: Digests, radii: NDArray[np.uint32]
+    codes: Column,
+    index: PerceptualIndex | None,
+    queries: Digests,
+    radii: NDArray[np.uint32],
+    most: int | None,
 ) -> NDArray[np.uint64]:
     budgets = _budgets(codes, index, radii)
     scanned = np.flatnonzero(budgets == 0).astype(np.uint32)
     parts = []
     if index is not None and len(scanned) < len(queries):
         indexed = np.flatnonzero(budgets).astype(np.uint32)
-        hits, over = search_index(codes, index, queries, indexed, radii, budgets)
+        hits, over = search_index(codes, index, queries, indexed, radii, budgets, most)
         parts.append(hits)
         scanned = np.concatenate([scanned, over])
     if len(scanned):
-        parts.append(scan(codes, queries, scanned, radii))
+        parts.append(scan(codes, queries, scanned, radii, most))
     hits = np.concatenate(parts)
     hits.sort()
     return hits
 
 
+def _find_nearest(
+    codes: Column,
+    index: PerceptualIndex | None,
+    queries: Digests,
+    radii: NDArray[np.uint32],
+    most: int | None,
+) -> NDArray[np.uint64]:
+    """The nearest `most` hits of each query, sorted; in bounded memory, if need be in several parts."""
+    n = len(queries)
+    try:
+        hits = _find_hits(codes, index, queries, radii, _MOST_HITS if most is not None and n > 1 else None)
+    except TooManyHits:
+        step = -(-n // _SPLIT)
+        parts = []
+        for start in range(0, n, step):
+            part = slice(start, start + step)
+            found = _find_nearest(codes, index, queries[part], radii[part], most)
+            parts.append(found + pack_hit(np.uint64(start), np.uint64(0), np.uint64(0)))
+        return np.concatenate(parts)
+    if most is None or len(hits) <= most:
+        return hits
+    asked = hit_queries(hits)
+    first = np.searchsorted(asked, asked)
+    return hits[np.arange(len(hits)) - first < most]
+
+
 def find_within(
-    codes: Column, index: PerceptualIndex | None, queries: Digests, radii: int | NDArray[np.uint32]
+    codes: Column,
+    index: PerceptualIndex | None,
+    queries: Digests,
+    radii: int | NDArray[np.uint32],
+    most: int | None = None,
 ) -> Found:
     """Find every code within a Hamming distance of each query; none is missed.
 
@@ -222,6 +268,7 @@ def find_within(
         index: the index of this column, or None to scan.
         queries: uint8[nq, width].
         radii: the greatest distance, one for all or uint32[nq].
+        most: how many codes to report for one query, the nearest ones; None for all.
 
     Raises:
         ValueError: the queries or radii do not have the shape that the codes ask for, or a radius is negative.
@@ -241,7 +288,7 @@ def find_within(
     found = []
     for start in range(0, len(queries), MOST_QUERIES):
         part = slice(start, start + MOST_QUERIES)
-        hits = _find_hits(codes, index, queries[part], limits[part])
+        hits = _find_nearest(codes, index, queries[part], limits[part], most)
         found.append((hit_queries(hits) + start, hit_rows(hits), hit_distances(hits)))
     if not found:
         return Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))

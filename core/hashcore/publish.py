@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from hashcore.environment import Environment
 from hashcore.errors import StoreError, UnknownGeneration, UnknownSet
 from hashcore.filters import build_filter
-from hashcore.hashtypes import HASH_TYPES, Rule
+from hashcore.hashtypes import HASH_TYPES, Rule, check_distance
 from hashcore.layout import (
     FORMAT,
     KEY_CURRENT,
@@ -41,6 +41,7 @@ from hashcore.segments import SegmentWriter
 from hashcore.staging import PIECE_BYTES, ColumnWriter, Stage
 
 ROLES = ("match", "known-good")
+_MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,13 @@ class LoadOptions:
         role: "match" or "known-good"; None leaves a set as it is, and makes a new one "match".
         category: of rows that name none.
         append: add to what is there rather than replace it.
+        distances: by perceptual type, the set's own default distance; types left out keep theirs.
     """
 
     role: str | None = None
     category: str | None = None
     append: bool = False
+    distances: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,8 @@ class Publisher:
         role = options.role or (current.sets[name].role if name in current.sets else "match")
         if role not in ROLES:
             raise StoreError(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
+        for kind, distance in options.distances.items():
+            check_distance(kind, distance)
         with (
             _Scratch(self._environment.folder) as scratch,
             Stage(self._environment, piece_bytes=self._limits.piece_bytes) as stage,
@@ -156,9 +161,11 @@ class Publisher:
             work.tally.rejected = builder.rejected
             segments = self._merge(work, builder.finish(), keep_old=options.append)
             before = current.sets.get(name)
-            if before is not None and before.role == role and work.tally.changes == 0:
+            distances = {**(before.distances if before else {}), **options.distances}
+            same = before is not None and (before.role, before.distances) == (role, distances)
+            if before is not None and same and work.tally.changes == 0:
                 return Outcome(current.generation, False, work.tally, before.entries)
-            changed = _describe(name, role, segments, now, work.tally)
+            changed = _describe(name, role, segments, now, work.tally, distances)
             sets = {**current.sets, name: changed}
             generation = self._publish(work, sets, f"load {name}", now, segments)
         return Outcome(generation, True, work.tally, changed.entries)
@@ -246,7 +253,9 @@ class Publisher:
             elif not new:
                 work.tally.removed += sum(segment.rows for segment in old)
             else:
-                stored = [StoredRows(self._environment, segment, work.book) for segment in old]
+                merged, beside = _choose_merged(old, sum(run.rows for run in new)) if keep_old else (old, [])
+                stored = [StoredRows(self._environment, segment, work.book) for segment in merged]
+                others = [StoredRows(self._environment, segment, work.book) for segment in beside]
                 sources: list[RowSource] = [*stored, *new]
                 writer = SegmentWriter(
                     work.stage,
@@ -255,9 +264,10 @@ class Publisher:
                     most_rows=sum(source.rows for source in sources),
                     most_id_bytes=sum(source.id_bytes for source in sources),
                 )
-                merge(writer, stored, new, work.tally, keep_old=keep_old, on_rows=on_rows)
+                merge(writer, stored, new, work.tally, keep_old=keep_old, beside=others, on_rows=on_rows)
                 written = writer.finish()
-                segments.extend([written] if written else [])
+                segments.extend([*beside, written] if written else beside)
+                on_rows(sum(segment.rows for segment in beside))
         return segments
 
     def _publish(
@@ -347,7 +357,24 @@ class _Scratch:
         shutil.rmtree(self._parent, ignore_errors=True)
 
 
-def _describe(name: str, role: str, segments: list[Segment], now: float, tally: Tally) -> HashSet:
+def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:
+    """Which segments to merge appended rows with, and which to leave as they are.
+
+    A segment stays while it is many times larger than what would be merged into it, so adding one entry
+    does not rewrite millions, and the segments of a set stay few: each is several times the next.
+    """
+    merged: list[Segment] = []
+    rows = new_rows
+    ascending = sorted(old, key=lambda segment: segment.rows)
+    while ascending and ascending[0].rows <= _MERGE_BELOW * rows:
+        merged.append(ascending.pop(0))
+        rows += merged[-1].rows
+    return merged, ascending
+
+
+def _describe(
+    name: str, role: str, segments: list[Segment], now: float, tally: Tally, distances: dict[str, int]
+) -> HashSet:
     counts = dict.fromkeys(HASH_TYPES, 0)
     for segment in segments:
         for kind in segment.types:
@@ -361,6 +388,7 @@ def _describe(name: str, role: str, segments: list[Segment], now: float, tally: 
         loaded=now,
         added=tally.added,
         removed=tally.removed,
+        distances=distances,
     )
 
 

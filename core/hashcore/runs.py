@@ -274,6 +274,29 @@ def rank_range(column: Column, low: int, high: int | None) -> tuple[int, int]:
     return int(start), int(stop)
 
 
+@nb.njit(cache=True, nogil=True)
+def _find_prefixes(
+    bases: NDArray[np.uint64],
+    shift: np.uint64,
+    width: np.uint64,
+    n: int,
+    prefixes: NDArray[np.uint64],
+    found: NDArray[np.bool_],
+) -> None:
+    for i in range(prefixes.shape[0]):
+        rank = _lower_bound(bases, shift, width, n, prefixes[i])
+        if rank < n:
+            found[i] = digest_prefix(item_address(bases, shift, width, np.uint64(rank)), width) == prefixes[i]
+
+
+def prefixes_in(column: Column, prefixes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which prefixes some digest of a sorted column begins with, bool[n]."""
+    found = np.zeros(len(prefixes), np.bool_)
+    arguments = (column.bases, np.uint64(column.shift), np.uint64(column.width), len(column))
+    _find_prefixes(*arguments, prefixes, found)
+    return found
+
+
 class RunBuilder:
     """Takes blocks of rows and makes runs of them.
 
@@ -310,6 +333,8 @@ class RunBuilder:
 
     def add(self, rows: Rows) -> None:
         """Take a block of rows."""
+        if not len(rows):
+            return
         keep = None if self._keep_benign else self._without_benign(rows)
         labels = self._number_labels(rows)
         for shape, chosen in _by_shape(rows, keep):
@@ -328,7 +353,7 @@ class RunBuilder:
         """Which rows to take; None: all."""
         keep = None
         for name, column in rows.hashes.items():
-            for benign in HASH_TYPES[name].benign:
+            for benign, what in HASH_TYPES[name].benign.items():
                 first = np.frombuffer(benign, np.uint32)[0]
                 suspects = np.flatnonzero(column.digests.view(np.uint32)[:, 0] == first)
                 equal = (column.digests[suspects] == np.frombuffer(benign, np.uint8)).all(axis=1)
@@ -337,7 +362,7 @@ class RunBuilder:
                     if keep[row]:
                         keep[row] = False
                         self.rejected += 1
-                        reason = f"the {name} of the empty file: it is everywhere and harmless"
+                        reason = f"the {name} of {what}: it is everywhere and harmless"
                         self._on_reject(Reject(int(rows.lines[row]), reason, benign.hex().encode()))
         return keep
 

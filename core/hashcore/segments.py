@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from hashcore.columns import Column, item_address
 from hashcore.gather import gather
-from hashcore.hashtypes import HASH_TYPES
+from hashcore.hashtypes import HASH_TYPES, Rule
 from hashcore.layout import ColumnSpec, Label, Segment, open_column
+from hashcore.multiindex import build_chunk
+from hashcore.nearest import choose_geometry
 from hashcore.ordering import MOST_ROWS, digest_prefix, digest_prefixes, sort_rows
 from hashcore.rows import Digests
 from hashcore.runs import Batch, Shape
@@ -62,7 +64,7 @@ class SegmentWriter:
         self._stage, self._shape, self._labels = stage, shape, labels
         self.number = stage.new_object()
         self._digests = {name: self._writer(name, HASH_TYPES[name].width) for name in shape}
-        self._directory = _Directory.over(most_rows)
+        self._directory = _Directory.over(most_rows) if _is_exact(shape[0]) else None
         self._label_rows = np.zeros(len(labels), np.int64)
         self._label_type = np.dtype(np.min_scalar_type(max(1, len(labels) - 1)))
         self._label = self._writer("label", self._label_type.itemsize) if len(labels) > 1 else None
@@ -76,7 +78,8 @@ class SegmentWriter:
         """Append rows."""
         for name, column in batch.digests.items():
             self._digests[name].append(column)
-        self._directory.add(batch.primary)
+        if self._directory is not None:
+            self._directory.add(batch.primary)
         self._label_rows += np.bincount(batch.labels, minlength=len(self._labels))
         if self._label is not None:
             self._label.append(batch.labels.astype(self._label_type))
@@ -91,18 +94,25 @@ class SegmentWriter:
         if not self._rows:
             return None
         columns = {name: writer.finish() for name, writer in self._digests.items()}
-        columns[f"directory.{self._shape[0]}"] = self._directory.write(self._stage, self.number, self._shape[0])
-        bits = {self._shape[0]: self._directory.bits}
+        bits = {}
+        if self._directory is not None:
+            primary = self._shape[0]
+            columns[f"directory.{primary}"] = self._directory.write(self._stage, self.number, primary)
+            bits[primary] = self._directory.bits
         if self._label is not None:
             columns["label"] = self._label.finish()
         if self._id_offsets is not None and self._id_data is not None:
             self._id_offsets.append(np.array([self._id_bytes], self._offset_type))
             columns["id_offsets"], columns["id_data"] = self._id_offsets.finish(), self._id_data.finish()
         self._stage.flush()
-        for name in self._shape[1:]:
+        for name in filter(_is_exact, self._shape[1:]):
             bits[name] = self._write_order(name, columns)
+        chunks = {}
+        for name in self._shape:
+            if not _is_exact(name) and (count := self._write_index(name, columns)):
+                chunks[name] = count
         label_rows = self._label_rows.tolist()
-        return Segment(self.number, list(self._shape), self._rows, self._labels, label_rows, bits, columns)
+        return Segment(self.number, list(self._shape), self._rows, self._labels, label_rows, bits, columns, chunks)
 
     def _writer(self, name: str, width: int) -> ColumnWriter:
         return ColumnWriter(self._stage, self.number, name, width)
@@ -125,6 +135,28 @@ class SegmentWriter:
         columns[f"order.{name}"] = order.finish()
         columns[f"directory.{name}"] = directory.write(self._stage, self.number, name)
         return directory.bits
+
+    def _write_index(self, name: str, columns: dict[str, ColumnSpec]) -> int:
+        """Write the index of a perceptual type, chunk by chunk, and return how many; 0 for so few rows."""
+        spec = columns[name]
+        geometry = choose_geometry(spec.width, self._rows, HASH_TYPES[name].default_distance)
+        if geometry is None:
+            return 0
+        for chunk in range(geometry.chunks):
+            # Pieces are handed over outside the transaction: writing them may have to move the map.
+            with self._stage.environment.reading() as transaction:
+                directory, postings = build_chunk(
+                    open_column(transaction, self.number, name, spec), geometry, chunk
+                )
+            for part, items in ((f"index.{name}.{chunk}", directory), (f"postings.{name}.{chunk}", postings)):
+                writer = self._writer(part, 4)
+                writer.append(items)
+                columns[part] = writer.finish()
+        return geometry.chunks
+
+
+def _is_exact(name: str) -> bool:
+    return HASH_TYPES[name].rule is Rule.EXACT
 
 
 def _arguments(column: Column) -> tuple[NDArray[np.uint64], np.uint64, np.uint64, int]:

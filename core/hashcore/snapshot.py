@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hashcore.columns import Column
 from hashcore.filters import candidates
 from hashcore.gather import gather
-from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.hashtypes import HASH_TYPES, HashType, Rule, check_distance
 from hashcore.layout import HashSet, Manifest, Segment, open_column, read_current, read_filter, read_segment
 from hashcore.memory import as_writable
+from hashcore.multiindex import Geometry
+from hashcore.nearest import PerceptualIndex, find_within
 from hashcore.rows import Digests
 from hashcore.tables import Table, TableGroup
 
 MOST_ENTRIES = 1000
 """Entries reported for one hash; a set that lists one hash more often than this is a broken set."""
+
+
+_UNBOUNDED = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,12 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def where(self, keep: NDArray[np.bool_]) -> Matches:
+        """The matches of a mask."""
+        return Matches(
+            self.queries[keep], self.distances[keep], self.segments[keep], self.rows[keep], self.truncated
+        )
 
 
 _NOTHING = Matches(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
@@ -119,6 +131,34 @@ class _Tables:
         return len(self.segments)
 
 
+@dataclass(frozen=True, slots=True)
+class _Codes:
+    """A column of perceptual hashes.
+
+    Args:
+        segment: number of its segment in the snapshot.
+        column: the hashes, in row order.
+        index: None where they are scanned.
+        default: the distance at which its set matches unless a request says otherwise.
+    """
+
+    segment: int
+    column: Column
+    index: PerceptualIndex | None
+    default: int
+
+    @classmethod
+    def of(cls, number: int, segment: _OpenSegment, kind: HashType) -> _Codes:
+        index = None
+        chunks = segment.header.chunks.get(kind.name, 0)
+        if chunks:
+            directories = [segment.columns[f"index.{kind.name}.{chunk}"] for chunk in range(chunks)]
+            postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
+            index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
+        default = segment.set.distances.get(kind.name, kind.default_distance)
+        return cls(number, segment.columns[kind.name], index, default)
+
+
 class Snapshot:
     """One generation, answering checks from the map.
 
@@ -139,6 +179,12 @@ class Snapshot:
         exact = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
         self._known = {kind.name: _Tables.over(kind, self._segments, "match") for kind in exact}
         self._good = {kind.name: _Tables.over(kind, self._segments, "known-good") for kind in exact}
+        self._near: dict[tuple[str, str], list[_Codes]] = {}
+        for number, segment in enumerate(self._segments):
+            for name in segment.header.types:
+                if HASH_TYPES[name].rule is Rule.HAMMING:
+                    codes = _Codes.of(number, segment, HASH_TYPES[name])
+                    self._near.setdefault((name, segment.set.role), []).append(codes)
         self._filters = {
             name: open_column(transaction, number, "words", read_filter(transaction, number))
             for name, number in self.manifest.filters.items()
@@ -153,33 +199,87 @@ class Snapshot:
         """End the transaction; no address of this snapshot may be used from now on."""
         self._transaction.abort()
 
-    def match(self, kind: HashType, digests: Digests) -> Matches:
+    def match(
+        self, kind: HashType, digests: Digests, *, max_distance: int | None = None, most: int = MOST_ENTRIES
+    ) -> Matches:
         """Check a batch of digests of one type.
 
         Args:
-            kind: an exact hash type.
+            kind: their type.
             digests: uint8[n, width], C-contiguous.
+            max_distance: of a perceptual type, the greatest distance of a match; None: each set's own default.
+            most: entries to report for one digest, the nearest ones.
 
         Returns:
             The matches; entries that a known-good set vouches for are left out. Releases the GIL for
             all that depends on n.
+
+        Raises:
+            BadDistance: the type has no such distance.
         """
+        if max_distance is not None:
+            check_distance(kind.name, max_distance)
+        digests = as_writable(digests)
+        if kind.rule is Rule.EXACT:
+            return self._match_exact(kind, digests, most)
+        return self._match_near(kind, digests, max_distance, most)
+
+    def _match_exact(self, kind: HashType, digests: Digests, most: int) -> Matches:
         words = self._filters.get(kind.name)
         if words is None:
             return _NOTHING
-        digests = as_writable(digests)
         passed = candidates(digests, words)
         if not len(passed):
             return _NOTHING
         tables = self._known[kind.name]
-        found, of_table, rows = tables.group.search(digests, passed, MOST_ENTRIES + 1)
+        found, of_table, rows = tables.group.search(digests, passed, most + 1)
         if not len(found):
             return _NOTHING
-        segments = tables.segments[of_table]
-        keep = ~self._vouched_for(kind, digests, found, segments, rows)
-        found, segments, rows = found[keep], segments[keep], rows[keep]
-        order = np.lexsort((rows, segments, found))
-        return _capped(found[order].astype(np.int64), segments[order], rows[order].astype(np.int64))
+        matches = Matches(
+            found.astype(np.int64),
+            np.zeros(len(found), np.int32),
+            tables.segments[of_table],
+            rows.astype(np.int64),
+        )
+        vouched = self._vouched_for_entries(kind, matches)
+        if len(self._good[kind.name]):
+            good, _, _ = self._good[kind.name].group.search(digests, np.unique(found), 1)
+            vouched |= np.isin(found, good)
+        return _capped(matches.where(~vouched), most, frozenset())
+
+    def _match_near(self, kind: HashType, digests: Digests, max_distance: int | None, most: int) -> Matches:
+        near = self._near.get((kind.name, "match"), [])
+        parts: list[Matches] = []
+        truncated: set[int] = set()
+        for codes in near:
+            radius = codes.default if max_distance is None else max_distance
+            found = find_within(codes.column, codes.index, digests, radius, most + 1)
+            truncated.update(_more_than(found.queries, most))
+            segments = np.full(len(found), codes.segment, np.int32)
+            parts.append(Matches(found.queries, found.distances, segments, found.rows))
+        if not sum(map(len, parts)):
+            return _NOTHING
+        matches = _join(parts)
+        vouched = self._vouched_for_entries(kind, matches)
+        vouched |= self._nearest_good(kind, digests, matches) <= matches.distances
+        matches = _capped(matches.where(~vouched), most, frozenset(truncated))
+        # Where the nearest entries are vouched for, others behind them may not be: look at all of those.
+        short = [query for query in truncated if np.count_nonzero(matches.queries == query) < most]
+        if not short or most >= _UNBOUNDED:
+            return matches
+        again = self._match_near(kind, np.ascontiguousarray(digests[short]), max_distance, _UNBOUNDED)
+        again = Matches(np.array(short, np.int64)[again.queries], again.distances, again.segments, again.rows)
+        others = matches.where(~np.isin(matches.queries, short))
+        return _capped(_join([others, again]), most, matches.truncated - frozenset(short))
+
+    def _nearest_good(self, kind: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
+        """How far each match's query is from the nearest known-good entry near it; a large number without one."""
+        nearest = np.full(len(digests), _UNBOUNDED, np.int32)
+        asked = np.unique(matches.queries)
+        for codes in self._near.get((kind.name, "known-good"), []):
+            found = find_within(codes.column, codes.index, digests[asked], codes.default, 1)
+            np.minimum.at(nearest, asked[found.queries], found.distances)
+        return nearest[matches.queries]
 
     def entry(self, segment: int, row: int) -> Entry:
         """Name the entry of a match."""
@@ -190,36 +290,58 @@ class Snapshot:
         pairs = zip(matches.segments.tolist(), matches.rows.tolist(), strict=True)
         return (self._segments[segment].entry(row) for segment, row in pairs)
 
-    def _vouched_for(
-        self,
-        kind: HashType,
-        digests: Digests,
-        found: NDArray[np.uint32],
-        segments: NDArray[np.int32],
-        rows: NDArray[np.uint32],
-    ) -> NDArray[np.bool_]:
-        """Which matches a known-good set vouches for, by the hash asked about or any other of the entry's."""
-        vouched = np.zeros(len(found), np.bool_)
-        if len(self._good[kind.name]):
-            good, _, _ = self._good[kind.name].group.search(digests, np.unique(found), 1)
-            vouched |= np.isin(found, good)
-        for segment in np.unique(segments).tolist():
-            of_segment = np.flatnonzero(segments == segment)
+    def _vouched_for_entries(self, kind: HashType, matches: Matches) -> NDArray[np.bool_]:
+        """Which entries a known-good set holds by another hash of theirs than the one asked about."""
+        vouched = np.zeros(len(matches), np.bool_)
+        for segment in np.unique(matches.segments).tolist():
+            of_segment = np.flatnonzero(matches.segments == segment)
+            rows = matches.rows[of_segment].astype(np.uint32)
             for name in self._segments[segment].header.types:
-                if name != kind.name and name in self._good and len(self._good[name]):
-                    others = gather(self._segments[segment].columns[name], rows[of_segment])
-                    everyone = np.arange(len(others), dtype=np.uint32)
-                    good, _, _ = self._good[name].group.search(others, everyone, 1)
-                    vouched[of_segment[good]] = True
+                if name != kind.name and self._has_good(name):
+                    others = gather(self._segments[segment].columns[name], rows)
+                    vouched[of_segment[self._held_as_good(name, others)]] = True
         return vouched
 
+    def _has_good(self, name: str) -> bool:
+        return (name, "known-good") in self._near or (name in self._good and len(self._good[name]) > 0)
 
-def _capped(queries: NDArray[np.int64], segments: NDArray[np.int32], rows: NDArray[np.int64]) -> Matches:
-    """Leave out what a query has beyond `MOST_ENTRIES`, and say for which queries that was done."""
-    truncated: frozenset[int] = frozenset()
-    if len(queries) > MOST_ENTRIES:
-        rank = np.arange(len(queries)) - np.searchsorted(queries, queries)
-        truncated = frozenset(queries[rank >= MOST_ENTRIES].tolist())
-        keep = rank < MOST_ENTRIES
-        queries, segments, rows = queries[keep], segments[keep], rows[keep]
-    return Matches(queries, np.zeros(len(queries), np.int32), segments, rows, truncated)
+    def _held_as_good(self, name: str, digests: Digests) -> NDArray[np.integer[Any]]:
+        """Which digests stand in a known-good set as they are, indices in no particular order."""
+        if name in self._good:
+            everyone = np.arange(len(digests), dtype=np.uint32)
+            return self._good[name].group.search(digests, everyone, 1)[0]
+        near = self._near[name, "known-good"]
+        return np.concatenate([find_within(codes.column, codes.index, digests, 0, 1).queries for codes in near])
+
+
+def _more_than(queries: NDArray[np.int64], most: int) -> list[int]:
+    """Which queries, of those sorted, stand there more than so many times."""
+    if len(queries) <= most:
+        return []
+    distinct, counts = np.unique(queries, return_counts=True)
+    return [int(query) for query in distinct[counts > most]]
+
+
+def _join(parts: list[Matches]) -> Matches:
+    return Matches(
+        np.concatenate([part.queries for part in parts]),
+        np.concatenate([part.distances for part in parts]),
+        np.concatenate([part.segments for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+    )
+
+
+def _capped(matches: Matches, most: int, truncated: frozenset[int]) -> Matches:
+    """Sort by query, distance and entry, leave out what a query has beyond `most`, and say which those are."""
+    order = np.lexsort((matches.rows, matches.segments, matches.distances, matches.queries))
+    queries = matches.queries[order]
+    over = _more_than(queries, most)
+    if over:
+        order = order[np.arange(len(order)) - np.searchsorted(queries, queries) < most]
+    return Matches(
+        matches.queries[order],
+        matches.distances[order],
+        matches.segments[order],
+        matches.rows[order],
+        truncated | frozenset(over),
+    )

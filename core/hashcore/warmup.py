@@ -7,18 +7,36 @@ import numpy as np
 from hashcore.columns import Column
 from hashcore.filters import build_filter, candidates
 from hashcore.gather import gather
-from hashcore.hashtypes import HASH_TYPES, Rule
+from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.multiindex import Geometry, build_chunk
+from hashcore.nearest import PerceptualIndex, find_within, measure_scan, search_index
+from hashcore.rows import Digests
 from hashcore.tables import Table, TableGroup
 
 
 def warm_kernels() -> None:
     """Run the kernels behind `Snapshot.match` once on data in memory, so that they are compiled or loaded."""
     for kind in HASH_TYPES.values():
-        if kind.rule is not Rule.EXACT:
-            continue
         digests = np.zeros((1, kind.width), np.uint8)
+        if kind.rule is Rule.HAMMING:
+            _warm_search(kind, np.zeros((256, kind.width), np.uint8))
+            continue
         column = Column.of(digests)
         directory = Column.of(np.array([0, 1, 1], np.uint32))
         passed = candidates(digests, Column.of(build_filter([column])))
         found, _, rows = TableGroup.of(kind.width, [Table(column, directory, 1)]).search(digests, passed, 1)
         gather(column, rows[: len(found)])
+
+
+def _warm_search(kind: HashType, digests: Digests) -> None:
+    codes = Column.of(digests)
+    find_within(codes, None, digests[:8], kind.default_distance, 1)
+    for radius in (0, kind.default_distance, kind.greatest_distance):
+        measure_scan(kind.width, radius)
+    geometry = Geometry(kind.width, kind.width)
+    parts = [build_chunk(codes, geometry, chunk) for chunk in range(geometry.chunks)]
+    directories, postings = ([Column.of(part[which]) for part in parts] for which in (0, 1))
+    index = PerceptualIndex.of(geometry, directories, postings)
+    search_index(
+        codes, index, digests[:1], np.zeros(1, np.uint32), np.zeros(1, np.uint32), np.full(1, 1 << 40, np.uint64)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashcore.hashtypes import HASH_TYPES, HashType
+from hashcore.hashtypes import HASH_TYPES, HashType, Rule
 from hashserver.bodies.arrow import parse_arrow
 from hashserver.bodies.json_body import parse_json
 from hashserver.bodies.packed import parse_packed
@@ -41,15 +41,22 @@ def parse_body(
     if media_type == JSON:
         return parse_json(body, limits)
     if media_type == ARROW:
-        return parse_arrow(body, limits)
+        request = parse_arrow(body, limits)
+        near = [asked.kind.name for asked in request.asked if asked.kind.rule is Rule.HAMMING]
+        return _within(request, near or [asked.kind.name for asked in request.asked], max_distance)
     if media_type not in (PACKED, TEXT):
         accepted = ", ".join(ACCEPTED)
         said = f"Content-Type {media_type[:80]!r}" if media_type else "the request has no Content-Type, which"
         raise unsupported(f"{said} is not one that is read; use one of {accepted}", Accept_Post=accepted)
     kind = _named_type(type_parameter)
     request = parse_packed(body, kind, limits) if media_type == PACKED else parse_text(body, kind, limits)
+    return _within(request, [kind.name], max_distance)
+
+
+def _within(request: CheckRequest, kinds: list[str], max_distance: int | None) -> CheckRequest:
+    """Give some types of a request the distance that its address asks for."""
     if max_distance is not None:
-        request.max_distance[kind.name] = checked_distance(kind.name, max_distance)
+        request.max_distance.update({name: checked_distance(name, max_distance) for name in kinds})
     return request
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.errors import BadDistance
+from hashcore.hashtypes import HASH_TYPES, HashType, check_distance
 from hashcore.rows import Digests
-from hashserver.problems import Limits, Problem, too_many, unprocessable
+from hashserver.problems import Limits, too_many, unprocessable
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,14 @@ def checked_distance(name: str, distance: object) -> int:
     Raises:
         Problem: 422.
     """
-    pointer = f"/max_distance/{name}"
+    pointer = f"/max_distance/{name[:40]}"
     kind = known_type(name, pointer=pointer)
-    if kind.rule is not Rule.HAMMING:
-        raise _no_distance(kind, pointer)
-    if not isinstance(distance, int) or isinstance(distance, bool) or not 0 <= distance <= kind.greatest_distance:
+    if not isinstance(distance, int) or isinstance(distance, bool):
         raise unprocessable(
             f"max_distance of {name} is a whole number from 0 to {kind.greatest_distance}", pointer=pointer
         )
+    try:
+        check_distance(name, distance)
+    except BadDistance as error:
+        raise unprocessable(str(error), pointer=pointer) from None
     return distance
-
-
-def _no_distance(kind: HashType, pointer: str) -> Problem:
-    near = ", ".join(name for name, other in HASH_TYPES.items() if other.rule is Rule.HAMMING)
-    return unprocessable(
-        f"{kind.name} hashes match exactly or not at all; max_distance is for {near}", pointer=pointer
-    )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hashserver.cli.options import FormatName, HashTypeName, Json
+from hashserver.cli.options import Distances, FormatName, HashTypeName, Json, read_distances
 from hashserver.cli.progress import bytes_progress, short
 
 HELP = """Check the hashes of a listing against a server.
@@ -40,6 +40,7 @@ def check(
     ] = None,
     connections: Annotated[int, typer.Option(min=1, max=64, help="Requests under way at once.")] = 4,
     batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Hashes in a request.")] = 50_000,
+    max_distance: Distances = None,
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
     as_json: Json = False,
@@ -52,6 +53,7 @@ def check(
     if isinstance(sys.stdout, TextIOWrapper):
         # File names are bytes, in whatever encoding: they leave as they came.
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+    distances = read_distances(max_distance)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)
     with (
         open_source(file) as source,
@@ -67,6 +69,7 @@ def check(
             format=format_name,
             hash_type=hash_type,
             batch=batch,
+            distances=distances,
             on_progress=lambda checked: progress.update(task, completed=source.bytes_read, count=checked),
         )
     rate = f"{short(result.checked / result.seconds)}/s" if result.seconds else "at once"

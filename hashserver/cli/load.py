@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from hashserver.cli.options import DataDir, FormatName, HashTypeName, Json, Wait
+from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
 from hashserver.cli.progress import bytes_progress
 from hashserver.settings import load_settings
 from hashserver.warmup import choose_cache
@@ -30,6 +30,8 @@ that are not taken go to a reject file with their reason.
 
   hashserver load nsrl.csv.gz --set nsrl --role known-good
 
+  hashserver load pictures.parquet --set noisy --max-distance pdq=20
+
   zcat more.txt.gz | hashserver load - --set police --append --type md5
 """
 
@@ -42,6 +44,7 @@ def load(
     append: Annotated[
         bool, typer.Option("--append/--replace", help="Add to the set, or make the set what the file holds.")
     ] = False,
+    max_distance: Distances = None,
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
     rejects: Annotated[
@@ -53,6 +56,7 @@ def load(
 ) -> int:
     settings = load_settings(data_dir=data_dir)
     _check_name(name)
+    distances = read_distances(max_distance)
     choose_cache(settings.data_dir)
     from hashcore import LoadOptions
     from hashserver.app import open_store
@@ -80,7 +84,7 @@ def load(
         outcome = store.load(
             name,
             read_ahead(rows),
-            LoadOptions(role=role, category=category, append=append),
+            LoadOptions(role=role, category=category, append=append, distances=distances),
             now=time.time(),
             on_reject=reject_file.add,
             on_phase=on_phase,

@@ -19,7 +19,35 @@ HashTypeName = Annotated[
 FormatName = Annotated[
     str | None, typer.Option("--format", help="csv, text, sums, jsonl or parquet, where it is not detected.")
 ]
+Distances = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--max-distance", help="Greatest distance of a perceptual type, such as pdq=31; may be repeated."
+    ),
+]
 Wait = Annotated[
     float | None,
     typer.Option("--wait", help="Seconds to wait while another process changes the store.  [default: no limit]"),
 ]
+
+
+def read_distances(given: list[str] | None) -> dict[str, int]:
+    """`pdq=31` and the like as numbers by type.
+
+    Raises:
+        BadParameter: it is not of that form, or the type has no such distance.
+    """
+    from hashcore.errors import BadDistance, UnknownHashType
+    from hashcore.hashtypes import check_distance
+
+    distances = {}
+    for item in given or []:
+        name, _, number = item.partition("=")
+        if not (number.isascii() and number.isdigit()):
+            raise typer.BadParameter(f"{item!r} is not of the form pdq=31", param_hint="--max-distance")
+        try:
+            check_distance(name, int(number))
+        except (BadDistance, UnknownHashType) as error:
+            raise typer.BadParameter(str(error), param_hint="--max-distance") from None
+        distances[name] = int(number)
+    return distances

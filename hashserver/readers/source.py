@@ -17,6 +17,8 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + kind]) + b"\x2a\x4d\x18" for kind in range(16)))
 _STEP = 1 << 20
 _LARGEST_WINDOW = 1 << 27
+# Packed bytes unpacked at a time: gzip makes a byte of up to a thousand, zstd of up to 32 thousand.
+_STEPS = {"gzip": 1 << 16, "zstd": 1 << 11}
 
 
 class _Decompressor(Protocol):
@@ -49,6 +51,7 @@ class Source:
         self._packed: str | None = None
         self._member: _Decompressor | None = None
         self._raw = self._read_raw(_STEP)
+        self._raw_at = 0
         if self._raw.startswith(_GZIP):
             self._packed = "gzip"
         elif self._raw.startswith(_ZSTD):
@@ -96,9 +99,11 @@ class Source:
     def _unpack(self) -> bytes:
         """Some more unpacked bytes; empty only at the end."""
         while True:
-            raw = self._raw or self._read_raw(_STEP)
-            self._raw = b""
+            if self._raw_at >= len(self._raw):
+                self._raw, self._raw_at = self._read_raw(_STEP), 0
+            raw = self._raw
             if self._packed is None:
+                self._raw = b""
                 return raw
             if not raw:
                 if self._member is not None:
@@ -107,13 +112,13 @@ class Source:
                         "is the file complete?"
                     )
                 return b""
-            if self._member is None and self._packed == "gzip":
-                raw = raw.lstrip(b"\0")  # tapes and disk images fill files up with zeros
-                if not raw:
-                    continue
+            if self._member is None and self._packed == "gzip" and raw[self._raw_at] == 0:
+                # Tapes and disk images fill files up with zeros.
+                self._raw_at = len(raw) - len(raw[self._raw_at :].lstrip(b"\0"))
+                continue
             self._member = self._member or _decompressor(self._packed)
-            # Small steps in: a packed byte may come out a thousand times as large.
-            step, self._raw = raw[: _STEP >> 4], raw[_STEP >> 4 :]
+            step = raw[self._raw_at : self._raw_at + _STEPS[self._packed]]
+            self._raw_at += len(step)
             try:
                 out = self._member.decompress(step)
             except Exception as error:
@@ -121,7 +126,7 @@ class Source:
                     f"{self.name}: the {self._packed} data are corrupt near byte {self.bytes_read:,}: {error}"
                 ) from error
             if self._member.eof:
-                self._raw = self._member.unused_data + self._raw
+                self._raw_at -= len(self._member.unused_data)
                 self._member = None
             if out:
                 return out

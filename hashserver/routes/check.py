@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hashcore import HASH_TYPES, Rule
 from hashserver.answers import to_arrow, to_json
 from hashserver.bodies import parse_body
+from hashserver.bodies.request import CheckRequest
 from hashserver.bodies.unpack import unpack
 from hashserver.matching import check_request
 from hashserver.problems import Problem, unprocessable
@@ -25,17 +26,38 @@ router = APIRouter(tags=["check"])
 ARROW = "application/vnd.apache.arrow.stream"
 _INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
 
-_EXACT = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
 _HASHES = {
     kind.name: {"type": "array", "items": {}, "description": f"{kind.hex_digits} hexadecimal digits each"}
     for kind in HASH_TYPES.values()
+}
+_DISTANCES = {
+    kind.name: {"type": "integer", "minimum": 0, "maximum": kind.greatest_distance}
+    for kind in HASH_TYPES.values()
+    if kind.rule is Rule.HAMMING
+}
+_BODY_SCHEMA = {
+    "type": "object",
+    "properties": {
+        **_HASHES,
+        "max_distance": {
+            "type": "object",
+            "properties": _DISTANCES,
+            "additionalProperties": False,
+            "description": "Greatest distance of a match; each set's own default where absent.",
+        },
+    },
+    "additionalProperties": False,
 }
 _REQUEST_BODY = {
     "required": True,
     "content": {
         "application/json": {
-            "schema": {"type": "object", "properties": _HASHES, "additionalProperties": False},
-            "example": {"md5": ["9e107d9d372bb6826bd81d3542a419d6", "e4d909c290d0fb1ca068ffaddf22cbd0"]},
+            "schema": _BODY_SCHEMA,
+            "example": {
+                "md5": ["9e107d9d372bb6826bd81d3542a419d6", "e4d909c290d0fb1ca068ffaddf22cbd0"],
+                "pdq": ["f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"],
+                "max_distance": {"pdq": 31},
+            },
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         "text/plain": {"schema": {"type": "string"}, "example": "9e107d9d372bb6826bd81d3542a419d6\n"},
@@ -44,7 +66,7 @@ _REQUEST_BODY = {
 }
 _ANSWER = {
     "generation": 42,
-    "checked": {"md5": 2},
+    "checked": {"md5": 2, "pdq": 1},
     "matches": [
         {
             "type": "md5",
@@ -88,7 +110,8 @@ async def check(
     request: Request,
     type: Annotated[str | None, Query(description="Hash type of a packed or text body.")] = None,
     max_distance: Annotated[
-        int | None, Query(description="Distance for a packed or text body of perceptual hashes.", ge=0)
+        int | None,
+        Query(description="Greatest distance for the perceptual hashes of a packed, text or Arrow body.", ge=0),
     ] = None,
 ) -> Response:
     """Up to 1,000,000 hashes and 64 MiB a request. One bad hash never voids a batch: it is listed in `invalid`."""
@@ -105,17 +128,23 @@ async def respond(parts: Any, scope: Scope, receive: Receive) -> Response:
     body = await read_body(headers, receive, parts.limits.max_body_bytes)
     encoding = headers.get(b"content-encoding")
     arguments = (parts, body, headers, scope["query_string"])
-    if len(body) <= _INLINE_BYTES and encoding is None:
-        return _answer(*arguments)
-    return await run_in_threadpool(_answer, *arguments)
+    if len(body) > _INLINE_BYTES or encoding is not None:
+        return await run_in_threadpool(lambda: _answer(parts, _read(*arguments), headers))
+    asked = _read(*arguments)
+    if any(group.kind.rule is Rule.HAMMING for group in asked.asked):
+        return await run_in_threadpool(_answer, parts, asked, headers)
+    return _answer(parts, asked, headers)
 
 
-def _answer(parts: Any, body: bytearray, headers: dict[bytes, str], query: bytes) -> Response:
+def _read(parts: Any, body: bytearray, headers: dict[bytes, str], query: bytes) -> CheckRequest:
     type_parameter, max_distance = _parameters(query) if query else (None, None)
     plain = unpack(body, headers.get(b"content-encoding"), parts.limits.max_unpacked_bytes)
     content_type = headers.get(b"content-type", "")
-    asked = parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
-    answer = check_request(parts.store, asked)
+    return parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
+
+
+def _answer(parts: Any, asked: CheckRequest, headers: dict[bytes, str]) -> Response:
+    answer = check_request(parts.store, asked, parts.settings.max_matches)
     if ARROW in headers.get(b"accept", ""):
         return Response(to_arrow(answer), media_type=ARROW)
     return Response(to_json(answer), media_type="application/json")

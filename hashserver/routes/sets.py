@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from hashcore import HASH_TYPES, Rule
 from hashcore.layout import Manifest
 
 router = APIRouter(tags=["sets"])
@@ -20,7 +21,8 @@ _EXAMPLE = {
             "name": "police",
             "role": "match",
             "entries": 1200000,
-            "hashes": {"md5": 1200000, "sha1": 800000},
+            "hashes": {"md5": 1200000, "sha1": 800000, "pdq": 400000},
+            "max_distance": {"pdq": 31},
             "changed": "2026-03-01T04:00:00Z",
             "added": 1200,
             "removed": 3,
@@ -45,6 +47,11 @@ def describe(manifest: Manifest) -> dict[str, Any]:
                 "role": entry.role,
                 "entries": entry.entries,
                 "hashes": entry.counts,
+                "max_distance": {
+                    name: entry.distances.get(name, HASH_TYPES[name].default_distance)
+                    for name in entry.counts
+                    if HASH_TYPES[name].rule is Rule.HAMMING
+                },
                 "changed": timestamp(entry.loaded),
                 "added": entry.added,
                 "removed": entry.removed,

@@ -151,6 +151,7 @@ def test_older_processors_find_the_same(cpu: str, tmp_path: Path) -> None:
     environment = os.environ | {"NUMBA_CPU_NAME": cpu, "NUMBA_CACHE_DIR": str(tmp_path)}
     # Without this numba adds the features of the CPU it runs on to those of the one that is named.
     environment["NUMBA_CPU_FEATURES"] = ""
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1] / "support")
     run = subprocess.run(
         [sys.executable, __file__],
         env=environment, capture_output=True, text=True, timeout=120, check=False,
