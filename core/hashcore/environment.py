@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ class Environment:
             except lmdb.MapResizedError:
                 self.adopt_map()
             except (lmdb.Error, OSError) as error:
-                raise self._explain(error) from error
+                raise self.explain(error, room) from error
 
     def last_transaction(self) -> int:
         """The number of the newest committed transaction, without beginning one."""
@@ -161,9 +162,12 @@ class Environment:
                 self._moving = False
                 self._gate.notify_all()
 
-    def _explain(self, error: Exception) -> StoreError:
+    def explain(self, error: Exception, room: int = 0) -> StoreError:
+        """An error of writing to the folder, in a sentence; room is how much was to be written at most."""
         code = getattr(error, "code", None) or getattr(error, "errno", None)
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        # A write that was cut short, as the last one on a disk that fills up is, LMDB calls an I/O error.
+        cut_short = code == errno.EIO and shutil.disk_usage(self.folder).free <= room
+        if cut_short or code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return StoreFull(
                 f"no space left on the disk of {self.folder}; nothing was changed. Free some space, or lower "
                 "the number of generations kept, and try again"

@@ -155,7 +155,7 @@ class Publisher:
             )
             read = 0
             for rows in blocks:
-                builder.add(rows)
+                self._add(builder, rows)
                 read += len(rows)
                 self._on_phase("reading", read, 0)
             work.tally.rejected = builder.rejected
@@ -207,6 +207,12 @@ class Publisher:
             work = _Work(stage, current, {}, LabelBook())
             generation = self._publish(work, target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
+
+    def _add(self, builder: RunBuilder, rows: Rows) -> None:
+        try:
+            builder.add(rows)
+        except OSError as error:  # rows that do not fit into memory go to the disk of the store
+            raise self._environment.explain(error) from error
 
     def _stage(self) -> Stage:
         return Stage(self._environment, piece_bytes=self._limits.piece_bytes)

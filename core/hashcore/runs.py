@@ -171,14 +171,14 @@ class Run:
         folder.mkdir(mode=0o700)
         batch = self.batch
         self.batch = Batch(
-            {name: _spill(folder / f"{name}.npy", column) for name, column in batch.digests.items()},
-            _spill(folder / "labels.npy", batch.labels),
-            _spill(folder / "tags.npy", batch.tags),
+            {name: _spill(folder / f"{name}.bin", column) for name, column in batch.digests.items()},
+            _spill(folder / "labels.bin", batch.labels),
+            _spill(folder / "tags.bin", batch.tags),
             None
             if batch.ids is None
             else Strings(
-                _spill(folder / "id_data.npy", batch.ids.data),
-                _spill(folder / "id_offsets.npy", batch.ids.offsets),
+                _spill(folder / "id_data.bin", batch.ids.data),
+                _spill(folder / "id_offsets.bin", batch.ids.offsets),
             ),
         )
 
@@ -247,11 +247,11 @@ def _scatter_words(source: NDArray[np.uint32], places: NDArray[np.uint32], targe
 
 
 def _spill(path: Path, array: NDArray[Any]) -> NDArray[Any]:
-    np.save(path, array)
     if array.size == 0:
         return array
-    mapped: NDArray[Any] = np.load(path, mmap_mode="r")
-    return mapped
+    with path.open("wb") as file:
+        file.write(np.ascontiguousarray(array).data)
+    return np.memmap(path, array.dtype, "r", shape=array.shape)
 
 
 @nb.njit(cache=True, nogil=True)
