@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 
 
-def read_ahead(items: Iterator[_Item], depth: int = 2) -> Iterator[_Item]:
+def read_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item, None, None]:
     """Iterate over what an iterator makes in a thread of its own, up to `depth` items ahead.
 
     An error in the iterator is raised here, after the items before it. When the consumer stops early,

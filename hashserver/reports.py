@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,12 +42,18 @@ class CsvReport:
     """CSV with a header. A cell that a spreadsheet would run as a formula is written with a quote in front."""
 
     def __init__(self, file: TextIO) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
+        self._file = file
+        # The writer quotes cells with a lone CR only if lines end with CRLF, as they do in RFC 4180.
+        self._writer = csv.writer(self, lineterminator="\r\n")
         self._writer.writerow(Finding.__slots__)
 
     def add(self, finding: Finding) -> None:
         values = (getattr(finding, column) for column in Finding.__slots__)
         self._writer.writerow([_harmless(value) if isinstance(value, str) else value for value in values])
+
+    def write(self, record: str) -> None:
+        """Take a record from the writer; lines end with LF all the same, for grep and cut."""
+        self._file.write(record.removesuffix("\r\n") + "\n")
 
 
 class JsonLinesReport:
@@ -56,11 +63,19 @@ class JsonLinesReport:
         self._file = file
 
     def add(self, finding: Finding) -> None:
-        self._file.write(orjson.dumps(asdict(finding)).decode() + "\n")
+        values = {
+            name: _sound(value) if isinstance(value, str) else value for name, value in asdict(finding).items()
+        }
+        self._file.write(orjson.dumps(values).decode() + "\n")
 
 
 def _harmless(cell: str) -> str:
     return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
+
+
+def _sound(text: str) -> str:
+    """Text that JSON can hold: bytes of a file name that are not UTF-8 become replacement characters."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def report_format(chosen: str | None, path: Path | None) -> str:
@@ -77,6 +92,8 @@ def open_report(path: Path | None, chosen: str) -> Iterator[Report]:
     """A report in a file, or on standard output when path is None."""
     report = JsonLinesReport if chosen == "jsonl" else CsvReport
     if path is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")
         yield report(sys.stdout)
         return
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:

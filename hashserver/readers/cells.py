@@ -137,7 +137,9 @@ def _not_utf8(strings: Strings) -> NDArray[np.bool_]:
     except UnicodeDecodeError:
         pass
     else:
-        return wrong  # whole and not cut within a character, or a string would begin with a continuation
+        firsts = strings.data[strings.offsets[:-1][np.diff(strings.offsets) > 0]]
+        if not ((firsts & 0xC0) == 0x80).any():
+            return wrong  # whole and not cut within a character, or a string would begin with a continuation
     for row in range(len(strings)):
         try:
             strings[row].decode()

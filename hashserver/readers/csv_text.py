@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator
 
 import numba as nb
@@ -141,8 +142,11 @@ def find_meaning(sample: bytes, delimiter: int, chosen: str | None, name: str) -
         ReadError: no column is named by or looks like a hash type.
     """
     text = sample.decode("utf-8", "replace").lstrip("\ufeff")
-    lines = [line for line in text.splitlines() if line.strip()]
-    first = next(csv.reader(lines[:1], delimiter=chr(delimiter)), []) if lines else []
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=chr(delimiter))
+    try:
+        first = next((record for record in records if len(record) > 1 or "".join(record).strip()), [])
+    except csv.Error as error:
+        raise ReadError(f"{name}: the first record is not CSV: {error}") from error
     meaning = by_header(first) or by_first_record([cell.encode() for cell in first], chosen)
     if meaning is None:
         raise ReadError(

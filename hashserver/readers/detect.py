@@ -34,8 +34,8 @@ def detect_format(source: Source, hash_type: str | None) -> str:
     sample = source.peek(_SAMPLE)
     if sample.startswith(b"PAR1"):
         return "parquet"
-    lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()[:_LINES]]
-    lines = [line for line in lines if line and not line.startswith(b"#")]
+    lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
     if not lines:
         return "text"
     if lines[0].startswith(b"{"):
@@ -54,9 +54,9 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         return "csv"
     if any(type_of(line, hash_type) for line in lines):
         return "text"
-    suffixes = [suffix for suffix in PurePath(source.name).suffixes if suffix not in (".gz", ".zst")]
-    if suffixes and suffixes[-1].lower() in _BY_SUFFIX:
-        return _BY_SUFFIX[suffixes[-1].lower()]
+    suffixes = [suffix for suffix in PurePath(source.name.lower()).suffixes if suffix not in (".gz", ".zst")]
+    if suffixes and suffixes[-1] in _BY_SUFFIX:
+        return _BY_SUFFIX[suffixes[-1]]
     raise ReadError(
         f"{source.name}: cannot tell what format this is; name it with --format (csv, text, sums, jsonl, "
         "parquet), and the hash type with --type where the file does not tell"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,26 +33,43 @@ def read_parquet(
     import pyarrow.parquet as pq
 
     with source.seekable() as file:
-        try:
+        with _refusing(source.name, pa.ArrowException, OSError, UnicodeDecodeError):
             parquet = pq.ParquetFile(file)
             names = parquet.schema_arrow.names
-            meaning = by_header(names)
-            if meaning is None:
-                raise ReadError(
-                    f"{source.name}: no column is named by a hash type; its columns are {', '.join(names)[:200]}"
-                )
-            wanted = sorted({names[position] for position in _positions(meaning)})
-            line = 1
-            # Two stages side by side: Arrow decodes the next batch while kernels decode this one's digits.
-            for batch in read_ahead(parquet.iter_batches(batch_rows, columns=wanted)):
-                batch.validate()
-                rows = _read_batch(batch, meaning, names, line, on_reject, source.name)
+        meaning = by_header(names)
+        if meaning is None:
+            raise ReadError(
+                f"{source.name}: no column is named by a hash type; its columns are {', '.join(names)[:200]}"
+            )
+        wanted = sorted({names[position] for position in _positions(meaning)})
+        line = 1
+        # Two stages side by side: Arrow decodes the next batch while kernels decode this one's digits.
+        with closing(read_ahead(_batches(parquet, batch_rows, wanted, source.name))) as batches:
+            for batch in batches:
+                with _refusing(source.name, pa.ArrowException):
+                    rows = _read_batch(batch, meaning, names, line, on_reject, source.name)
                 line += batch.num_rows
                 if rows is not None:
                     yield rows
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).partition("\n")[0][:200]
-            raise ReadError(f"{source.name} is not a sound Parquet file: {reason}") from error
+
+
+def _batches(parquet: Any, batch_rows: int, wanted: list[str], source_name: str) -> Generator[Any, None, None]:
+    import pyarrow as pa
+
+    with _refusing(source_name, pa.ArrowException, OSError):
+        for batch in parquet.iter_batches(batch_rows, columns=wanted):
+            batch.validate()
+            yield batch
+
+
+@contextmanager
+def _refusing(source_name: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn Arrow's errors into ours."""
+    try:
+        yield
+    except kinds as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise ReadError(f"{source_name} is not a sound Parquet file: {reason}") from error
 
 
 def _positions(meaning: Meaning) -> list[int]:
@@ -68,7 +86,7 @@ def _read_batch(
     source_name: str,
 ) -> Rows | None:
     def column(position: int | None) -> Any:
-        return None if position is None else batch.column(names[position])
+        return None if position is None else _column(batch, names[position])
 
     def text(position: int | None) -> Cells | None:
         array = column(position)
@@ -85,9 +103,26 @@ def _read_batch(
         ids=text(meaning.id),
         names=text(meaning.name),
         broken={},
-        raw=lambda row: repr(batch.slice(row, 1).to_pylist()[0]).encode(),
+        raw=lambda row: _raw(batch, row),
         on_reject=on_reject,
     )
+
+
+def _column(batch: Any, name: str) -> Any:
+    """The first column of that name; a file may have several."""
+    return batch.column(batch.schema.names.index(name))
+
+
+def _raw(batch: Any, row: int) -> bytes:
+    return repr({name: _value(_column(batch, name)[row]) for name in batch.schema.names}).encode()
+
+
+def _value(scalar: Any) -> Any:
+    """A cell for the reject file, also where Python has no such value: text that is not UTF-8, nanoseconds."""
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):
+        return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else str(scalar.type)
 
 
 def _decode(kind: HashType, array: Any, name: str, source_name: str) -> Decoded:

@@ -27,7 +27,7 @@ _SPACE, _STAR, _BACKSLASH = 0x20, 0x2A, 0x5C
 
 def looks_like_sums(line: bytes) -> bool:
     """Whether a line is one of a listing."""
-    return _GNU.match(line) is not None or _BSD.fullmatch(line) is not None
+    return _GNU.match(line) is not None or _BSD.fullmatch(line.removeprefix(b"\\")) is not None
 
 
 @nb.njit(cache=True, nogil=True)

@@ -1,0 +1,88 @@
+"""Tests of `hashserver.readers.detect`."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import pytest
+import zstandard
+from reader_model import MD5, OTHER_MD5, PHASH, SHA1, SHA256, source_of
+
+from hashserver.readers import FORMATS, ReadError, Source
+from hashserver.readers.detect import detect_format
+
+CASES = {
+    "a list": (f"{MD5}\n{OTHER_MD5}\n", "text"),
+    "a list in upper case with CRLF": (f"{MD5.upper()}\r\n{OTHER_MD5}\r\n", "text"),
+    "a list after a comment": (f"# md5,id\n\n{PHASH}\n", "text"),
+    "a list after many comments": ("# comment\n" * 100 + SHA1, "text"),
+    "a list that begins with a bad line": (f"hello\n{MD5}\n", "text"),
+    "nothing": ("", "text"),
+    "blank lines": ("\n \r\n", "text"),
+    "a byte order mark and a list": (f"\ufeff{MD5}\n", "text"),
+    "a header": (f"md5,id\n{MD5},1\n", "csv"),
+    "a header of one column": (f"md5\n{MD5}\n", "csv"),
+    "a quoted header": (f'"MD5";"SHA-1"\n"{MD5}";"{SHA1}"\n', "csv"),
+    "a byte order mark and a header": (f"\ufeffmd5,id\n{MD5},1\n", "csv"),
+    "records without a header": (f"{MD5},1\n", "csv"),
+    "records without a header, tabs": (f"1\t{SHA256}\n", "csv"),
+    "quoted records of one column": (f'"{MD5}"\n', "csv"),
+    "md5sum": (f"{MD5}  a, b.jpg\n", "sums"),
+    "md5sum of binary files": (f"{MD5} *a.jpg\n", "sums"),
+    "sha256sum of an odd name": (f"\\{SHA256}  a\\nb\n", "sums"),
+    "BSD": (f"SHA1 (a.jpg) = {SHA1}\n", "sums"),
+    "BSD of an odd name": (f"\\MD5 (a\\nb) = {MD5}\n", "sums"),
+    "a listing after many comments": ("# comment\n" * 100 + f"{MD5}  a\n", "sums"),
+    "a listing that begins with a bad line": (f"hello\n{MD5}  a\n", "sums"),
+    "JSON lines": (f'\n {{"md5": "{MD5}"}}\n', "jsonl"),
+    "a byte order mark and JSON lines": ('\ufeff{"md5": "x"}\n', "jsonl"),
+    "Parquet": ("PAR1", "parquet"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_a_format_is_known_by_what_is_in_the_file(case: str, pack: type[bytes]) -> None:
+    text, expected = CASES[case]
+    source = source_of(pack(text.encode()))
+    assert detect_format(source, None) == expected
+    assert expected in FORMATS
+    assert source.read(len(text.encode()) + 1) == text.encode()
+
+
+def test_a_named_type_makes_one_column_of_anything_a_list() -> None:
+    for text in (f"{SHA256}\n", "not yet a hash\n", "\0\n"):
+        assert detect_format(source_of(text.encode()), "pdq") == "text"
+    assert detect_format(source_of(f"pdq\n{SHA256}\n".encode()), "pdq") == "csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.csv", "csv"),
+        ("A.CSV.GZ", "csv"),
+        ("a.tsv.zst", "csv"),
+        ("a.txt", "text"),
+        ("a.ndjson", "jsonl"),
+        ("dir.csv/a.sha1", "sums"),
+        ("a.parquet", "parquet"),
+    ],
+)
+def test_the_name_settles_what_the_text_does_not(name: str, expected: str) -> None:
+    assert detect_format(Source(io.BytesIO(b"hello\n"), name, None), None) == expected
+
+
+@pytest.mark.parametrize("name", ["standard input", "a", "a.dat", "a.csv.bak", "csv"])
+@pytest.mark.parametrize(
+    "data", [b"hello\n", b"[\n{}]\n", b"a,b\n1,2\n", f"{MD5}\n".encode("utf-16"), b"\xff" * 99]
+)
+def test_what_looks_like_nothing_is_refused_with_advice(name: str, data: bytes) -> None:
+    with pytest.raises(
+        ReadError, match=f"{name}: cannot tell what format this is; name it with --format .*--type"
+    ):
+        detect_format(Source(io.BytesIO(data), name, None), None)
+
+
+def test_the_text_counts_for_more_than_the_name() -> None:
+    assert detect_format(Source(io.BytesIO(f"{MD5}  a\n".encode()), "a.csv", None), None) == "sums"
