@@ -13,7 +13,7 @@ import click
 import typer
 
 from hashserver import __version__
-from hashserver.cli import check, load, serve, sets
+from hashserver.cli import check, hash, load, serve, sets
 
 OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
 
@@ -52,6 +52,7 @@ app.command("load", help=load.HELP)(load.load)
 app.add_typer(sets.app, name="sets")
 app.command("serve", help=serve.HELP)(serve.serve)
 app.command("check", help=check.HELP)(check.check)
+app.command("hash", help=hash.HELP)(hash.hash_files)
 
 
 def run(arguments: list[str]) -> int:

@@ -47,8 +47,8 @@ def _open(data_dir: Any) -> Store:
 
 def _print(table: Table) -> None:
     """Print a table as wide as it needs to be where no terminal bounds it."""
-    console = Console()
-    console.print(table, width=None if console.is_terminal else 160)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
 
 
 def _say(sentence: str) -> None:

@@ -1,0 +1,67 @@
+"""`hashserver hash`: the hashes of files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+
+from hashserver.cli.options import Json
+from hashserver.warmup import choose_cache
+
+if TYPE_CHECKING:
+    from hashserver.hashing import FileHashes
+
+HELP = """Print the hashes of files: MD5, SHA-1, SHA-256 and, of pictures, PDQ.
+
+As a table with a header, which load and check read; with --json one object a line. A file that cannot be
+read is named, and the exit code is 2.
+
+[bold]Examples[/bold]
+
+  hashserver hash *.jpg --json
+
+  hashserver hash /srv/www/*.png | hashserver check -
+"""
+
+
+def hash_files(
+    files: Annotated[list[Path], typer.Argument(help="Files to hash.")],
+    threads: Annotated[int | None, typer.Option(min=1, max=256, help="Files at once.  [default: CPUs]")] = None,
+    as_json: Json = False,
+) -> int:
+    choose_cache(Path.home() / ".cache" / "hashserver")
+    from hashserver.hashing import hash_file
+
+    def attempt(path: Path) -> FileHashes | str:
+        try:
+            return hash_file(path)
+        except OSError as error:
+            return f"cannot read {path}: {error.strerror}"
+
+    failed = False
+    if not as_json:
+        _write_row(["md5", "sha1", "sha256", "pdq", "name"])
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        for hashed in pool.map(attempt, files):
+            if isinstance(hashed, str):
+                failed = True
+                print(f"hashserver: {hashed}", file=sys.stderr)
+            elif as_json:
+                print(orjson.dumps(asdict(hashed)).decode())
+            else:
+                useful = hashed.pdq if hashed.note is None else None
+                _write_row([hashed.md5, hashed.sha1, hashed.sha256, useful or "", hashed.path])
+    return 2 if failed else 0
+
+
+def _write_row(cells: list[str]) -> None:
+    import csv
+
+    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)

@@ -1,0 +1,127 @@
+"""The hashes of files: one reading for all of them, and a picture is decoded only within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from hashcore.pdq import LEAST_QUALITY, hash_picture
+
+_STEP = 1 << 20
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What is decoded at most.
+
+    Args:
+        picture_bytes: size of a file that is looked into.
+        pixels: of a picture.
+    """
+
+    picture_bytes: int = 256 << 20
+    pixels: int = 150_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileHashes:
+    """The hashes of one file.
+
+    Args:
+        path: as given; bytes that are not UTF-8 are replaced.
+        md5, sha1, sha256: of its content.
+        pdq: of the picture, or None where it is none, or cannot be decoded within bounds.
+        pdq_quality: 0 to 100; below 50 a hash says too little to be matched.
+        note: why there is no pdq.
+    """
+
+    path: str
+    size: int
+    md5: str
+    sha1: str
+    sha256: str
+    pdq: str | None
+    pdq_quality: int | None
+    note: str | None
+
+
+class NotHashed(Exception):
+    """A picture without a perceptual hash; the message says why."""
+
+
+def hash_file(path: str | bytes | os.PathLike[str], bounds: Bounds | None = None) -> FileHashes:
+    """Read a file once and hash it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    bounds = bounds or Bounds()
+    digests = [hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256")]
+    kept: bytearray | None = bytearray()
+    size = 0
+    with open(path, "rb") as file:
+        while piece := file.read(_STEP):
+            size += len(piece)
+            for digest in digests:
+                digest.update(piece)
+            if kept is not None:
+                kept = kept + piece if size <= bounds.picture_bytes else None
+    pdq, quality, note = None, None, None
+    try:
+        if kept is None:
+            raise NotHashed(f"larger than {bounds.picture_bytes:,} bytes")
+        hashed = hash_picture(decode_picture(bytes(kept), bounds))
+        pdq, quality = hashed.digest.hex(), hashed.quality
+        if quality < LEAST_QUALITY:
+            note = f"quality {quality} is below {LEAST_QUALITY}: the hash says too little to be matched"
+    except NotHashed as reason:
+        note = str(reason)
+    name = os.fsencode(path).decode("utf-8", "replace")
+    md5, sha1, sha256 = (digest.hexdigest() for digest in digests)
+    return FileHashes(name, size, md5, sha1, sha256, pdq, quality, note)
+
+
+def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
+    """A picture's pixels, uint8[rows, columns, 3] RGB; of an animation the first frame.
+
+    EXIF orientation is left alone, as the reference implementation leaves it: a rotated copy is what the
+    eight variants of `hashcore.pdq.hash_variants` are for.
+
+    Raises:
+        NotHashed: it is no picture, is cut short, or is larger than the bounds allow.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures: the bound below is ours
+            with Image.open(io.BytesIO(content)) as picture:
+                width, height = picture.size
+                if width * height > bounds.pixels:
+                    raise NotHashed(f"{width} x {height} are more than {bounds.pixels:,} pixels")
+                return np.asarray(_to_rgb(picture), np.uint8)
+    except UnidentifiedImageError:
+        raise NotHashed("not a picture that can be decoded") from None
+    except NotHashed:
+        raise
+    except Image.DecompressionBombError:
+        raise NotHashed(f"more than {bounds.pixels:,} pixels") from None
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise NotHashed(f"the picture is damaged: {str(error)[:200] or type(error).__name__}") from None
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in _DEEP_MODES:
+        # Pillow clips 16 bits to 8 rather than scaling them.
+        deep: NDArray[Any] = np.asarray(picture)
+        return Image.fromarray((deep.astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    return picture.convert("RGB")
