@@ -93,7 +93,7 @@ def open_report(path: Path | None, chosen: str) -> Iterator[Report]:
     report = JsonLinesReport if chosen == "jsonl" else CsvReport
     if path is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="surrogateescape")
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
         yield report(sys.stdout)
         return
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -50,8 +50,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get("HASHSERVER_CONFIG", "hashserver.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file())
+
+
+def _file() -> Path:
+    return Path(os.environ.get("HASHSERVER_CONFIG", "hashserver.toml"))
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -60,16 +63,19 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         SettingsError: a value is out of range, a name is unknown, or the file is not TOML.
     """
+    file = _file()
+    if "HASHSERVER_CONFIG" in os.environ and not file.is_file():
+        raise SettingsError(f"cannot read {file}, which HASHSERVER_CONFIG names: it is not a file that is there")
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsError(
-            f"setting {name!r}: {first['msg']} (from a flag, HASHSERVER_{name.upper()} or hashserver.toml)"
+            f"setting {name!r}: {first['msg']} (from a flag, HASHSERVER_{name.upper()} or {file})"
         ) from error
-    except ValueError as error:
-        raise SettingsError(f"cannot read hashserver.toml: {error}") from error
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"cannot read {file}: {error}") from error
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

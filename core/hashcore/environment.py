@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +54,7 @@ class Environment:
         self._env.reader_check()
         self._gate = threading.Condition()
         self._active = 0
+        self._pins = threading.local()
         self._moving = False
         self._holders: list[Remappable] = []
 
@@ -68,13 +69,17 @@ class Environment:
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """Keep the map where it is."""
+        depth = getattr(self._pins, "depth", 0)
         with self._gate:
-            while self._moving:
+            # A pin inside a pin must not wait for a map that waits for the outer one.
+            while self._moving and not depth:
                 self._gate.wait()
             self._active += 1
+        self._pins.depth = depth + 1
         try:
             yield
         finally:
+            self._pins.depth = depth
             with self._gate:
                 self._active -= 1
                 self._gate.notify_all()
@@ -98,6 +103,8 @@ class Environment:
                     finally:
                         transaction.abort()
                     return
+            if getattr(self._pins, "depth", 0):
+                raise StoreBusy("the store has grown in the meantime; ask again when this read has ended")
             self.adopt_map()
 
     def write(self, apply: Callable[[Any], None], *, room: int) -> None:
@@ -156,11 +163,20 @@ class Environment:
                 holder.release_map()
             self._env.set_mapsize(size)
             for holder in self._holders:
-                holder.regain_map()
+                self._regain(holder)
         finally:
             with self._gate:
                 self._moving = False
                 self._gate.notify_all()
+
+    def _regain(self, holder: Remappable) -> None:
+        while True:
+            try:
+                holder.regain_map()
+            except lmdb.MapResizedError:  # another process has grown it once more
+                self._env.set_mapsize(0)
+            else:
+                return
 
     def explain(self, error: Exception, room: int = 0) -> StoreError:
         """An error of writing to the folder, in a sentence; room is how much was to be written at most."""
@@ -210,8 +226,9 @@ class WriterLock:
                     on_wait(f"another process (pid {holder}) is changing this store; waiting for it to finish")
                     told = True
                 time.sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # whose lock it is helps those who wait; a full disk has no room to say so
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._file = descriptor
 
     def release(self) -> None:

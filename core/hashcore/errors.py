@@ -36,6 +36,10 @@ class FormatMismatch(StoreError):
     """The store was written by another version of the on-disk format."""
 
 
+class UnknownRole(StoreError, ValueError):
+    """A set's role is to report matches or to vouch for what is harmless; there is no other."""
+
+
 class UnknownSet(StoreError, KeyError):
     """No hash set of that name in the current generation."""
 

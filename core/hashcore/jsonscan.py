@@ -150,9 +150,10 @@ def scan_body(
                 return _GAVE_UP
             option[0] = np.int64(at)
             while at < end and body[at] != _CLOSE_OBJECT:
-                # A nested object would end at an inner brace: leave it to the real parser.
+                # A nested object would end at an inner brace, and how deep arrays may go is not for the
+                # object alone to say: leave both to the real parser.
                 at += one
-                if at < end and (body[at] == _OPEN_OBJECT or body[at] == _BACKSLASH):
+                if at < end and (body[at] == _OPEN_OBJECT or body[at] == _OPEN_ARRAY or body[at] == _BACKSLASH):
                     return _GAVE_UP
             if at >= end:
                 return _GAVE_UP

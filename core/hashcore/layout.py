@@ -14,9 +14,9 @@ Numbers in keys are big-endian, so that keys sort as the numbers do.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from hashcore.columns import Column
 from hashcore.errors import FormatMismatch, StoreCorrupt
 
 FORMAT = 1
+_Record = TypeVar("_Record")
 KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
 
 
@@ -156,11 +157,19 @@ def check_format(transaction: Any) -> None:
         FormatMismatch: naming both versions.
     """
     stored = transaction.get(KEY_FORMAT)
-    if stored is not None and int(bytes(stored)) != FORMAT:
+    if stored is not None and bytes(stored) != str(FORMAT).encode():
+        written = bytes(stored[:20]).decode("ascii", "replace")
         raise FormatMismatch(
-            f"the store has on-disk format {bytes(stored).decode()}, this program reads format {FORMAT}; "
+            f"the store has on-disk format {written}, this program reads format {FORMAT}; "
             "use the program version that wrote it, or load the sets into a new data folder"
         )
+
+
+def _parse(parse: Callable[[bytes], _Record], stored: Any, what: str) -> _Record:
+    try:
+        return parse(bytes(stored))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreCorrupt(f"the {what} cannot be read: {error!r}") from error
 
 
 def read_number(transaction: Any, key: bytes) -> int:
@@ -173,8 +182,8 @@ def read_manifest(transaction: Any, generation: int) -> Manifest | None:
     """The manifest of a generation, or None when there is none; generation 0 is the empty store."""
     if generation == 0:
         return Manifest(0, 0.0, "empty")
-    stored = transaction.get(manifest_key(generation))
-    return None if stored is None else Manifest.from_json(bytes(stored))
+    stored = transaction.get(manifest_key(generation)) if 0 < generation < 1 << 64 else None
+    return None if stored is None else _parse(Manifest.from_json, stored, f"manifest of generation {generation}")
 
 
 def read_generation(transaction: Any) -> int:
@@ -194,8 +203,9 @@ def read_current(transaction: Any) -> Manifest:
 
 def read_manifests(transaction: Any) -> Iterator[Manifest]:
     """All kept manifests, oldest first."""
-    for _, value in _scan(transaction, b"g"):
-        yield Manifest.from_json(bytes(value))
+    for key, value in _scan(transaction, b"g"):
+        number = int.from_bytes(key[1:], "big")
+        yield _parse(Manifest.from_json, value, f"manifest of generation {number}")
 
 
 def read_segment(transaction: Any, number: int) -> Segment:
@@ -203,7 +213,7 @@ def read_segment(transaction: Any, number: int) -> Segment:
     stored = transaction.get(segment_key(number))
     if stored is None:
         raise StoreCorrupt(f"segment {number} is missing from the store")
-    return Segment.from_json(bytes(stored))
+    return _parse(Segment.from_json, stored, f"header of segment {number}")
 
 
 def read_filter(transaction: Any, number: int) -> ColumnSpec:
@@ -211,7 +221,7 @@ def read_filter(transaction: Any, number: int) -> ColumnSpec:
     stored = transaction.get(filter_key(number))
     if stored is None:
         raise StoreCorrupt(f"filter {number} is missing from the store")
-    return ColumnSpec(**json.loads(bytes(stored)))
+    return _parse(lambda data: ColumnSpec(**json.loads(data)), stored, f"header of filter {number}")
 
 
 def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> Column:

@@ -289,8 +289,8 @@ def hash_variants(pixels: Pixels) -> tuple[list[PictureHash], Digests]:
     """The hashes of a picture and of its seven rotations and reflections, from one transform.
 
     Returns:
-        In the order: original, rotated clockwise by 90, 180 and 270 degrees, flipped top to bottom, flipped left to
-        right, flipped along the main diagonal, and along the other; and the same as uint8[8, 32].
+        In the order: original, rotated clockwise by 90, 180 and 270 degrees, flipped top to bottom, flipped
+        left to right, flipped along the main diagonal, and along the other; and the same as uint8[8, 32].
     """
     b, quality = _frequencies(pixels)
     odd = np.where(np.arange(_FREQUENCIES) % 2 == 0, -1, 1).astype(np.float32)  # frequency i + 1 is odd

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hashcore.environment import Environment
-from hashcore.errors import StoreError, UnknownGeneration, UnknownSet
+from hashcore.errors import StoreError, UnknownGeneration, UnknownRole, UnknownSet
 from hashcore.filters import build_filter
 from hashcore.hashtypes import HASH_TYPES, Rule, check_distance
 from hashcore.layout import (
@@ -136,7 +136,7 @@ class Publisher:
         current, old = self._current_of(name)
         role = options.role or (current.sets[name].role if name in current.sets else "match")
         if role not in ROLES:
-            raise StoreError(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
+            raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
         for kind, distance in options.distances.items():
             check_distance(kind, distance)
         with (

@@ -380,6 +380,8 @@ class RunBuilder:
         self._waiting_rows[shape] = self._waiting_rows.get(shape, 0) + len(batch)
         if self._waiting_rows[shape] >= _RUN_ROWS:
             self._make_run(shape)
+        elif sum(self._waiting_rows.values()) >= 2 * _RUN_ROWS:
+            self._make_run(max(self._waiting_rows, key=self._waiting_rows.__getitem__))
         if sum(_bytes_of(run.batch) for run in self._in_memory) > self._run_bytes:
             for run in self._in_memory:
                 self._spilled += 1

@@ -61,7 +61,8 @@ class SegmentWriter:
     def __init__(
         self, stage: Stage, shape: Shape, labels: list[Label], *, most_rows: int, most_id_bytes: int
     ) -> None:
-        self._stage, self._shape, self._labels = stage, shape, labels
+        # A copy: the load goes on numbering labels while it writes the rows of other shapes.
+        self._stage, self._shape, self._labels = stage, shape, list(labels)
         self.number = stage.new_object()
         self._digests = {name: self._writer(name, HASH_TYPES[name].width) for name in shape}
         self._directory = _Directory.over(most_rows) if _is_exact(shape[0]) else None

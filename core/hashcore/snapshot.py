@@ -219,12 +219,30 @@ class Snapshot:
         """
         if max_distance is not None:
             check_distance(kind.name, max_distance)
-        digests = as_writable(digests)
-        if kind.rule is Rule.EXACT:
-            return self._match_exact(kind, digests, most)
-        return self._match_near(kind, digests, max_distance, most)
+        return self._match(kind, as_writable(digests), max_distance, most)
 
-    def _match_exact(self, kind: HashType, digests: Digests, most: int) -> Matches:
+    def _match(self, kind: HashType, digests: Digests, max_distance: int | None, most: int) -> Matches:
+        if kind.rule is Rule.EXACT:
+            found = self._search_exact(kind, digests, most)
+        else:
+            found = self._search_near(kind, digests, max_distance, most)
+        if not len(found):
+            return _NOTHING
+        vouched = self._vouched_for_entries(kind, found)
+        vouched |= self._nearest_good(kind, digests, found) <= found.distances
+        matches = _capped(found.where(~vouched), most)
+        # Where some of what was found is vouched for, more may lie behind what the search cut off.
+        left = np.bincount(matches.queries, minlength=len(digests))
+        short = [query for query in found.truncated if left[query] < most]
+        if not short:
+            return matches
+        again = self._match(kind, np.ascontiguousarray(digests[short]), max_distance, _UNBOUNDED)
+        again = Matches(np.array(short, np.int64)[again.queries], again.distances, again.segments, again.rows)
+        others = matches.where(~np.isin(matches.queries, short))
+        return _capped(_join([others, again], others.truncated - frozenset(short)), most)
+
+    def _search_exact(self, kind: HashType, digests: Digests, most: int) -> Matches:
+        """All rows that hold the digests; where one has more than `most` in a segment, it is cut and named."""
         words = self._filters.get(kind.name)
         if words is None:
             return _NOTHING
@@ -233,49 +251,29 @@ class Snapshot:
             return _NOTHING
         tables = self._known[kind.name]
         found, of_table, rows = tables.group.search(digests, passed, most + 1)
-        if not len(found):
-            return _NOTHING
-        matches = Matches(
-            found.astype(np.int64),
-            np.zeros(len(found), np.int32),
-            tables.segments[of_table],
-            rows.astype(np.int64),
-        )
-        vouched = self._vouched_for_entries(kind, matches)
-        if len(self._good[kind.name]):
-            good, _, _ = self._good[kind.name].group.search(digests, np.unique(found), 1)
-            vouched |= np.isin(found, good)
-        return _capped(matches.where(~vouched), most, frozenset())
+        queries, segments = found.astype(np.int64), tables.segments[of_table]
+        cut = frozenset(_more_than(queries, most))
+        return Matches(queries, np.zeros(len(found), np.int32), segments, rows.astype(np.int64), cut)
 
-    def _match_near(self, kind: HashType, digests: Digests, max_distance: int | None, most: int) -> Matches:
-        near = self._near.get((kind.name, "match"), [])
+    def _search_near(self, kind: HashType, digests: Digests, max_distance: int | None, most: int) -> Matches:
+        """All rows within the distance, of each segment the nearest; which queries were cut is named."""
         parts: list[Matches] = []
-        truncated: set[int] = set()
-        for codes in near:
+        cut: set[int] = set()
+        for codes in self._near.get((kind.name, "match"), []):
             radius = codes.default if max_distance is None else max_distance
             found = find_within(codes.column, codes.index, digests, radius, most + 1)
-            truncated.update(_more_than(found.queries, most))
+            cut.update(_more_than(found.queries, most))
             segments = np.full(len(found), codes.segment, np.int32)
             parts.append(Matches(found.queries, found.distances, segments, found.rows))
-        if not sum(map(len, parts)):
-            return _NOTHING
-        matches = _join(parts)
-        vouched = self._vouched_for_entries(kind, matches)
-        vouched |= self._nearest_good(kind, digests, matches) <= matches.distances
-        matches = _capped(matches.where(~vouched), most, frozenset(truncated))
-        # Where the nearest entries are vouched for, others behind them may not be: look at all of those.
-        short = [query for query in truncated if np.count_nonzero(matches.queries == query) < most]
-        if not short or most >= _UNBOUNDED:
-            return matches
-        again = self._match_near(kind, np.ascontiguousarray(digests[short]), max_distance, _UNBOUNDED)
-        again = Matches(np.array(short, np.int64)[again.queries], again.distances, again.segments, again.rows)
-        others = matches.where(~np.isin(matches.queries, short))
-        return _capped(_join([others, again]), most, matches.truncated - frozenset(short))
+        return _join(parts, frozenset(cut)) if parts else _NOTHING
 
     def _nearest_good(self, kind: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
         """How far each match's query is from the nearest known-good entry near it; a large number without one."""
         nearest = np.full(len(digests), _UNBOUNDED, np.int32)
         asked = np.unique(matches.queries)
+        if kind.rule is Rule.EXACT and len(self._good[kind.name]):
+            good, _, _ = self._good[kind.name].group.search(digests, asked.astype(np.uint32), 1)
+            nearest[good] = 0
         for codes in self._near.get((kind.name, "known-good"), []):
             found = find_within(codes.column, codes.index, digests[asked], codes.default, 1)
             np.minimum.at(nearest, asked[found.queries], found.distances)
@@ -291,15 +289,18 @@ class Snapshot:
         return (self._segments[segment].entry(row) for segment, row in pairs)
 
     def _vouched_for_entries(self, kind: HashType, matches: Matches) -> NDArray[np.bool_]:
-        """Which entries a known-good set holds by another hash of theirs than the one asked about."""
+        """Which entries are harmless by some hash of theirs: benign, or in a known-good set by another hash."""
         vouched = np.zeros(len(matches), np.bool_)
         for segment in np.unique(matches.segments).tolist():
             of_segment = np.flatnonzero(matches.segments == segment)
             rows = matches.rows[of_segment].astype(np.uint32)
             for name in self._segments[segment].header.types:
+                digests = gather(self._segments[segment].columns[name], rows)
+                # A load refuses them, but a set may have been loaded as known-good and made to match since.
+                for benign in HASH_TYPES[name].benign:
+                    vouched[of_segment] |= (digests == np.frombuffer(benign, np.uint8)).all(axis=1)
                 if name != kind.name and self._has_good(name):
-                    others = gather(self._segments[segment].columns[name], rows)
-                    vouched[of_segment[self._held_as_good(name, others)]] = True
+                    vouched[of_segment[self._held_as_good(name, digests)]] = True
         return vouched
 
     def _has_good(self, name: str) -> bool:
@@ -315,23 +316,24 @@ class Snapshot:
 
 
 def _more_than(queries: NDArray[np.int64], most: int) -> list[int]:
-    """Which queries, of those sorted, stand there more than so many times."""
+    """Which queries stand there more than so many times."""
     if len(queries) <= most:
         return []
     distinct, counts = np.unique(queries, return_counts=True)
     return [int(query) for query in distinct[counts > most]]
 
 
-def _join(parts: list[Matches]) -> Matches:
+def _join(parts: list[Matches], truncated: frozenset[int]) -> Matches:
     return Matches(
         np.concatenate([part.queries for part in parts]),
         np.concatenate([part.distances for part in parts]),
         np.concatenate([part.segments for part in parts]),
         np.concatenate([part.rows for part in parts]),
+        truncated,
     )
 
 
-def _capped(matches: Matches, most: int, truncated: frozenset[int]) -> Matches:
+def _capped(matches: Matches, most: int) -> Matches:
     """Sort by query, distance and entry, leave out what a query has beyond `most`, and say which those are."""
     order = np.lexsort((matches.rows, matches.segments, matches.distances, matches.queries))
     queries = matches.queries[order]
@@ -343,5 +345,5 @@ def _capped(matches: Matches, most: int, truncated: frozenset[int]) -> Matches:
         matches.distances[order],
         matches.segments[order],
         matches.rows[order],
-        truncated | frozenset(over),
+        matches.truncated | frozenset(over),
     )

@@ -13,7 +13,7 @@ from typing import TypeVar
 import lmdb
 
 from hashcore.environment import SMALLEST_MAP, Environment, WriterLock
-from hashcore.layout import Manifest, read_generation, read_manifests
+from hashcore.layout import Manifest, read_manifests
 from hashcore.publish import Limits, LoadOptions, Outcome, Publisher
 from hashcore.rows import Reject, Rows
 from hashcore.snapshot import Snapshot
@@ -49,10 +49,15 @@ class Store:
         self._environment = Environment(folder, map_size=map_size)
         self._limits = limits or Limits()
         self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
         self._held: _Held | None = None
         self._seen = -1
         self._environment.hold(self)
-        self.refresh()
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Store:
         return self
@@ -101,15 +106,16 @@ class Store:
         Returns:
             Whether the generation changed.
         """
-        newest = self._environment.last_transaction()
-        if newest == self._seen:
+        if self._environment.last_transaction() == self._seen:
             return False
-        while True:
-            try:
-                with self._environment.pinned():
-                    return self._move_on(newest)
-            except lmdb.MapResizedError:
-                self._environment.adopt_map()
+        with self._refreshing:  # two at once could step back
+            before = None if self._held is None else self._held.snapshot.generation
+            while True:
+                try:
+                    with self._environment.pinned():
+                        return self._move_on() != before
+                except lmdb.MapResizedError:
+                    self._environment.adopt_map()
 
     def load(
         self,
@@ -185,25 +191,28 @@ class Store:
         with self._lock:
             self._held = _Held(Snapshot(self._environment.begin()))
 
-    def _move_on(self, newest: int) -> bool:
+    def _move_on(self) -> int:
+        """Open the newest snapshot, and return its generation.
+
+        Also when the generation is the same: a reader that stays on an old transaction keeps pages from
+        being used again.
+        """
         transaction = self._environment.begin()
+        # Of its own transaction, not the newest: while a commit ends, the newest may not be had yet.
+        seen = int(transaction.id())
         try:
-            if self._held is not None and read_generation(transaction) == self._held.snapshot.generation:
-                self._seen = newest
-                transaction.abort()
-                return False
             snapshot = Snapshot(transaction)
         except BaseException:
             transaction.abort()
             raise
         with self._lock:
             before, self._held = self._held, _Held(snapshot)
-            self._seen = newest
+            self._seen = seen
             if before is not None:
                 before.retired = True
                 if not before.users:
                     before.snapshot.close()
-        return before is None or before.snapshot.generation != snapshot.generation
+        return snapshot.generation
 
     def _change(
         self,

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from hashcore.hashtypes import HashType
-from hashserver.bodies.request import Asked, CheckRequest, Invalid, bounded, known_type, places_of_good
+from hashserver.bodies.request import (
+    Asked,
+    CheckRequest,
+    Invalid,
+    check_count,
+    known_type,
+    places_of_good,
+    pointer_to,
+)
 from hashserver.problems import Limits, malformed, unprocessable
 
 # Positions of fields in the tables of Arrow's Message.fbs.
@@ -45,20 +53,21 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     except (pa.ArrowException, StopIteration, EOFError, OSError, ValueError, struct.error) as error:
         first = str(error).split("\n")[0][:200]
         raise malformed(f"the body is not a sound Arrow IPC stream: {first or type(error).__name__}") from None
+    check_count(sum(len(array) for arrays in columns for array in arrays), limits)
     request = CheckRequest([], [])
     for kind, arrays in zip(kinds, columns, strict=True):
         _collect(kind, arrays, request)
-    return bounded(request, limits)
+    return request
 
 
 def _kind_of(field: Any) -> HashType:
     import pyarrow as pa
 
-    kind = known_type(field.name, pointer=f"/{field.name[:40]}")
+    kind = known_type(field.name, pointer=pointer_to(field.name))
     if not pa.types.is_fixed_size_binary(field.type) or field.type.byte_width != kind.width:
         raise unprocessable(
             f"column {kind.name} is {str(field.type)[:80]}; it has to be fixed_size_binary[{kind.width}]",
-            pointer=f"/{kind.name}",
+            pointer=pointer_to(kind.name),
         )
     return kind
 

@@ -15,13 +15,16 @@ from hashserver.bodies.request import (
     CheckRequest,
     Invalid,
     bounded,
+    check_count,
     checked_distance,
     known_type,
     places_of_good,
+    pointer_to,
 )
-from hashserver.problems import Limits, malformed, unprocessable
+from hashserver.problems import Limits, malformed, too_large, unprocessable
 
 _OPTION = "max_distance"
+_LARGE = 4 << 20
 _SCANNER = Scanner(list(HASH_TYPES.values()), _OPTION)
 _NAMES = {
     type(None): "null",
@@ -41,7 +44,16 @@ def parse_json(body: bytes | bytearray, limits: Limits) -> CheckRequest:
             something that there is not.
     """
     scanned = _SCANNER.scan(body)
-    return parse_with_orjson(body, limits) if scanned is None else _from_scan(body, scanned, limits)
+    if scanned is not None:
+        return _from_scan(body, scanned, limits)
+    # Each value becomes an object of some sixty bytes: refuse a large body that holds far more than it may.
+    separators = sum(map(body.count, (b",", b"[", b"{"))) if len(body) > _LARGE else 0
+    if separators > 4 * limits.max_hashes:
+        raise too_large(
+            f"the body holds some {separators:,} values, many more than {limits.max_hashes:,} hashes need",
+            limits.max_hashes,
+        )
+    return parse_with_orjson(body, limits)
 
 
 def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: Limits) -> CheckRequest:
@@ -72,21 +84,22 @@ def parse_with_orjson(body: bytes | bytearray, limits: Limits) -> CheckRequest:
         raise unprocessable(
             f"the body is an object of arrays of hashes, not {_NAMES.get(type(value), 'a string')}"
         )
-    asked, invalid = [], []
-    distances: dict[str, int] = {}
+    arrays: list[tuple[HashType, list[Any]]] = []
     for name, items in value.items():
         if name == _OPTION:
             continue
-        pointer = f"/{name[:40]}"
+        pointer = pointer_to(name)
         kind = known_type(name, pointer=pointer)
         if not isinstance(items, list):
             raise unprocessable(f"{name} is an array of hashes in hexadecimal", pointer=pointer)
+        arrays.append((kind, items))
+    request = CheckRequest([], [], _distances(value.get(_OPTION, {})))
+    check_count(sum(len(items) for _, items in arrays), limits)
+    for kind, items in arrays:
         good, bad = _decode_items(kind, items)
-        asked.append(good)
-        invalid.extend(bad)
-    if _OPTION in value:
-        distances = _distances(value[_OPTION])
-    return bounded(CheckRequest(asked, invalid, distances), limits)
+        request.asked.append(good)
+        request.invalid.extend(bad)
+    return request
 
 
 def _distances(value: Any) -> dict[str, int]:

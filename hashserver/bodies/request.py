@@ -53,10 +53,23 @@ def places_of_good(items: int, bad: list[int]) -> NDArray[np.int64] | None:
 
 def bounded(request: CheckRequest, limits: Limits) -> CheckRequest:
     """Refuse a request that holds too many hashes."""
-    hashes = sum(len(asked.digests) for asked in request.asked) + len(request.invalid)
+    check_count(sum(len(asked.digests) for asked in request.asked) + len(request.invalid), limits)
+    return request
+
+
+def check_count(hashes: int, limits: Limits) -> None:
+    """Refuse too many hashes, where it can be told before each that is bad costs an object.
+
+    Raises:
+        Problem: 413.
+    """
     if hashes > limits.max_hashes:
         raise too_many(hashes, limits)
-    return request
+
+
+def pointer_to(*names: str) -> str:
+    """The JSON pointer (RFC 6901) to a member; of a long name only the beginning."""
+    return "".join("/" + name[:40].replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def known_type(name: str, **place: str) -> HashType:
@@ -77,7 +90,7 @@ def checked_distance(name: str, distance: object) -> int:
     Raises:
         Problem: 422.
     """
-    pointer = f"/max_distance/{name[:40]}"
+    pointer = pointer_to("max_distance", name)
     kind = known_type(name, pointer=pointer)
     if not isinstance(distance, int) or isinstance(distance, bool):
         raise unprocessable(

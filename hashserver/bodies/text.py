@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HashType
 from hashcore.hexcodec import OK, decode_hex, explain_invalid
 from hashcore.memory import as_writable
-from hashserver.bodies.request import Asked, CheckRequest, Invalid, bounded
+from hashserver.bodies.request import Asked, CheckRequest, Invalid, check_count
 from hashserver.problems import Limits
 
 _LF = 0x0A
@@ -51,6 +51,7 @@ def parse_text(body: bytes | bytearray, kind: HashType, limits: Limits) -> Check
     while True:
         starts, lengths, lines = (np.empty(capacity, np.int64) for _ in range(3))
         found = int(_trimmed_lines(text, starts, lengths, lines))
+        check_count(found, limits)
         if found <= capacity:
             break
         capacity = found
@@ -58,10 +59,10 @@ def parse_text(body: bytes | bytearray, kind: HashType, limits: Limits) -> Check
     digests, status, wrong = decode_hex(kind, text, starts, lengths)
     if not wrong:
         index = None if not found or int(lines[-1]) == found - 1 else lines
-        return bounded(CheckRequest([Asked(kind, digests, index)]), limits)
+        return CheckRequest([Asked(kind, digests, index)])
     invalid = []
     for bad in np.flatnonzero(status != OK).tolist():
         line = bytes(body[starts[bad] : starts[bad] + lengths[bad]])
         invalid.append(Invalid(kind.name, int(lines[bad]), explain_invalid(kind, line)))
     good = status == OK
-    return bounded(CheckRequest([Asked(kind, digests[good], lines[good])], invalid), limits)
+    return CheckRequest([Asked(kind, digests[good], lines[good])], invalid)

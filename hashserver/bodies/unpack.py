@@ -6,7 +6,9 @@ import zlib
 
 from hashserver.problems import Problem, malformed, too_large, unsupported
 
-_STEP = 1 << 20
+# Small steps in: what is left of a step when a member or frame ends is copied, and a body may be made of
+# millions of them; and four bytes of zstd may come out as 128 KiB, which nothing else bounds.
+_STEP = 512
 _LARGEST_WINDOW = 1 << 27
 
 
@@ -36,22 +38,21 @@ def unpack(body: bytes | bytearray, encoding: str | None, limit: int) -> bytes |
 
 def _gunzip(body: bytes | bytearray, limit: int) -> bytearray:
     out = bytearray()
-    rest: bytes | memoryview = memoryview(body)
+    packed, at = memoryview(body), 0
     while True:
         member = zlib.decompressobj(wbits=31)
         try:
             while not member.eof:
-                piece = member.decompress(rest, min(_STEP, limit + 1 - len(out)))
-                rest = member.unconsumed_tail
-                out += piece
+                step = packed[at : at + _STEP]
+                if not step:
+                    raise malformed("the gzip body is cut short", offset=len(body))
+                out += member.decompress(step, limit + 1 - len(out))
                 if len(out) > limit:
                     raise _over(limit)
-                if not piece and not rest and not member.eof:
-                    raise malformed("the gzip body is cut short", offset=len(body))
+                at += len(step) - len(member.unused_data)
         except zlib.error as error:
             raise malformed(f"the body is not sound gzip: {error}") from None
-        rest = member.unused_data
-        if not rest:
+        if at == len(packed):
             return out
 
 
@@ -59,23 +60,22 @@ def _unzstd(body: bytes | bytearray, limit: int) -> bytearray:
     import zstandard
 
     out = bytearray()
-    rest = bytes(body)
+    packed, at = memoryview(body), 0
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
     while True:
-        frame = zstandard.ZstdDecompressor(max_window_size=_LARGEST_WINDOW).decompressobj()
+        frame = decompressor.decompressobj()
         try:
-            # Small steps in, because each may come out as much as 128 KiB a block.
-            for start in range(0, len(rest), 4096):
-                out += frame.decompress(rest[start : start + 4096])
+            while not frame.eof:
+                step = packed[at : at + _STEP]
+                if not step:
+                    raise malformed("the zstd body is cut short", offset=len(body))
+                out += frame.decompress(step)
                 if len(out) > limit:
                     raise _over(limit)
-                if frame.eof:
-                    rest = frame.unused_data + rest[start + 4096 :]
-                    break
+                at += len(step) - len(frame.unused_data)
         except zstandard.ZstdError as error:
             raise malformed(f"the body is not sound zstd: {error}") from None
-        if not frame.eof:
-            raise malformed("the zstd body is cut short", offset=len(body))
-        if not rest:
+        if at == len(packed):
             return out
 
 

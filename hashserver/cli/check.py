@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -50,9 +49,6 @@ def check(
     from hashserver.readers import open_source
     from hashserver.reports import open_report, report_format
 
-    if isinstance(sys.stdout, TextIOWrapper):
-        # File names are bytes, in whatever encoding: they leave as they came.
-        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     distances = read_distances(max_distance)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)
     with (

@@ -88,6 +88,9 @@ _PATHS: dict[type[Exception], str] = {
 }
 
 
+_USERS_MISTAKES = {"UnknownSet", "UnknownGeneration", "UnknownHashType", "UnknownRole", "FormatMismatch"}
+
+
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {_PATHS.get(type(error), error.strerror)}"
@@ -104,7 +107,7 @@ def _code_for(error: Exception) -> int | None:
     if isinstance(error, OSError) and error.filename is not None and type(error) in _PATHS:
         return BAD_INPUT
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    if kinds & {"UnknownSet", "UnknownGeneration", "UnknownHashType", "FormatMismatch"}:
+    if kinds & _USERS_MISTAKES:
         return BAD_INPUT
     if kinds & {"HashcoreError", "ClientError"} or isinstance(error, OSError):
         return TROUBLE

@@ -93,8 +93,10 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _run(settings: Settings, listener: socket.socket) -> None:
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
     from uvicorn.supervisors import Multiprocess
 
+    ours = {"hashserver": {"handlers": ["default"], "level": "INFO", "propagate": False}}
     config = uvicorn.Config(
         "hashserver.app:create_app",
         factory=True,
@@ -103,6 +105,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         loop="uvloop",
         access_log=False,
         log_level="info",
+        log_config={**LOGGING_CONFIG, "loggers": {**LOGGING_CONFIG["loggers"], **ours}},
         server_header=False,
         timeout_graceful_shutdown=30,
         backlog=2048,

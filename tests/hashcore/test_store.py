@@ -1,0 +1,425 @@
+"""A store holds and answers what an obvious model does, whatever is done to it in whatever order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, rows_of
+
+import hashcore
+from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, hash_type
+from hashcore.errors import StoreError, UnknownGeneration, UnknownSet
+
+KEEP = 3
+NAMES = ("police", "hotline", "nsrl")
+
+
+def alphabet(kind: str) -> list[bytes]:
+    """Few digests, so that they meet: all zeros, all ones, some that differ late, and the empty file's."""
+    width = hash_type(kind).width
+    late = [b"8 equal.".ljust(width - 1, b".") + bytes([last]) for last in (0, 1, 255)]
+    early = [bytes([first]) + bytes(width - 1) for first in (0, 1, 0x80)]
+    return [*early, *late, b"\xff" * width, *hash_type(kind).benign]
+
+
+DIGESTS = {kind: alphabet(kind) for kind in EXACT}
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Row:
+    kinds = draw(st.sets(st.sampled_from(EXACT), min_size=1))
+    row: dict[str, object] = {kind: draw(st.sampled_from(DIGESTS[kind])) for kind in EXACT if kind in kinds}
+    for column, values in (("category", ("baseline", "été", None)), ("id", ("A-1", "ß" * 40, ""))):
+        if draw(st.booleans()):
+            row[column] = draw(st.sampled_from(values))
+    return row
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load, in blocks of a size."""
+
+    name: str
+    rows: list[Row]
+    options: LoadOptions
+    block: int
+
+
+@dataclass(frozen=True)
+class Remove:
+    """A set withdrawn."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Back to the generation that many before the current one, kept or not."""
+
+    back: int
+
+
+@dataclass(frozen=True)
+class Reopen:
+    """The store closed and opened again."""
+
+
+# A set that appends does not change its role here: see the test of just that below.
+LOADS = st.builds(
+    Load,
+    st.sampled_from(NAMES),
+    st.lists(rows(), max_size=14),
+    st.one_of(
+        st.builds(
+            LoadOptions,
+            role=st.sampled_from([None, "match", "known-good"]),
+            category=st.sampled_from([None, "baseline"]),
+        ),
+        st.builds(LoadOptions, category=st.sampled_from([None, "baseline"]), append=st.just(True)),
+    ),
+    st.sampled_from([1, 3, 100]),
+)
+STEPS = st.lists(
+    st.one_of(
+        LOADS,
+        LOADS,
+        LOADS,
+        st.builds(Remove, st.sampled_from(NAMES)),
+        st.builds(Rollback, st.integers(-1, KEEP + 1)),
+        st.builds(Reopen),
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+def as_change(outcome: Outcome) -> Change:
+    return Change(outcome.generation, outcome.changed, outcome.entries, **asdict(outcome.tally))
+
+
+def take_step(store: Store, model: Model, step: Load | Remove | Rollback, now: float) -> None:
+    """Do it to both; they report the same, or refuse in a sentence."""
+    if isinstance(step, Load):
+        rejects: list[Reject] = []
+        blocks = blocks_of(step.rows, step.block)
+        outcome = store.load(step.name, blocks, step.options, now=now, on_reject=rejects.append)
+        assert as_change(outcome) == model.load(step.name, step.rows, step.options, now)
+        assert len(rejects) == outcome.tally.rejected
+    elif isinstance(step, Remove):
+        if step.name in model.sets:
+            assert as_change(store.remove(step.name, now=now)) == model.remove(step.name)
+        else:
+            with pytest.raises(UnknownSet, match=f"no set named '{step.name}'; sets in generation"):
+                store.remove(step.name, now=now)
+    else:
+        to = max(0, model.generation - step.back)
+        if to in model.kept:
+            assert as_change(store.rollback(to, now=now)) == model.rollback(to)
+        else:
+            with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; generations that are: "):
+                store.rollback(to, now=now)
+
+
+def assert_same(store: Store, model: Model) -> None:
+    assert [manifest.generation for manifest in store.history()] == list(model.kept)
+    assert counts(store) == model.counts()
+    for kind, digests in DIGESTS.items():
+        assert check(store, kind, digests) == model.check(kind, digests)
+    with store.read() as snapshot:
+        assert snapshot.generation == model.generation
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps=STEPS, run_rows=st.sampled_from([2, 1 << 20]))
+def test_a_store_is_what_the_model_is_after_every_step(
+    steps: list[Load | Remove | Rollback | Reopen], run_rows: int
+) -> None:
+    limits = Limits(run_bytes=1, piece_bytes=64, keep_generations=KEEP)
+    model = Model(KEEP)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,  # runs of two rows, and every one of them spilled
+    ):
+        patch.setattr("hashcore.runs._RUN_ROWS", run_rows)
+        store = Store(Path(folder), limits=limits)
+        try:
+            for now, step in enumerate(steps, 1):
+                if isinstance(step, Reopen):
+                    store.close()
+                    store = Store(Path(folder), limits=limits)
+                else:
+                    take_step(store, model, step, float(now))
+                assert_same(store, model)
+        finally:
+            store.close()
+
+
+def row(number: int, kind: str = "md5", **more: object) -> Row:
+    return {kind: number.to_bytes(hash_type(kind).width, "little"), **more}
+
+
+def test_each_of_several_shapes_keeps_the_categories_of_its_own_rows(tmp_path: Path) -> None:
+    """Two types with a category each: the second load meets the one's labels while it writes the other."""
+    model = Model(10)
+    with Store(tmp_path) as store:
+        for now, extra in enumerate(range(4, 9), 1):
+            given = [row(1, category="a"), row(1, "sha1", category="b"), row(1, "sha256", category="c")]
+            given += [row(extra, kind) for kind in EXACT]
+            step = Load("police", given, LoadOptions(append=True), 100)
+            take_step(store, model, step, float(now))
+            for kind in EXACT:
+                asked = [number.to_bytes(hash_type(kind).width, "little") for number in range(10)]
+                assert check(store, kind, asked) == model.check(kind, asked)
+
+
+def test_ids_that_go_and_come_again_stay_with_their_rows(tmp_path: Path) -> None:
+    model = Model(10)
+    asked = [number.to_bytes(16, "little") for number in range(300)]
+    steps = [
+        Load("police", [row(n, id=f"id {n}") for n in range(50)], LoadOptions(), 7),
+        Load("police", [row(n) for n in range(60)], LoadOptions(), 7),
+        Load("police", [row(n, id=str(n)) for n in range(200, 300)], LoadOptions(append=True), 7),
+        Load("police", [row(n) for n in range(100, 110)], LoadOptions(append=True), 7),
+        Load("police", [row(n, id=f"id {n}" if n % 2 else "") for n in range(300)], LoadOptions(), 300),
+    ]
+    with Store(tmp_path, limits=Limits(piece_bytes=64)) as store:
+        for now, step in enumerate(steps, 1):
+            take_step(store, model, step, float(now))
+            assert check(store, "md5", asked) == model.check("md5", asked)
+
+
+def test_many_small_appends_add_up(tmp_path: Path) -> None:
+    model = Model(2)
+    asked = [number.to_bytes(16, "little") for number in range(200)]
+    with Store(tmp_path, limits=Limits(keep_generations=2)) as store:
+        take_step(store, model, Load("police", [row(n) for n in range(150)], LoadOptions(), 50), 0.0)
+        for now in range(1, 26):
+            given = [row(125 + now), row(now * 4), row(125 + now, category="again")]
+            take_step(store, model, Load("police", given, LoadOptions(append=True), 1), float(now))
+        assert check(store, "md5", asked) == model.check("md5", asked)
+        assert counts(store) == model.counts()
+
+
+def test_a_set_of_many_spilled_runs_is_merged_whole(tmp_path: Path) -> None:
+    """More rows than one slab and one run hold, replaced by a set that overlaps it by half."""
+    source = np.random.default_rng(3)
+    known = source.integers(0, 256, (360_000, 16), np.uint8)
+    known[:120_000, :2] = 0  # a third of the rows in one group
+    known[::7, 8:] = known[0, 8:]
+
+    def blocks(part: slice) -> Iterator[Rows]:
+        order = source.permutation(len(known[part]))
+        mixed = np.concatenate([known[part][order], known[part][order[:5000]]])
+        for start in range(0, len(mixed), 30_000):
+            digests = np.ascontiguousarray(mixed[start : start + 30_000])
+            yield Rows(np.arange(len(digests), dtype=np.int64), {"md5": HashColumn(digests)})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hashcore.runs._RUN_ROWS", 50_000)
+        with Store(tmp_path, limits=Limits(run_bytes=1 << 20, piece_bytes=1 << 14)) as store:
+            first = store.load("police", blocks(slice(0, 240_000)), now=1.0)
+            second = store.load("police", blocks(slice(120_000, 360_000)), now=2.0)
+            assert as_change(first) == Change(1, True, 240_000, added=240_000, duplicates=5000)
+            assert as_change(second) == Change(2, True, 240_000, 120_000, 120_000, 120_000, 5000)
+            with store.read() as snapshot:
+                matches = snapshot.match(hash_type("md5"), known)
+                assert np.array_equal(matches.queries, np.arange(120_000, 360_000))
+                added = [entry.added for entry in snapshot.entries(matches)]
+            assert added == [1.0] * 120_000 + [2.0] * 120_000
+
+
+def test_loading_the_same_again_publishes_nothing_and_does_not_grow_the_file(tmp_path: Path) -> None:
+    given = [row(n, category="c", id=str(n)) for n in range(3000)]
+    with Store(tmp_path) as store:
+        first = store.load("police", blocks_of(given, 1000), now=1.0)
+        sizes = []
+        for now in range(2, 8):
+            again = store.load("police", blocks_of(given[::-1], 700), now=float(now))
+            assert (again.changed, again.generation, again.tally.unchanged) == (False, first.generation, 3000)
+            sizes.append(store.bytes_used)
+        assert sizes[-1] <= 1.1 * sizes[2]
+
+
+def test_an_entry_that_stays_keeps_the_time_it_was_added(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.load("police", [rows_of([row(1)])], now=1.5)
+        store.load("police", [rows_of([row(1), row(2)])], now=2.5)
+        found = check(store, "md5", [number.to_bytes(16, "little") for number in (1, 2)])
+    assert set(found) == {(0, "police", None, None, 0, 1.5), (1, "police", None, None, 0, 2.5)}
+
+
+def test_a_reject_names_its_line_and_type(tmp_path: Path) -> None:
+    rejects: list[Reject] = []
+    empty = next(iter(hash_type("sha1").benign))
+    given = [row(1), row(2, sha1=empty), row(3)]
+    with Store(tmp_path) as store:
+        outcome = store.load("police", blocks_of(given, 2), now=1.0, on_reject=rejects.append)
+    assert outcome.tally.rejected == 1
+    assert [(reject.line, reject.text) for reject in rejects] == [(2, empty.hex().encode())]
+    assert "sha1" in rejects[0].reason
+    assert "empty file" in rejects[0].reason
+
+
+@pytest.mark.parametrize("rows_too", [True, False])
+def test_a_known_good_set_made_to_match_does_not_report_the_empty_file(tmp_path: Path, rows_too: bool) -> None:
+    empty = next(iter(hash_type("md5").benign))
+    with Store(tmp_path) as store:
+        store.load("nsrl", [rows_of([{"md5": empty}, row(1)])], LoadOptions("known-good"), now=1.0)
+        more = [rows_of([row(2)])] if rows_too else []
+        store.load("nsrl", more, LoadOptions("match", append=True), now=2.0)
+        assert check(store, "md5", [empty]) == {}
+
+
+def test_a_match_set_made_known_good_suppresses_and_back_again_reports(tmp_path: Path) -> None:
+    given = [row(1, sha1=b"s" * 20)]
+    with Store(tmp_path) as store:
+        store.load("police", [rows_of(given)], now=1.0)
+        store.load("stock", [rows_of(given)], LoadOptions("match"), now=2.0)
+        for role, sets in (("known-good", set()), ("match", {"police", "stock"}), ("known-good", set())):
+            outcome = store.load("stock", [], LoadOptions(role, append=True), now=3.0)
+            assert outcome.changed
+            assert {answer[1] for answer in check(store, "sha1", [b"s" * 20])} == sets
+
+
+def test_a_hash_that_thousands_of_entries_share_is_capped_for_itself_only(tmp_path: Path) -> None:
+    many = [row(7, id=str(n)) for n in range(2500)]
+    with Store(tmp_path) as store:
+        store.load("police", blocks_of([*many, row(8)], 1000), now=1.0)
+        store.load("hotline", blocks_of([row(7), row(9)], 1000), now=1.0)
+        with store.read() as snapshot:
+            asked = packed("md5", [number.to_bytes(16, "little") for number in (9, 7, 6, 7, 8)])
+            matches = snapshot.match(hash_type("md5"), asked)
+    found = np.bincount(matches.queries, minlength=5).tolist()
+    assert [found[0], found[2], found[4]] == [1, 0, 1]
+    assert found[1] == found[3] > 0
+    assert matches.truncated == {1, 3}
+
+
+def test_what_is_vouched_for_does_not_use_up_the_room_for_matches(tmp_path: Path) -> None:
+    """Thousands of entries share an MD5; a known-good set vouches, by SHA-1, for all but the last."""
+    many = [{"md5": b"m" * 16, "sha1": n.to_bytes(20, "big")} for n in range(2500)]
+    with Store(tmp_path) as store:
+        store.load("police", blocks_of(many, 1000), now=1.0)
+        vouched = [{"sha1": each["sha1"]} for each in many[:-1]]
+        store.load("nsrl", blocks_of(vouched, 1000), LoadOptions("known-good"), now=1.0)
+        assert len(check(store, "sha1", [each["sha1"] for each in many])) == 1
+        assert len(check(store, "md5", [b"m" * 16])) == 1
+
+
+def test_as_many_generations_are_kept_as_asked_for_and_space_is_reused(tmp_path: Path) -> None:
+    sizes = []
+    with Store(tmp_path, limits=Limits(keep_generations=2)) as store:
+        for now in range(1, 31):
+            given = [row(now * 10_000 + n) for n in range(2000)]
+            store.load("police", blocks_of(given, 2000), now=float(now))
+            assert [each.generation for each in store.history()] == list(range(max(1, now - 1), now + 1))
+            sizes.append(store.bytes_used)
+    assert max(sizes[20:]) <= max(sizes[:10])
+
+
+def test_keeping_fewer_generations_prunes_those_beyond(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        for now in range(1, 7):
+            store.load("police", [rows_of([row(now)])], now=float(now))
+        assert len(store.history()) == 6
+    with Store(tmp_path, limits=Limits(keep_generations=1)) as store:
+        store.load("police", [rows_of([row(7)])], now=7.0)
+        assert [each.generation for each in store.history()] == [7]
+        with pytest.raises(UnknownGeneration, match="generation 6 is not kept; generations that are: 7"):
+            store.rollback(6, now=8.0)
+    with lmdb.open(str(tmp_path), readonly=True) as environment, environment.begin() as transaction:
+        owners = {key[1:9] for key, _ in transaction.cursor() if key.startswith((b"p", b"s"))}
+    assert len(owners) == 2, "a segment and its filter"
+
+
+def test_a_removed_set_comes_back_by_rollback_with_all_its_entries(tmp_path: Path) -> None:
+    given = [row(n, id=str(n), category="c") for n in range(500)]
+    asked = [number.to_bytes(16, "little") for number in range(500)]
+    with Store(tmp_path) as store:
+        store.load("police", blocks_of(given, 100), now=1.0)
+        before = check(store, "md5", asked)
+        store.remove("police", now=2.0)
+        assert check(store, "md5", asked) == {}
+        store.rollback(1, now=3.0)
+        assert check(store, "md5", asked) == before
+        assert [each.action for each in store.history()] == ["load police", "remove police", "rollback to 1"]
+
+
+@pytest.mark.parametrize("to", [0, 2, 10**6, 1 << 64, -1])
+def test_a_generation_that_never_was_is_refused_with_those_that_are(tmp_path: Path, to: int) -> None:
+    with Store(tmp_path) as store:
+        store.load("police", [rows_of([row(1)])], now=1.0)
+        with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; generations that are: 1$"):
+            store.rollback(to, now=2.0)
+
+
+def test_an_empty_store_knows_nothing_and_says_so(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        assert check(store, "md5", [bytes(16)]) == {}
+        assert store.history() == []
+        with pytest.raises(UnknownSet, match="no set named 'police'; sets in generation 0: none"):
+            store.remove("police", now=1.0)
+        with pytest.raises(UnknownGeneration, match="generation 1 is not kept; generations that are: none"):
+            store.rollback(1, now=1.0)
+
+
+def test_an_unknown_role_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        with pytest.raises(StoreError, match="unknown role 'good'; a set's role is one of match, known-good"):
+            store.load("police", [rows_of([row(1)])], LoadOptions("good"), now=1.0)
+        assert store.history() == []
+
+
+def test_a_reader_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    def torn() -> Iterator[Rows]:
+        yield rows_of([row(2)])
+        raise ValueError("line 2 is torn")
+
+    def failing_report(_: Reject) -> None:
+        raise RuntimeError("the reject file cannot be written")
+
+    empty = next(iter(hash_type("md5").benign))
+    attempts: list[tuple[type[Exception], Callable[[Store], object]]] = [
+        (ValueError, lambda store: store.load("police", torn(), now=2.0)),
+        (
+            RuntimeError,
+            lambda store: store.load("police", [rows_of([{"md5": empty}])], now=2.0, on_reject=failing_report),
+        ),
+    ]
+    with Store(tmp_path) as store:
+        store.load("police", [rows_of([row(1)])], now=1.0)
+        for kind, attempt in attempts:
+            with pytest.raises(kind):
+                attempt(store)
+            assert [each.generation for each in store.history()] == [1]
+            assert len(check(store, "md5", [bytes([1]) + bytes(15)])) == 1
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["data.mdb", "lock.mdb", "writer.lock"]
+        store.load("police", [rows_of([row(2)])], now=3.0, timeout=0.0)
+
+
+def test_a_block_read_stays_in_its_generation_while_others_move_on(tmp_path: Path) -> None:
+    asked = [number.to_bytes(16, "little") for number in (1, 2)]
+    with Store(tmp_path) as store:
+        store.load("police", [rows_of([row(1)])], now=1.0)
+        with store.read() as before:
+            assert before.generation == 1
+            store.load("police", [rows_of([row(2)])], now=2.0)
+            assert before.match(hash_type("md5"), packed("md5", asked)).queries.tolist() == [0]
+            assert [answer[0] for answer in check(store, "md5", asked)] == [1]
+
+
+def test_the_example_in_the_docstring_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, _, example = (hashcore.__doc__ or "").partition("::\n")
+    exec("\n".join(line.removeprefix("    ") for line in example.splitlines()), {})
+    assert capsys.readouterr().out.splitlines() == [f"{index} police None None" for index in range(3)]

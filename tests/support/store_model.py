@@ -1,0 +1,191 @@
+"""What a store shall hold and answer, in plain Python: sets as lists of entries, generations as copies of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore import HASH_TYPES, Categories, HashColumn, LoadOptions, Rows, Store, Strings, hash_type
+
+EXACT = ("md5", "sha1", "sha256")
+
+Row = Mapping[str, object]
+"""One row of a block: digests under the names of their types; "category" and "id" where it has them."""
+
+Answer = tuple[int, str, str | None, str | None, int, float]
+"""Index of the query, set, category, id, distance, when added."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An entry: two rows that agree in all of this are the same."""
+
+    hashes: tuple[tuple[str, bytes], ...]
+    category: str | None
+    id: str | None
+
+    @classmethod
+    def of(cls, row: Row, category: str | None) -> Known:
+        hashes = tuple((kind, row[kind]) for kind in EXACT if kind in row)
+        return cls(hashes, row.get("category") or category, row.get("id") or None)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """A set: its role, and when each of its entries was added."""
+
+    role: str
+    entries: dict[Known, float]
+    version: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a change is to report."""
+
+    generation: int
+    changed: bool
+    entries: int
+    added: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+@dataclass
+class Model:
+    """A store that keeps so many generations."""
+
+    keep: int
+    generation: int = 0
+    sets: dict[str, ModelSet] = field(default_factory=dict)
+    kept: dict[int, dict[str, ModelSet]] = field(default_factory=dict)
+    versions: int = 0
+
+    def load(self, name: str, rows: Sequence[Row], options: LoadOptions, now: float) -> Change:
+        before = self.sets.get(name)
+        role = options.role or (before.role if before else "match")
+        taken = [row for row in rows if role == "known-good" or not is_benign(row)]
+        named = Counter(Known.of(row, options.category) for row in taken)
+        old = before.entries if before else {}
+        after = {entry: old.get(entry, now) for entry in named}
+        if options.append:
+            after = {**old, **after}
+        added, gone = len(after.keys() - old.keys()), len(old.keys() - after.keys())
+        changed = before is None or before.role != role or added + gone > 0
+        if changed:
+            self.versions += 1
+            self._publish({**self.sets, name: ModelSet(role, after, self.versions)})
+        return Change(
+            self.generation,
+            changed,
+            len(after),
+            added,
+            len(named.keys() & old.keys()),
+            gone,
+            named.total() - len(named),
+            len(rows) - len(taken),
+        )
+
+    def remove(self, name: str) -> Change:
+        gone = self.sets[name]
+        self._publish({other: entry for other, entry in self.sets.items() if other != name})
+        return Change(self.generation, True, 0, removed=len(gone.entries))
+
+    def rollback(self, to: int) -> Change:
+        changed = self.kept[to] != self.sets
+        if changed:
+            self._publish(self.kept[to])
+        return Change(self.generation, changed, sum(len(each.entries) for each in self.sets.values()))
+
+    def counts(self) -> dict[str, tuple[str, int, dict[str, int]]]:
+        """Role, entries and hashes by type, of every set."""
+        return {
+            name: (
+                each.role,
+                len(each.entries),
+                dict(Counter(kind for entry in each.entries for kind, _ in entry.hashes)),
+            )
+            for name, each in self.sets.items()
+        }
+
+    def check(self, kind: str, queries: Sequence[bytes]) -> Counter[Answer]:
+        """Every entry that has a hash, unless a known-good set has that hash or another of the entry's."""
+        good = {
+            pair
+            for each in self.sets.values()
+            if each.role == "known-good"
+            for entry in each.entries
+            for pair in entry.hashes
+        }
+        return Counter(
+            (index, name, entry.category, entry.id, 0, added)
+            for index, query in enumerate(queries)
+            for name, each in self.sets.items()
+            if each.role == "match"
+            for entry, added in each.entries.items()
+            if (kind, query) in entry.hashes and good.isdisjoint(entry.hashes)
+        )
+
+    def _publish(self, sets: dict[str, ModelSet]) -> None:
+        self.generation += 1
+        self.sets = dict(sets)
+        self.kept[self.generation] = self.sets
+        self.kept = dict(list(self.kept.items())[-self.keep :])
+
+
+def is_benign(row: Row) -> bool:
+    """Whether one of the hashes is that of the empty file."""
+    return any(row.get(kind) in hash_type(kind).benign for kind in EXACT)
+
+
+def rows_of(rows: Sequence[Row], first_line: int = 1) -> Rows:
+    """A block with a column for whatever some row has."""
+    columns = {}
+    for kind in (kind for kind in HASH_TYPES if any(kind in row for row in rows)):
+        present = np.array([kind in row for row in rows], np.bool_)
+        nothing = bytes(hash_type(kind).width)
+        digests = packed(kind, [row.get(kind, nothing) for row in rows])  # type: ignore[misc]
+        columns[kind] = HashColumn(digests, None if present.all() else present)
+    categories = ids = None
+    if any("category" in row for row in rows):
+        names = sorted({str(row["category"]) for row in rows if row.get("category")})
+        codes = [names.index(str(row["category"])) if row.get("category") else -1 for row in rows]
+        categories = Categories(np.array(codes, np.int32), names)
+    if any("id" in row for row in rows):
+        ids = Strings.of([str(row.get("id") or "").encode() for row in rows])
+    return Rows(np.arange(first_line, first_line + len(rows), dtype=np.int64), columns, categories, ids)
+
+
+def blocks_of(rows: Sequence[Row], size: int) -> Iterator[Rows]:
+    """Rows in blocks of a size, with the lines that they have in the whole."""
+    for start in range(0, len(rows), size):
+        yield rows_of(rows[start : start + size], start + 1)
+
+
+def packed(kind: str, digests: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Digests as the store takes them."""
+    return np.frombuffer(bytearray(b"".join(digests)), np.uint8).reshape(-1, hash_type(kind).width)
+
+
+def check(store: Store, kind: str, queries: Sequence[bytes]) -> Counter[Answer]:
+    """What a store answers; see `Model.check`."""
+    with store.read() as snapshot:
+        matches = snapshot.match(hash_type(kind), packed(kind, queries))
+        entries = snapshot.entries(matches)
+        pairs = zip(matches.queries.tolist(), matches.distances.tolist(), entries, strict=True)
+        return Counter(
+            (query, entry.set, entry.category, entry.id, distance, entry.added) for query, distance, entry in pairs
+        )
+
+
+def counts(store: Store) -> dict[str, tuple[str, int, dict[str, int]]]:
+    """What a store says of its sets; see `Model.counts`."""
+    with store.read() as snapshot:
+        sets = snapshot.manifest.sets
+        return {name: (each.role, each.entries, each.counts) for name, each in sets.items()}
