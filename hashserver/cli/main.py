@@ -7,6 +7,7 @@ network or storage trouble.
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import click
@@ -48,11 +49,16 @@ def _root(
     """Match hashes against known hash sets, for hosting providers and hotlines."""
 
 
-app.command("load", help=load.HELP)(load.load)
+def _paragraphs(text: str) -> str:
+    """A help text without the line breaks inside its paragraphs, which the terminal's width decides."""
+    return re.sub(r"(?<=\S)\n(?=[^\s])", " ", text)
+
+
+app.command("load", help=_paragraphs(load.HELP))(load.load)
 app.add_typer(sets.app, name="sets")
-app.command("serve", help=serve.HELP)(serve.serve)
-app.command("check", help=check.HELP)(check.check)
-app.command("hash", help=hash.HELP)(hash.hash_files)
+app.command("serve", help=_paragraphs(serve.HELP))(serve.serve)
+app.command("check", help=_paragraphs(check.HELP))(check.check)
+app.command("hash", help=_paragraphs(hash.HELP))(hash.hash_files)
 
 
 def run(arguments: list[str]) -> int:
