@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from hashcore.pdq import LEAST_QUALITY, hash_picture
+from hashcore.phash import SIDE, hash_grey
 
 _STEP = 1 << 20
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -39,9 +40,9 @@ class FileHashes:
     Args:
         path: as given; bytes that are not UTF-8 are replaced.
         md5, sha1, sha256: of its content.
-        pdq: of the picture, or None where it is none, or cannot be decoded within bounds.
+        pdq, phash: of the picture, or None where it is none, or cannot be decoded within bounds.
         pdq_quality: 0 to 100; below 50 a hash says too little to be matched.
-        note: why there is no pdq.
+        note: why there is no perceptual hash, or why it is of no use.
     """
 
     path: str
@@ -51,6 +52,7 @@ class FileHashes:
     sha256: str
     pdq: str | None
     pdq_quality: int | None
+    phash: str | None
     note: str | None
 
 
@@ -75,19 +77,26 @@ def hash_file(path: str | bytes | os.PathLike[str], bounds: Bounds | None = None
                 digest.update(piece)
             if kept is not None:
                 kept = kept + piece if size <= bounds.picture_bytes else None
-    pdq, quality, note = None, None, None
+    pdq, quality, phash, note = None, None, None, None
     try:
         if kept is None:
             raise NotHashed(f"larger than {bounds.picture_bytes:,} bytes")
-        hashed = hash_picture(decode_picture(bytes(kept), bounds))
-        pdq, quality = hashed.digest.hex(), hashed.quality
+        pixels = decode_picture(bytes(kept), bounds)
+        hashed = hash_picture(pixels)
+        pdq, quality, phash = hashed.digest.hex(), hashed.quality, hash_small(pixels).hex()
         if quality < LEAST_QUALITY:
             note = f"quality {quality} is below {LEAST_QUALITY}: the hash says too little to be matched"
     except NotHashed as reason:
         note = str(reason)
     name = os.fsencode(path).decode("utf-8", "replace")
     md5, sha1, sha256 = (digest.hexdigest() for digest in digests)
-    return FileHashes(name, size, md5, sha1, sha256, pdq, quality, note)
+    return FileHashes(name, size, md5, sha1, sha256, pdq, quality, phash, note)
+
+
+def hash_small(pixels: NDArray[np.uint8]) -> bytes:
+    """The pHash of decoded pixels, uint8[rows, columns, 3] RGB, as `imagehash.phash` gives it for them."""
+    grey = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return hash_grey(np.asarray(grey, np.uint8))
 
 
 def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from hashserver.warmup import choose_cache
 if TYPE_CHECKING:
     from hashserver.hashing import FileHashes
 
-HELP = """Print the hashes of files: MD5, SHA-1, SHA-256 and, of pictures, PDQ.
+HELP = """Print the hashes of files: MD5, SHA-1, SHA-256 and, of pictures, PDQ and pHash.
 
 As a table with a header, which load and check read; with --json one object a line. A file that cannot be
 read is named, and the exit code is 2.
@@ -47,7 +47,7 @@ def hash_files(
 
     failed = False
     if not as_json:
-        _write_row(["md5", "sha1", "sha256", "pdq", "name"])
+        _write_row(["md5", "sha1", "sha256", "pdq", "phash", "name"])
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         for hashed in pool.map(attempt, files):
             if isinstance(hashed, str):
@@ -56,8 +56,8 @@ def hash_files(
             elif as_json:
                 print(orjson.dumps(asdict(hashed)).decode())
             else:
-                useful = hashed.pdq if hashed.note is None else None
-                _write_row([hashed.md5, hashed.sha1, hashed.sha256, useful or "", hashed.path])
+                near = (hashed.pdq or "", hashed.phash or "") if hashed.note is None else ("", "")
+                _write_row([hashed.md5, hashed.sha1, hashed.sha256, *near, hashed.path])
     return 2 if failed else 0
 
 
