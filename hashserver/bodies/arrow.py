@@ -35,7 +35,7 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
 
     try:
         messages = pa.ipc.MessageReader.open_stream(pa.py_buffer(body))
-        schema = pa.ipc.read_schema(messages.read_next_message())
+        schema = pa.ipc.read_schema(_of_type(messages.read_next_message(), "schema"))
         kinds = [_kind_of(field) for field in schema]
         if len(set(schema.names)) != len(schema.names):
             raise unprocessable("a column name stands in the Arrow schema twice; one column a hash type")
@@ -46,7 +46,7 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
                     "the buffers of the Arrow stream are compressed; compress the body with "
                     "Content-Encoding: zstd or gzip instead"
                 )
-            batch = pa.ipc.read_record_batch(message, schema)
+            batch = pa.ipc.read_record_batch(_of_type(message, "record batch"), schema)
             batch.validate(full=True)
             for column, array in zip(columns, batch.columns, strict=True):
                 column.append(array)
@@ -58,6 +58,13 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     for kind, arrays in zip(kinds, columns, strict=True):
         _collect(kind, arrays, request)
     return request
+
+
+def _of_type(message: Any, expected: str) -> Any:
+    # Arrow reads a message as what it is asked to read, and runs into memory that is not its own.
+    if message.type != expected:
+        raise malformed(f"the Arrow stream has a {message.type} where a {expected} belongs")
+    return message
 
 
 def _kind_of(field: Any) -> HashType:
