@@ -20,7 +20,16 @@ _PASSING = frozenset({429, 502, 503, 504})
 
 
 class ClientError(Exception):
-    """The server cannot be reached, or does not answer as it should; the message says what to do."""
+    """The server cannot be reached, or does not answer as it should; the message says what to do.
+
+    Args:
+        message: the sentence.
+        refused: the server has answered, and trying again will not help.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class Client:
@@ -72,14 +81,37 @@ class Client:
             parameters["max_distance"] = str(max_distance)
         return self._post("/v2/check", parameters, digests.tobytes())
 
+    @property
+    def server(self) -> str:
+        """The root URL."""
+        return self._server
+
+    def sets(self) -> dict[str, Any]:
+        """The sets that the server has, and its generation.
+
+        Raises:
+            ClientError: as for `check`.
+        """
+        answer = self._send("GET", "/v2/sets", {}, None)
+        if not answer.keys() >= {"generation", "sets"}:
+            raise ClientError(f"{self._server} did not answer as a hashserver does; is it one?", refused=True)
+        return answer
+
     def _post(self, path: str, parameters: dict[str, str], body: bytes) -> dict[str, Any]:
-        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._send("POST", path, parameters, body)
+        if not answer.keys() >= {"generation", "checked", "matches"}:
+            raise ClientError(f"{self._server} did not answer as a hashserver does; is it one?", refused=True)
+        return answer
+
+    def _send(self, method: str, path: str, parameters: dict[str, str], body: bytes | None) -> dict[str, Any]:
+        headers = {"Content-Type": "application/octet-stream"} if body is not None else {}
         for attempt in range(_RETRIES + 1):
             try:
-                response = self._http.post(path, params=parameters, content=body, headers=headers)
+                response = self._http.request(method, path, params=parameters, content=body, headers=headers)
             except httpx.UnsupportedProtocol as error:
                 raise ClientError(
-                    f"{self._server!r} is not the URL of a server; begin it with http:// or https://"
+                    f"{self._server!r} is not the URL of a server; begin it with http:// or https://",
+                    refused=True,
                 ) from error
             except httpx.TransportError as error:
                 if attempt == _RETRIES:
@@ -107,9 +139,10 @@ class Client:
             )
         if response.status_code != 200:
             reason = answer.get("detail") or answer.get("title") or response.reason_phrase
-            raise ClientError(f"{self._server} refused the check ({response.status_code}): {reason}")
-        if not answer.keys() >= {"generation", "checked", "matches"}:
-            raise ClientError(f"{self._server} did not answer as a hashserver does; is it one?")
+            refused = response.status_code not in _PASSING
+            raise ClientError(
+                f"{self._server} refused the check ({response.status_code}): {reason}", refused=refused
+            )
         return answer
 
 

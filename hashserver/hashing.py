@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from hashcore.pdq import LEAST_QUALITY, hash_picture
 from hashcore.phash import SIDE, hash_grey
 
+DIGESTS = ("md5", "sha1", "sha256")
+TYPES = (*DIGESTS, "pdq", "phash")
 _STEP = 1 << 20
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -39,58 +42,76 @@ class FileHashes:
 
     Args:
         path: as given; bytes that are not UTF-8 are replaced.
-        md5, sha1, sha256: of its content.
-        pdq, phash: of the picture, or None where it is none, or cannot be decoded within bounds.
+        size: bytes that were read.
+        md5, sha1, sha256: of its content; None where not asked for.
+        pdq, phash: of the picture; None where it is none, cannot be decoded within bounds, or not asked for.
         pdq_quality: 0 to 100; below 50 a hash says too little to be matched.
         note: why there is no perceptual hash, or why it is of no use.
     """
 
     path: str
     size: int
-    md5: str
-    sha1: str
-    sha256: str
-    pdq: str | None
-    pdq_quality: int | None
-    phash: str | None
-    note: str | None
+    md5: str | None = None
+    sha1: str | None = None
+    sha256: str | None = None
+    pdq: str | None = None
+    pdq_quality: int | None = None
+    phash: str | None = None
+    note: str | None = None
 
 
 class NotHashed(Exception):
     """A picture without a perceptual hash; the message says why."""
 
 
-def hash_file(path: str | bytes | os.PathLike[str], bounds: Bounds | None = None) -> FileHashes:
+def hash_file(
+    path: str | bytes | os.PathLike[str], bounds: Bounds | None = None, types: Collection[str] = TYPES
+) -> FileHashes:
     """Read a file once and hash it.
+
+    Args:
+        path: of the file.
+        bounds: on what is decoded.
+        types: the hashes to compute.
 
     Raises:
         OSError: it cannot be read.
     """
     bounds = bounds or Bounds()
-    digests = [hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256")]
-    kept: bytearray | None = bytearray()
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in DIGESTS if name in types}
+    near = [name for name in types if name not in DIGESTS]
+    kept: bytearray | None = bytearray() if near else None
     size = 0
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         while piece := file.read(_STEP):
             size += len(piece)
-            for digest in digests:
+            for digest in digests.values():
                 digest.update(piece)
             if kept is not None:
                 kept = kept + piece if size <= bounds.picture_bytes else None
-    pdq, quality, phash, note = None, None, None, None
-    try:
-        if kept is None:
-            raise NotHashed(f"larger than {bounds.picture_bytes:,} bytes")
-        pixels = decode_picture(bytes(kept), bounds)
-        hashed = hash_picture(pixels)
-        pdq, quality, phash = hashed.digest.hex(), hashed.quality, hash_small(pixels).hex()
-        if quality < LEAST_QUALITY:
-            note = f"quality {quality} is below {LEAST_QUALITY}: the hash says too little to be matched"
-    except NotHashed as reason:
-        note = str(reason)
-    name = os.fsencode(path).decode("utf-8", "replace")
-    md5, sha1, sha256 = (digest.hexdigest() for digest in digests)
-    return FileHashes(name, size, md5, sha1, sha256, pdq, quality, phash, note)
+    found: dict[str, Any] = {name: digest.hexdigest() for name, digest in digests.items()}
+    if near:
+        try:
+            if kept is None:
+                raise NotHashed(f"larger than {bounds.picture_bytes:,} bytes")
+            found |= _hash_pixels(decode_picture(bytes(kept), bounds), near)
+        except NotHashed as reason:
+            found["note"] = str(reason)
+    return FileHashes(os.fsencode(path).decode("utf-8", "replace"), size, **found)
+
+
+def _hash_pixels(pixels: NDArray[np.uint8], near: list[str]) -> dict[str, Any]:
+    hashed = hash_picture(pixels)
+    found: dict[str, Any] = {"pdq_quality": hashed.quality}
+    if "pdq" in near:
+        found["pdq"] = hashed.digest.hex()
+    if "phash" in near:
+        found["phash"] = hash_small(pixels).hex()
+    if hashed.quality < LEAST_QUALITY:
+        found["note"] = (
+            f"quality {hashed.quality} is below {LEAST_QUALITY}: the hash says too little to be matched"
+        )
+    return found
 
 
 def hash_small(pixels: NDArray[np.uint8]) -> bytes:

@@ -49,7 +49,7 @@ class CsvReport:
 
     def add(self, finding: Finding) -> None:
         values = (getattr(finding, column) for column in Finding.__slots__)
-        self._writer.writerow([_harmless(value) if isinstance(value, str) else value for value in values])
+        self._writer.writerow([harmless(value) if isinstance(value, str) else value for value in values])
 
     def write(self, record: str) -> None:
         """Take a record from the writer; lines end with LF all the same, for grep and cut."""
@@ -69,7 +69,8 @@ class JsonLinesReport:
         self._file.write(orjson.dumps(values).decode() + "\n")
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
     return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
 
 

@@ -57,7 +57,8 @@ def hash_files(
                 print(orjson.dumps(asdict(hashed)).decode())
             else:
                 near = (hashed.pdq or "", hashed.phash or "") if hashed.note is None else ("", "")
-                _write_row([hashed.md5, hashed.sha1, hashed.sha256, *near, hashed.path])
+                digests = (hashed.md5 or "", hashed.sha1 or "", hashed.sha256 or "")
+                _write_row([*digests, *near, hashed.path])
     return 2 if failed else 0
 
 

@@ -14,7 +14,7 @@ import click
 import typer
 
 from hashserver import __version__
-from hashserver.cli import check, hash, load, serve, sets
+from hashserver.cli import check, hash, load, scan, serve, sets
 
 OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
 
@@ -58,6 +58,7 @@ app.command("load", help=_paragraphs(load.HELP))(load.load)
 app.add_typer(sets.app, name="sets")
 app.command("serve", help=_paragraphs(serve.HELP))(serve.serve)
 app.command("check", help=_paragraphs(check.HELP))(check.check)
+app.command("scan", help=_paragraphs(scan.HELP))(scan.scan)
 app.command("hash", help=_paragraphs(hash.HELP))(hash.hash_files)
 
 
@@ -108,7 +109,7 @@ def _code_for(error: Exception) -> int | None:
     from hashserver.readers.errors import ReadError
     from hashserver.settings import SettingsError
 
-    if isinstance(error, ReadError | SettingsError):
+    if isinstance(error, ReadError | SettingsError) or type(error).__name__ == "StateError":
         return BAD_INPUT
     if isinstance(error, OSError) and error.filename is not None and type(error) in _PATHS:
         return BAD_INPUT

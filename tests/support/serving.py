@@ -170,10 +170,12 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def serving(data_dir: Path, *, workers: int = 1, env: dict[str, str] | None = None) -> Iterator[Server]:
-    """A server on a port of the system's choice, ready to answer, and stopped at the end."""
+def serving(
+    data_dir: Path, *, workers: int = 1, port: int = 0, env: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """A server, on a port of the system's choice unless one is named, ready to answer, and stopped at the end."""
     log = data_dir.with_suffix(".log")
-    arguments = ("serve", "--port", "0", "--data-dir", data_dir, "--workers", workers)
+    arguments = ("serve", "--port", port, "--data-dir", data_dir, "--workers", workers)
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*COMMAND, *map(str, arguments)],

@@ -1,0 +1,212 @@
+"""`hashserver scan`: a whole storage against a server."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hashserver.cli.progress import short
+from hashserver.warmup import choose_cache
+
+if TYPE_CHECKING:
+    from hashserver.scanning import ScanResult
+
+HELP = """Scan folders: hash what is new or changed, ask the server about everything, report what matched.
+
+No file leaves this machine, only hashes. What has been done is remembered, so a scan that is interrupted
+goes on where it was, and the next one reads only what has changed. Exit codes: 0 nothing matched, 1
+something matched, 2 bad input, 3 trouble with the server or the network.
+
+[bold]Examples[/bold]
+
+  hashserver scan /srv/www --server https://hashes.example.org --report hits.csv
+
+  hashserver scan /srv --include '*.jpg' --include '*.png' --newer-than 2d --nice 10
+
+  hashserver scan /srv/www --on-hit '/usr/local/bin/quarantine --json -'
+"""
+
+_LOG_EVERY = 30.0
+_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def scan(
+    paths: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    server: Annotated[
+        str, typer.Option(envvar="HASHSERVER_URL", help="URL of the server.")
+    ] = "http://127.0.0.1:8080",
+    key: Annotated[
+        str | None, typer.Option(envvar="HASHSERVER_KEY", help="API key; better in the environment than here.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Report to write: .csv, .jsonl or .parquet.  [default: CSV to the screen]")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="What is remembered.  [default: a file for these paths in the home folder]")
+    ] = None,
+    hashes: Annotated[
+        str | None, typer.Option("--hash", help="Hashes to use, such as md5,pdq.  [default: those of the sets]")
+    ] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Only files of such a name; may be repeated.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Not files or folders of such a name; may be repeated.")
+    ] = None,
+    newer_than: Annotated[str | None, typer.Option(help="Only files changed within such a time: 12h, 2d.")] = None,
+    follow_links: Annotated[bool, typer.Option("--follow-links", help="Follow symbolic links.")] = False,
+    one_file_system: Annotated[
+        bool, typer.Option("--one-file-system", help="Do not enter other file systems.")
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that hash.  [default: CPUs]")
+    ] = None,
+    nice: Annotated[int, typer.Option(min=0, max=19, help="Added to their niceness.")] = 0,
+    max_read_rate: Annotated[str | None, typer.Option(help="Bytes a second at most: 50M.")] = None,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is away.")] = 900,
+    on_hit: Annotated[
+        str | None, typer.Option(help="Command that gets the JSON of each new hit on its standard input.")
+    ] = None,
+) -> int:
+    choose_cache(Path.home() / ".cache" / "hashserver")
+    from hashserver.client import Client
+    from hashserver.scanning import ScanOptions, State, WalkOptions
+    from hashserver.scanning import scan as run
+    from hashserver.scanning.report import check_name, write_report
+
+    check_name(report)
+    for path in paths:
+        if not os.path.lexists(path):
+            raise typer.BadParameter(f"there is no {path}", param_hint="PATHS")
+    walk = WalkOptions(
+        include=include or (),
+        exclude=exclude or (),
+        newer_than=None if newer_than is None else time.time() - _duration(newer_than),
+        follow_links=follow_links,
+        one_file_system=one_file_system,
+    )
+    rate = None if max_read_rate is None else _rate(max_read_rate)
+    roots = [os.fsencode(path.absolute()) for path in paths]
+    with Client(server, key) as client, State(state or _state_of(roots)) as remembered, _Display() as display:
+        options = ScanOptions(
+            types=_types(hashes, client.sets()),
+            processes=processes or os.cpu_count() or 1,
+            nice=nice,
+            max_read_rate=rate,
+            patience=patience,
+            on_hit=shlex.split(on_hit or ""),
+            walk=walk,
+        )
+        result = run(
+            roots,
+            client,
+            remembered,
+            options,
+            on_progress=display.show,
+            on_trouble=display.trouble,
+            on_wait=display.say,
+        )
+        if not (include or exclude or newer_than):
+            remembered.forget_unseen()
+        write_report(report, remembered.hits())
+    print(_summary(result), file=sys.stderr)
+    return 1 if result.hit_files else 0
+
+
+def _summary(result: ScanResult) -> str:
+    seconds = result.seconds or 1e-9
+    return (
+        f"hashserver: {result.files:,} files, {result.hashed:,} of them hashed "
+        f"({short(result.hashed / seconds)}/s, {short(result.hashed_bytes / seconds)}B/s), {result.asked:,} asked "
+        f"about, {result.hit_files:,} matched, {result.troubles:,} could not be read, "
+        f"generation {result.generation}, {seconds:.1f} s"
+    )
+
+
+def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
+    from hashserver.hashing import TYPES
+
+    if chosen is not None:
+        names = frozenset(name.strip() for name in chosen.split(","))
+        if unknown := sorted(names - set(TYPES)):
+            raise typer.BadParameter(
+                f"{', '.join(unknown)} cannot be computed; known: {', '.join(TYPES)}", param_hint="--hash"
+            )
+        return names
+    listed = sets["sets"]
+    assert isinstance(listed, list)
+    names = frozenset(name for entry in listed if entry["role"] == "match" for name in entry["hashes"])
+    # An empty server may have a set by the time of the next scan; MD5 is what most sets have.
+    return names & set(TYPES) or frozenset({"md5"})
+
+
+def _state_of(roots: list[bytes]) -> Path:
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hashserver"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = hashlib.blake2b(b"\0".join(sorted(roots)), digest_size=8).hexdigest()
+    return folder / f"scan-{name}.sqlite"
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a time such as 12h or 2d", param_hint="--newer-than")
+    return float(found[1]) * _TIMES[found[2]]
+
+
+def _rate(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)B?", text)
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a rate such as 50M", param_hint="--max-read-rate")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+class _Display:
+    """A table that stays up to date where a person looks on, and a line now and then where not."""
+
+    def __init__(self) -> None:
+        self._live = Live(console=Console(stderr=True), refresh_per_second=4) if sys.stderr.isatty() else None
+        self._logged = time.monotonic()
+
+    def __enter__(self) -> _Display:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, result: ScanResult) -> None:
+        if self._live is None:
+            if time.monotonic() - self._logged >= _LOG_EVERY:
+                self._logged = time.monotonic()
+                self.say(_summary(result).removeprefix("hashserver: "))
+            return
+        seconds = result.seconds or 1e-9
+        table = Table(show_header=False, box=None)
+        table.add_row("files found", f"{result.files:,}", f"{short(result.bytes)}B")
+        table.add_row("hashed", f"{result.hashed:,}", f"{short(result.hashed_bytes / seconds)}B/s")
+        table.add_row("asked about", f"{result.asked:,}", f"generation {result.generation}")
+        table.add_row("matched", f"{result.hit_files:,}", "")
+        table.add_row("not readable", f"{result.troubles:,}", f"{seconds:,.0f} s")
+        self._live.update(table)
+
+    def trouble(self, path: bytes, reason: str) -> None:
+        self.say(f"{path.decode('utf-8', 'backslashreplace')}: {reason}")
+
+    def say(self, sentence: str) -> None:
+        if self._live is None:
+            print(f"hashserver: {sentence}", file=sys.stderr)
+        else:
+            self._live.console.print(f"hashserver: {sentence}", markup=False, highlight=False)

@@ -1,0 +1,316 @@
+"""The scan itself: files flow from the walk through the hashing processes and the state to the server."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+
+import numpy as np
+import orjson
+
+from hashcore.hashtypes import HASH_TYPES
+from hashserver.client import Client, ClientError
+from hashserver.hashing import FileHashes, hash_file
+from hashserver.scanning.state import Hit, State
+from hashserver.scanning.walk import FoundFile, WalkOptions, walk
+
+_LOOK_UP = 1024  # files looked up in the state at a time
+_CHUNK_FILES, _CHUNK_BYTES = 256, 32 << 20  # of one task of a hashing process
+_ASK = 20_000  # files asked about at a time
+_HOOK_SECONDS = 300
+_PAUSE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """How to scan.
+
+    Args:
+        types: hashes to compute and ask about.
+        processes: that hash.
+        nice: added to their niceness.
+        max_read_rate: bytes a second to read at most; None: as fast as it goes.
+        patience: seconds to wait for a server that has gone away.
+        on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
+    """
+
+    types: frozenset[str]
+    processes: int = 1
+    nice: int = 0
+    max_read_rate: float | None = None
+    patience: float = 900.0
+    on_hit: Sequence[str] = ()
+    walk: WalkOptions = field(default_factory=WalkOptions)
+
+
+@dataclass(slots=True)
+class ScanResult:
+    """What a scan has come to so far."""
+
+    files: int = 0
+    bytes: int = 0
+    hashed: int = 0
+    hashed_bytes: int = 0
+    asked: int = 0
+    hit_files: int = 0
+    troubles: int = 0
+    generation: int = 0
+    seconds: float = 0.0
+
+
+_Task = tuple[list[FoundFile], "Future[list[FileHashes | str]]"]
+
+
+def _begin_hashing(nice: int, scan: int) -> None:
+    """Prepare a process that hashes for the scan of so many a process number."""
+    os.nice(nice)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scan, which ends them
+    if hasattr(os, "pidfd_open"):
+        threading.Thread(target=_end_with, args=(scan,), daemon=True).start()
+
+
+def _end_with(scan: int) -> None:
+    """End this process when the scan does: one that is killed cannot tell its processes to."""
+    with suppress(OSError):  # raised when it has ended already
+        select.select([os.pidfd_open(scan)], [], [])
+    os._exit(1)
+
+
+def hash_chunk(paths: list[bytes], types: frozenset[str]) -> list[FileHashes | str]:
+    """Hash some files in another process; of one that cannot be read, why."""
+    results: list[FileHashes | str] = []
+    for path in paths:
+        try:
+            results.append(hash_file(path, types=types))
+        except OSError as error:
+            results.append(error.strerror or str(error))
+    return results
+
+
+def scan(
+    roots: Sequence[bytes],
+    client: Client,
+    state: State,
+    options: ScanOptions,
+    *,
+    on_progress: Callable[[ScanResult], None] = lambda _: None,
+    on_trouble: Callable[[bytes, str], None] = lambda _path, _reason: None,
+    on_wait: Callable[[str], None] = lambda _: None,
+) -> ScanResult:
+    """Scan folders.
+
+    What has been hashed and answered is in the state at once, so a scan that is interrupted goes on where
+    it was. Files are asked about again when the server has a newer generation.
+
+    Args:
+        roots: folders and files.
+        client: of the server.
+        state: of this storage.
+        options: how.
+        on_progress: told how far it is, often.
+        on_trouble: told of each path that could not be read, and why.
+        on_wait: told when the server cannot be reached and is waited for.
+
+    Raises:
+        ClientError: the server was away for longer than the patience, or refuses; the state has the rest.
+    """
+    return _Scan(client, state, options, on_progress, on_trouble, on_wait).run(roots)
+
+
+class _Scan:
+    def __init__(
+        self,
+        client: Client,
+        state: State,
+        options: ScanOptions,
+        on_progress: Callable[[ScanResult], None],
+        on_trouble: Callable[[bytes, str], None],
+        on_wait: Callable[[str], None],
+    ) -> None:
+        self._client, self._state, self._options = client, state, options
+        self._on_progress, self._tell_trouble, self._on_wait = on_progress, on_trouble, on_wait
+        self._result = ScanResult()
+        self._started = time.monotonic()
+        self._away_since: float | None = None
+        self._ask_again = 0.0
+        self._last_error: ClientError | None = None
+
+    def run(self, roots: Sequence[bytes]) -> ScanResult:
+        self._try_to_ask(0)  # a server that is not there is better known before hours of hashing
+        context = multiprocessing.get_context("forkserver")
+        tasks: deque[_Task] = deque()
+        with ProcessPoolExecutor(
+            self._options.processes,
+            mp_context=context,
+            initializer=_begin_hashing,
+            initargs=(self._options.nice, os.getpid()),
+        ) as pool:
+            try:
+                for chunk in self._chunks(self._unread(roots)):
+                    paths = [file.path for file in chunk]
+                    tasks.append((chunk, pool.submit(hash_chunk, paths, self._options.types)))
+                    if len(tasks) >= 3 * self._options.processes:
+                        self._settle(tasks.popleft())
+                while tasks:
+                    self._settle(tasks.popleft())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        while self._ask(1):
+            pass
+        self._result.hit_files = sum(1 for _ in self._state.hits())
+        self._progress()
+        return self._result
+
+    def _unread(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
+        """The files that have to be read; all are counted and looked up."""
+        found = walk(roots, self._options.walk, self._on_trouble)
+        while batch := list(islice(found, _LOOK_UP)):
+            self._result.files += len(batch)
+            self._result.bytes += sum(file.size for file in batch)
+            unread = self._state.split(batch, self._options.types)
+            self._progress()
+            if not unread:
+                self._try_to_ask(_ASK)
+            yield from unread
+
+    def _chunks(self, files: Iterator[FoundFile]) -> Iterator[list[FoundFile]]:
+        chunk: list[FoundFile] = []
+        size = 0
+        for file in files:
+            chunk.append(file)
+            size += file.size
+            if len(chunk) >= _CHUNK_FILES or size >= _CHUNK_BYTES:
+                yield chunk
+                self._hold_back()
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _hold_back(self) -> None:
+        """Wait until the bytes read so far are no more than the rate allows."""
+        if self._options.max_read_rate:
+            due = self._result.hashed_bytes / self._options.max_read_rate
+            time.sleep(max(0.0, due - (time.monotonic() - self._started)))
+
+    def _settle(self, task: _Task) -> None:
+        chunk, future = task
+        good = []
+        for file, hashes in zip(chunk, future.result(), strict=True):
+            if isinstance(hashes, str):
+                self._on_trouble(file.path, hashes)
+            else:
+                good.append((file, hashes))
+                self._result.hashed_bytes += hashes.size
+        self._result.hashed += len(good)
+        self._state.remember(good, self._options.types)
+        self._progress()
+        self._try_to_ask(_ASK)
+
+    def _try_to_ask(self, at_least: int) -> None:
+        """Ask when enough is waiting; a server that is away is tried again later, while hashing goes on."""
+        if time.monotonic() < self._ask_again:
+            return
+        try:
+            self._learn_generation()
+            if at_least and self._result.hashed - self._result.asked >= at_least:
+                self._ask_now(_ASK)
+            self._away_since = None
+        except ClientError as error:
+            self._note_absence(error)
+            if not at_least:
+                raise
+
+    def _ask(self, at_least: int) -> bool:
+        """Ask about what is left, with patience; False when nothing is."""
+        while True:
+            try:
+                self._learn_generation()
+                asked = self._ask_now(_ASK)
+            except ClientError as error:
+                self._note_absence(error)
+                time.sleep(_PAUSE)
+                continue
+            self._away_since = None
+            return asked >= at_least
+
+    def _note_absence(self, error: ClientError) -> None:
+        now = time.monotonic()
+        if error.refused:
+            raise error
+        if self._away_since is None:
+            self._away_since = now
+            self._on_wait(f"{error}; waiting for it, up to {self._options.patience:.0f} s")
+        elif now - self._away_since > self._options.patience:
+            raise error
+        self._ask_again = now + _PAUSE
+
+    def _learn_generation(self) -> None:
+        self._result.generation = max(self._result.generation, self._client.sets()["generation"])
+
+    def _ask_now(self, count: int) -> int:
+        rows = self._state.unasked(self._client.server, self._result.generation, count)
+        if not rows:
+            return 0
+        hits: list[list[Hit]] = [[] for _ in rows]
+        generations = [self._result.generation]
+        for name in sorted(self._options.types):
+            places = [place for place, (_, digests) in enumerate(rows) if name in digests]
+            if not places:
+                continue
+            packed = b"".join(rows[place][1][name] for place in places)
+            digests = np.frombuffer(packed, np.uint8).reshape(len(places), -1)
+            answer = self._client.check(HASH_TYPES[name], digests)
+            generations.append(answer["generation"])
+            for match in answer["matches"]:
+                for entry in match["entries"]:
+                    hit = Hit(name, match["hash"], match["distance"], entry["set"], entry["category"], entry["id"])
+                    hits[places[match["index"]]].append(hit)
+        # Several requests may have met several generations: the file counts as asked about in the oldest.
+        generation = min(generations)
+        known = [self._state.hits_of(path) if found else [] for (path, _), found in zip(rows, hits, strict=True)]
+        self._state.answered(
+            self._client.server,
+            [(path, generation, found) for (path, _), found in zip(rows, hits, strict=True)],
+        )
+        for (path, _), found, before in zip(rows, hits, known, strict=True):
+            for hit in found:
+                if hit not in before:
+                    self._call_hook(path, hit)
+        self._result.generation = max(generations)
+        self._result.asked += len(rows)
+        self._result.hit_files += sum(map(bool, hits))
+        self._progress()
+        return len(rows)
+
+    def _call_hook(self, path: bytes, hit: Hit) -> None:
+        if not self._options.on_hit:
+            return
+        text = path.decode("utf-8", "replace")
+        content = orjson.dumps({"path": text, "path_hex": path.hex(), **asdict(hit)})
+        try:
+            done = subprocess.run(self._options.on_hit, input=content, timeout=_HOOK_SECONDS)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            self._on_trouble(path, f"the command for hits failed: {error}")
+            return
+        if done.returncode:
+            self._on_trouble(path, f"the command for hits ended with exit code {done.returncode}")
+
+    def _on_trouble(self, path: bytes, reason: str) -> None:
+        self._result.troubles += 1
+        self._tell_trouble(path, reason)
+
+    def _progress(self) -> None:
+        self._result.seconds = time.monotonic() - self._started
+        self._on_progress(self._result)

@@ -1,0 +1,215 @@
+"""`hashserver scan` on real trees, against a real server."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from serving import Server, eventually, finish, load, run, serving, start
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    data = tmp_path_factory.mktemp("scan") / "data"
+    load(data, "police", f"md5,id\n{md5(b'known')},A-1\n{md5(b'also known')},A-2\n")
+    with serving(data) as running:
+        yield running
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def scan(tree: Path, server: Server, *options: object, cwd: Path | None = None):
+    here = cwd or tree.parent
+    return run("scan", tree, "--server", server.url, "--state", here / "state", *options, cwd=here)
+
+
+def plant(tree: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        path = os.fsencode(tree) + b"/" + os.fsencode(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+    return tree
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(text.splitlines(keepends=True)))
+
+
+def test_a_tree_is_scanned_and_the_next_scan_reads_only_what_is_new(tmp_path: Path, server: Server) -> None:
+    tree = plant(tmp_path / "tree", {"a.txt": b"known", "sub/b.txt": b"harmless", "sub/deep/c.txt": b"also known"})
+    first = scan(tree, server)
+    assert first.code == 1, first.err
+    assert [(Path(row["path"]).name, row["id"], row["type"]) for row in rows(first.out)] == [
+        ("a.txt", "A-1", "md5"),
+        ("c.txt", "A-2", "md5"),
+    ]
+    assert "3 files, 3 of them hashed" in first.err
+    plant(tree, {"new.txt": b"new"})
+    second = scan(tree, server)
+    assert "4 files, 1 of them hashed" in second.err
+    assert ", 1 asked about, 2 matched" in second.err
+    assert second.out == first.out
+    (tree / "a.txt").unlink()
+    assert len(rows(scan(tree, server).out)) == 1
+
+
+def test_all_is_asked_about_again_when_the_server_has_a_newer_generation(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    load(data, "police", md5(b"known"))
+    tree = plant(tmp_path / "tree", {"later": b"later", "other": b"other"})
+    with serving(data) as server:
+        assert scan(tree, server).code == 0
+        load(data, "police", f"{md5(b'known')}\n{md5(b'later')}\n")
+        eventually(lambda: server.client().get("/readyz").json()["generation"] == 2)
+        again = scan(tree, server)
+    assert again.code == 1
+    assert "2 files, 0 of them hashed" in again.err
+    assert [Path(row["path"]).name for row in rows(again.out)] == ["later"]
+
+
+def test_names_of_every_kind_do_no_harm(tmp_path: Path, server: Server) -> None:
+    names = ["=cmd().jpg", "a,b.txt", 'quo"te', "new\nline", "caf\udce9", "-dash", "spa ce", "\u00e9t\u00e9"]
+    tree = plant(tmp_path / "tree", dict.fromkeys(names, b"known"))
+    for suffix in ("csv", "jsonl", "parquet"):
+        report = tmp_path / f"hits.{suffix}"
+        ran = scan(tree, server, "--report", report)
+        assert ran.code == 1, ran.err
+    paths = [row["path"] for row in rows((tmp_path / "hits.csv").read_bytes().decode())]
+    assert len(paths) == len(names)
+    assert all(not path.startswith(("=", "-")) for path in paths)
+    lines = [json.loads(line) for line in (tmp_path / "hits.jsonl").read_text().splitlines()]
+    assert {Path(line["path"]).name for line in lines} == {name.replace("\udce9", "\\xe9") for name in names}
+    table = pq.read_table(tmp_path / "hits.parquet")
+    assert table.column("path").to_pylist() == [line["path"] for line in lines]
+    assert table.column("distance").to_pylist() == [0] * len(names)
+
+
+def test_links_filters_and_unreadable_files(tmp_path: Path, server: Server) -> None:
+    tree = plant(
+        tmp_path / "tree", {"a.jpg": b"known", "b.txt": b"known", "skip/c.jpg": b"known", "old.jpg": b"known"}
+    )
+    outside = plant(tmp_path / "outside", {"linked.jpg": b"known"})
+    (tree / "link").symlink_to(outside)
+    (tree / "loop").symlink_to(tree)
+    (tree / "gone").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tree / "pipe.jpg")
+    os.utime(tree / "old.jpg", (1, 1))
+
+    def found(*options: str) -> list[str]:
+        ran = scan(tree, server, *options)
+        return sorted(Path(row["path"]).name for row in rows(ran.out))
+
+    assert found() == ["a.jpg", "b.txt", "c.jpg", "old.jpg"]
+    assert found("--include", "*.jpg", "--exclude", "skip") == ["a.jpg", "old.jpg"]
+    assert found("--newer-than", "1h") == ["a.jpg", "b.txt", "c.jpg"]
+    assert found("--follow-links") == ["a.jpg", "b.txt", "c.jpg", "linked.jpg", "old.jpg"]
+
+
+def test_re_encoded_pictures_are_found_where_a_set_has_perceptual_hashes(tmp_path: Path) -> None:
+    coarse = Image.fromarray(np.random.default_rng(4).integers(0, 256, (20, 30, 3), np.uint8))
+    original = coarse.resize((600, 400), Image.Resampling.BICUBIC)
+    (tmp_path / "tree").mkdir()
+    original.save(tmp_path / "known.png")
+    original.resize((300, 200)).save(tmp_path / "tree" / "copy.jpg", quality=80)
+    listed = run("hash", tmp_path / "known.png", cwd=tmp_path)
+    assert listed.code == 0
+    data = tmp_path / "data"
+    load(data, "pictures", listed.out)
+    with serving(data) as server:
+        ran = scan(tmp_path / "tree", server)
+    assert ran.code == 1, ran.err
+    assert {row["type"] for row in rows(ran.out)} <= {"pdq", "phash"}
+    assert "pdq" in {row["type"] for row in rows(ran.out)}
+
+
+def test_the_hook_gets_each_hit_once(tmp_path: Path, server: Server) -> None:
+    tree = plant(tmp_path / "tree", {"a.txt": b"known", "b.txt": b"harmless"})
+    hook = tmp_path / "hook.sh"
+    hook.write_text(f"#!/bin/sh\ncat >> {tmp_path}/hits.json\necho >> {tmp_path}/hits.json\n")
+    hook.chmod(0o755)
+    for _ in range(2):
+        scan(tree, server, "--on-hit", hook)
+    told = [json.loads(line) for line in (tmp_path / "hits.json").read_text().splitlines()]
+    assert [(Path(hit["path"]).name, hit["set"], hit["id"]) for hit in told] == [("a.txt", "police", "A-1")]
+    failing = scan(plant(tmp_path / "more", {"c.txt": b"also known"}), server, "--on-hit", "false", cwd=tmp_path)
+    assert failing.code == 1
+    assert "exit code 1" in failing.err
+
+
+def test_kill_9_loses_nothing_and_the_next_scan_goes_on(tmp_path: Path, server: Server) -> None:
+    files = {f"{number % 40}/{number}": b"%d" % number for number in range(6000)}
+    tree = plant(tmp_path / "tree", files | {"known": b"known"})
+    process = start(
+        "scan", tree, "--server", server.url, "--state", tmp_path / "state", "--max-read-rate", "3k", cwd=tmp_path
+    )
+    state = tmp_path / "state-wal"
+    eventually(lambda: state.exists() and state.stat().st_size > 200_000)
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    ran = scan(tree, server)
+    hashed = int(ran.err.split(" of them hashed")[0].rpartition(" ")[2].replace(",", ""))
+    assert 0 < hashed < 6001
+    assert "6,001 files" in ran.err
+    assert [Path(row["path"]).name for row in rows(ran.out)] == ["known"]
+
+
+def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    load(data, "police", md5(b"known"))
+    tree = plant(tmp_path / "tree", {f"{number}": b"%d" % number for number in range(400)} | {"known": b"known"})
+    with serving(data) as server:
+        port = server.port
+        process = start(
+            "scan",
+            tree,
+            "--server",
+            server.url,
+            "--state",
+            tmp_path / "state",
+            "--max-read-rate",
+            "400",
+            cwd=tmp_path,
+        )
+        eventually(lambda: (tmp_path / "state-wal").exists() and (tmp_path / "state-wal").stat().st_size > 4000)
+    time.sleep(1)
+    assert process.poll() is None
+    with serving(data, port=port):
+        ran = finish(process)
+    assert ran.code == 1, ran.err
+    assert [Path(row["path"]).name for row in rows(ran.out)] == ["known"]
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, server: Server) -> None:
+    tree = plant(tmp_path / "tree", {"a": b"a"})
+    for options, words in (
+        (["--report", "hits.pdf"], "ends in one of"),
+        (["--hash", "md4"], "cannot be computed"),
+        (["--newer-than", "yesterday"], "such as 12h"),
+        (["--max-read-rate", "fast"], "such as 50M"),
+        (["--state", tree / "a"], "not the state of a scan"),
+    ):
+        plant(tree, {"a": b"no database at all, only text" * 100})
+        ran = run("scan", tree, "--server", server.url, *options, cwd=tmp_path)
+        assert ran.code == 2, (options, ran.err)
+        assert words in " ".join(ran.err.replace("│", " ").split())
+    missing = run("scan", tmp_path / "nowhere", "--server", server.url, cwd=tmp_path)
+    assert missing.code == 2
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        away = run("scan", tree, "--server", f"http://127.0.0.1:{closed.getsockname()[1]}", cwd=tmp_path)
+    assert away.code == 3
+    assert "cannot be reached" in away.err
