@@ -77,15 +77,15 @@ def make_requests(md5s: NDArray[np.uint8], hashes: int, content_type: str) -> li
 @pytest.mark.parametrize(
     ("content_type", "hashes", "floor"),
     [
-        ("application/json", 1_000, 4),
-        ("application/json", 10_000, 12),
+        ("application/json", 1_000, 3),
+        ("application/json", 10_000, 10),
         ("application/json", 100_000, 8),
         ("application/json", 1_000_000, 8),
-        ("application/octet-stream", 1_000, 4),
-        ("application/octet-stream", 10_000, 25),
+        ("application/octet-stream", 1_000, 3),
+        ("application/octet-stream", 10_000, 18),
         ("application/octet-stream", 100_000, 20),
-        (ARROW, 10_000, 15),
-        ("text/plain", 10_000, 10),
+        (ARROW, 10_000, 12),
+        ("text/plain", 10_000, 8),
     ],
 )
 def test_batch_check(
@@ -97,7 +97,7 @@ def test_batch_check(
     hashes: int,
     floor: float,
 ) -> None:
-    """The floors are in units of the peer's rate: 0.6 M/s here, so 20 is 12 M/s."""
+    """The floors are in units of the peer's rate, 0.5 to 0.8 M/s; well below what is usual, for busy machines."""
     requests = make_requests(md5s, hashes, content_type)
     load(server, requests, hashes, seconds=0.5, connections=4)
     outcome = load(server, requests, hashes, seconds=SECONDS, connections=4)
