@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
+_PATIENCE = 1.0  # seconds for the thread to end
 
 
 def read_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item, None, None]:
@@ -50,4 +51,5 @@ def read_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item, None,
             yield value  # type: ignore[misc]
     finally:
         stopped.set()
-        producer.join()
+        # It may be waiting for a pipe into which nobody writes: it ends with the process, then.
+        producer.join(_PATIENCE)

@@ -46,14 +46,20 @@ def role_of(name: str) -> str | None:
     return _ALIASES.get(name.strip().strip('"').lower())
 
 
-def by_header(fields: Sequence[str]) -> Meaning | None:
-    """Read a header; None when it names no hash column."""
+def by_header(fields: Sequence[str], chosen: str | None = None) -> Meaning | None:
+    """Read a header; None when it names no hash column.
+
+    A column named "hash" holds hashes of the type that the user has chosen, if there is no better.
+    """
     roles: dict[str, int] = {}
     for position, field in enumerate(fields):
         role = role_of(field)
         if role is not None:
             roles.setdefault(role, position)
     hashes = {role: position for role, position in roles.items() if role in HASH_TYPES}
+    lowered = [field.strip().strip('"').lower() for field in fields]
+    if not hashes and chosen is not None and "hash" in lowered:
+        hashes = {chosen: lowered.index("hash")}
     if not hashes:
         return None
     return Meaning(hashes, roles.get("category"), roles.get("id"), roles.get("name"), len(fields), True)

@@ -147,7 +147,7 @@ def find_meaning(sample: bytes, delimiter: int, chosen: str | None, name: str) -
         first = next((record for record in records if len(record) > 1 or "".join(record).strip()), [])
     except csv.Error as error:
         raise ReadError(f"{name}: the first record is not CSV: {error}") from error
-    meaning = by_header(first) or by_first_record([cell.encode() for cell in first], chosen)
+    meaning = by_header(first, chosen) or by_first_record([cell.encode() for cell in first], chosen)
     if meaning is None:
         raise ReadError(
             f"{name}: cannot tell which column holds hashes; give the file a header that names its columns "

@@ -36,7 +36,7 @@ def read_parquet(
         with _refusing(source.name, pa.ArrowException, OSError, UnicodeDecodeError):
             parquet = pq.ParquetFile(file)
             names = parquet.schema_arrow.names
-        meaning = by_header(names)
+        meaning = by_header(names, hash_type)
         if meaning is None:
             raise ReadError(
                 f"{source.name}: no column is named by a hash type; its columns are {', '.join(names)[:200]}"

@@ -23,6 +23,13 @@ def test_a_header_names_the_columns_in_any_order_and_case() -> None:
     assert not taken.rejects
 
 
+def test_a_column_named_hash_holds_the_type_that_was_chosen() -> None:
+    text = f"hash,id\n{SHA256},P-1\n".encode()
+    assert read(text, hash_type="pdq").rows == [Row(2, {"pdq": SHA256}, None, b"P-1")]
+    with pytest.raises(ReadError, match="--type"):
+        read(text)
+
+
 def test_several_hashes_in_a_row_and_empty_cells() -> None:
     text = (
         "md5,sha1,sha256,pdq,phash,category,id\n"
