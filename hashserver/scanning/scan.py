@@ -220,11 +220,12 @@ class _Scan:
 
     def _try_to_ask(self, at_least: int) -> None:
         """Ask when enough is waiting; a server that is away is tried again later, while hashing goes on."""
-        if time.monotonic() < self._ask_again:
+        waiting = self._result.hashed - self._result.asked
+        if waiting < at_least or time.monotonic() < self._ask_again:
             return
         try:
             self._learn_generation()
-            if at_least and self._result.hashed - self._result.asked >= at_least:
+            if at_least:
                 self._ask_now(_ASK)
             self._away_since = None
         except ClientError as error:
