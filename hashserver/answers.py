@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from hashcore import Entry
 from hashserver.bodies.request import Invalid
 
 _BLOCK = 10_000  # matches encoded at a time: a request may match a million times
@@ -30,7 +31,7 @@ class Match:
     index: int
     digest: bytes
     distance: int
-    entries: list[EntryView]
+    entries: list[Entry]
     truncated: bool = False
 
 
@@ -61,7 +62,7 @@ def _as_object(match: Match) -> dict[str, Any]:
         "index": match.index,
         "hash": match.digest.hex(),
         "distance": match.distance,
-        "entries": match.entries,
+        "entries": [EntryView(entry.set, entry.category, entry.id) for entry in match.entries],
     }
     if match.truncated:
         fields["truncated"] = True

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,8 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import Limits as StoreLimits
 from hashcore import Store
 from hashserver import __version__
+from hashserver.ledger.writer import LedgerWriter
+from hashserver.parties import Directory
+from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
-from hashserver.routes import check, errors, health, sets
+from hashserver.routes import check, errors, health, sets, shortcut
+from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up
 
@@ -26,16 +29,6 @@ _DESCRIPTION = """
 Hosting providers send hashes and learn which of them are known. No picture is ever sent, no hash that
 misses is kept, and nothing lists what is in the sets.
 """
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the routes work with, made when the server starts."""
-
-    settings: Settings
-    limits: Limits
-    store: Store
-    ready: bool = False
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -48,23 +41,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = await run_in_threadpool(open_store, chosen)
-        limits = Limits(chosen.max_hashes, chosen.max_body_bytes, chosen.max_unpacked_bytes)
-        app.state.parts = parts = Parts(chosen, limits, store)
+        app.state.parts = parts = await run_in_threadpool(open_parts, chosen)
         await run_in_threadpool(warm_up, chosen.data_dir)
         # What is loaded by now stays: sweeping through it again and again would stall requests.
         gc.collect()
         gc.freeze()
         parts.ready = True
         refresher = asyncio.create_task(_keep_fresh(parts))
-        log.info("ready: generation %d", _generation(store))
+        log.info("ready: generation %d", _generation(parts.store))
         try:
             yield
         finally:
             refresher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await refresher
-            await run_in_threadpool(store.close)
+            await run_in_threadpool(_close_parts, parts)
 
     app = FastAPI(
         title="hashserver",
@@ -74,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=[{"name": "check"}, {"name": "sets"}, {"name": "health"}],
     )
     errors.install(app)
-    app.add_middleware(check.CheckFirst, state=app.state)
+    app.add_middleware(shortcut.Shortcut, state=app.state, handlers={("POST", "/v2/check"): check.respond})
     app.include_router(check.router)
     app.include_router(sets.router)
     app.include_router(health.router)
@@ -87,13 +78,28 @@ def open_store(settings: Settings) -> Store:
     return Store(settings.data_dir, map_size=settings.map_size_bytes, limits=limits)
 
 
+def open_parts(settings: Settings) -> Parts:
+    """Open everything that requests need."""
+    limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
+    store = open_store(settings)
+    directory = Directory(settings.data_dir)
+    return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, Meter(settings.data_dir))
+
+
+def _close_parts(parts: Parts) -> None:
+    parts.ledger.close()
+    parts.meter.close()
+    parts.directory.close()
+    parts.store.close()
+
+
 def _generation(store: Store) -> int:
     with store.read() as snapshot:
         return snapshot.generation
 
 
 async def _keep_fresh(parts: Parts) -> None:
-    """Move on to new generations as they are published."""
+    """Move on to new generations and changed parties as they are published."""
     while True:
         await asyncio.sleep(parts.settings.refresh_seconds)
         try:
@@ -101,3 +107,8 @@ async def _keep_fresh(parts: Parts) -> None:
                 log.info("serving generation %d", _generation(parts.store))
         except Exception:
             log.exception("cannot move on to the newest generation; still serving the one before")
+        try:
+            if await run_in_threadpool(parts.directory.refresh):
+                log.info("the parties have changed")
+        except Exception:
+            log.exception("cannot read the parties; still serving those known before")

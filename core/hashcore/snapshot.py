@@ -36,12 +36,14 @@ class Entry:
         category: or None.
         id: external id, or None.
         added: when it came into the set (Unix seconds).
+        digest: its first hash, which tells entries without an id apart; None where it has an id.
     """
 
     set: str
     category: str | None
     id: str | None
     added: float
+    digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ class _OpenSegment:
         if "label" in self.columns:
             label = int.from_bytes(self.columns["label"].read(row, 1), "little")
         category, added = self.header.labels[label].category, self.header.labels[label].added
-        return Entry(self.set.name, category, self._id(row), added)
+        external = self._id(row)
+        digest = None if external is not None else self.columns[self.header.types[0]].read(row, 1)
+        return Entry(self.set.name, category, external, added, digest)
 
     def _id(self, row: int) -> str | None:
         offsets = self.columns.get("id_offsets")
@@ -200,7 +204,13 @@ class Snapshot:
         self._transaction.abort()
 
     def match(
-        self, kind: HashType, digests: Digests, *, max_distance: int | None = None, most: int = MOST_ENTRIES
+        self,
+        kind: HashType,
+        digests: Digests,
+        *,
+        max_distance: int | None = None,
+        most: int = MOST_ENTRIES,
+        sets: frozenset[str] | None = None,
     ) -> Matches:
         """Check a batch of digests of one type.
 

@@ -17,7 +17,8 @@ from hashserver.warmup import choose_cache
 
 HELP = """Answer checks over HTTP.
 
-Without parties configured the server listens on this machine's loopback addresses only.
+Parties are configured with `hashserver party add`; without any the server listens on this machine's
+loopback addresses only.
 
 [bold]Examples[/bold]
 
@@ -40,17 +41,24 @@ def serve(
     data_dir: DataDir = None,
 ) -> int:
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
-    _require_loopback(settings.host)
     choose_cache(settings.data_dir)
-    # Refuse a store that cannot be opened here, in one sentence, rather than in every worker.
+    # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every worker.
     from hashserver.app import open_store
+    from hashserver.parties import Directory
 
     open_store(settings).close()
+    directory = Directory(settings.data_dir)
+    parties = None if directory.is_open else len(directory.parties)
+    directory.close()
+    if parties is None:
+        _require_loopback(settings.host)
     listener = _listen(settings)
     address = listener.getsockname()
-    print(
-        f"hashserver: no parties are configured, so only this machine may ask: http://{_url_host(address[0])}:{address[1]}"
-    )
+    url = f"http://{_url_host(address[0])}:{address[1]}"
+    if parties is None:
+        print(f"hashserver: no parties are configured, so only this machine may ask: {url}")
+    else:
+        print(f"hashserver: answering {parties:,} {'party' if parties == 1 else 'parties'}: {url}")
     sys.stdout.flush()
     os.environ.update(as_environment(settings))
     _run(settings, listener)

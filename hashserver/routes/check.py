@@ -7,24 +7,23 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import State
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, Rule
 from hashserver.answers import to_arrow, to_json
 from hashserver.bodies import parse_body
 from hashserver.bodies.request import CheckRequest
 from hashserver.bodies.unpack import unpack
-from hashserver.matching import check_request
-from hashserver.problems import Problem, unprocessable
+from hashserver.problems import unprocessable
 from hashserver.routes.body import read_body
-from hashserver.routes.errors import as_response
+from hashserver.service import Parts, identify
+from hashserver.service import check as check_hashes
 
 router = APIRouter(tags=["check"])
 
 ARROW = "application/vnd.apache.arrow.stream"
 _INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
+_INLINE_MATCHES = 1000
 
 _HASHES = {
     kind.name: {"type": "array", "items": {}, "description": f"{kind.hex_digits} hexadecimal digits each"}
@@ -118,36 +117,33 @@ async def check(
     return await respond(request.app.state.parts, request.scope, request.receive)
 
 
-async def respond(parts: Any, scope: Scope, receive: Receive) -> Response:
+async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Answer one check.
 
     Raises:
         Problem: the request cannot be answered as it stands.
     """
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    caller = identify(parts, headers)
     body = await read_body(headers, receive, parts.limits.max_body_bytes)
-    encoding = headers.get(b"content-encoding")
+    large = len(body) > _INLINE_BYTES or b"content-encoding" in headers
     arguments = (parts, body, headers, scope["query_string"])
-    if len(body) > _INLINE_BYTES or encoding is not None:
-        return await run_in_threadpool(lambda: _answer(parts, _read(*arguments), headers))
-    asked = _read(*arguments)
-    if any(group.kind.rule is Rule.HAMMING for group in asked.asked):
-        return await run_in_threadpool(_answer, parts, asked, headers)
-    return _answer(parts, asked, headers)
+    asked = await run_in_threadpool(_read, *arguments) if large else _read(*arguments)
+    checked = await check_hashes(parts, caller, asked)
+    encode, media_type = (
+        (to_arrow, ARROW) if ARROW in headers.get(b"accept", "") else (to_json, "application/json")
+    )
+    answer = checked.answer
+    large = len(answer.matches) + len(answer.invalid) > _INLINE_MATCHES
+    content = await run_in_threadpool(encode, answer) if large else encode(answer)
+    return Response(content, headers=checked.headers, media_type=media_type)
 
 
-def _read(parts: Any, body: bytearray, headers: dict[bytes, str], query: bytes) -> CheckRequest:
+def _read(parts: Parts, body: bytearray, headers: dict[bytes, str], query: bytes) -> CheckRequest:
     type_parameter, max_distance = _parameters(query) if query else (None, None)
     plain = unpack(body, headers.get(b"content-encoding"), parts.limits.max_unpacked_bytes)
     content_type = headers.get(b"content-type", "")
     return parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
-
-
-def _answer(parts: Any, asked: CheckRequest, headers: dict[bytes, str]) -> Response:
-    answer = check_request(parts.store, asked, parts.settings.max_matches)
-    if ARROW in headers.get(b"accept", ""):
-        return Response(to_arrow(answer), media_type=ARROW)
-    return Response(to_json(answer), media_type="application/json")
 
 
 def _parameters(query: bytes) -> tuple[str | None, int | None]:
@@ -158,25 +154,3 @@ def _parameters(query: bytes) -> tuple[str | None, int | None]:
     if not (distance.isascii() and distance.isdigit() and len(distance) < 6):
         raise unprocessable("the parameter max_distance is a whole number", parameter="max_distance")
     return parameters.get("type"), int(distance)
-
-
-class CheckFirst:
-    """Middleware that takes checks past the framework's routing, which costs more than a small check does.
-
-    What it does not answer goes on to the routes; `check` above answers, and documents, the same.
-    """
-
-    def __init__(self, app: ASGIApp, state: State) -> None:
-        self._app, self._state = app, state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/v2/check" or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        try:
-            response = await respond(self._state.parts, scope, receive)
-        except Problem as problem:
-            response = as_response(problem)
-        except ClientDisconnect:
-            return
-        await response(scope, receive, send)

@@ -37,6 +37,9 @@ async def readyz(request: Request) -> Response:
         return Response(
             b'{"ready":false,"reason":"the worker is still starting"}', 503, media_type="application/json"
         )
+    if parts.ledger.trouble is not None:
+        reason = f"checks that match are refused: {parts.ledger.trouble}"
+        return Response(orjson.dumps({"ready": False, "reason": reason}), 503, media_type="application/json")
     with parts.store.read() as snapshot:
         body = orjson.dumps({"ready": True, "generation": snapshot.generation})
     return Response(body, media_type="application/json")

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from hashcore import HASH_TYPES, Rule
 from hashcore.layout import Manifest
+from hashserver.routes.access import AnyParty
 
 router = APIRouter(tags=["sets"])
 
@@ -67,7 +68,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
     response_class=Response,
     responses={200: {"description": "Names and counts.", "content": {"application/json": {"example": _EXAMPLE}}}},
 )
-async def list_sets(request: Request) -> Response:
+async def list_sets(request: Request, caller: AnyParty) -> Response:
     with request.app.state.parts.store.read() as snapshot:
         body = orjson.dumps(describe(snapshot.manifest))
     return Response(body, media_type="application/json")

@@ -1,0 +1,286 @@
+"""`hashserver party`: who may ask, with which keys, and how much."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hashserver.cli.options import DataDir, Json
+from hashserver.settings import load_settings
+
+if TYPE_CHECKING:
+    from hashserver.parties.admin import PartyAdmin, PartyInfo
+
+app = typer.Typer(
+    help="""Connect parties: who may ask, with which keys, and how much.
+
+Running servers know of every change within a second.
+
+[bold]Examples[/bold]
+
+  hashserver party add "Example Hosting" --max-rate 5000000/s
+
+  hashserver party allow "Example Hosting" --permission contribute --sets police,interpol
+
+  hashserver party rotate-key "Example Hosting" --overlap 7d
+""",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+Name = Annotated[str, typer.Argument(help="Name of the party.")]
+Permission = Annotated[
+    list[str] | None,
+    typer.Option("--permission", help="check, contribute, feedback, report or admin; may be repeated."),
+]
+Sets = Annotated[
+    str | None, typer.Option("--sets", help="Match against these sets only, such as police,interpol; all: any.")
+]
+MaxRate = Annotated[
+    str | None, typer.Option(help="Hashes a second on the average, such as 5000000/s; none: no bound.")
+]
+DailyQuota = Annotated[str | None, typer.Option(help="Hashes a day (UTC), such as 2000000000; none: no bound.")]
+
+
+@contextmanager
+def _admin(data_dir: Any) -> Iterator[PartyAdmin]:
+    from hashserver.ledger import Ledger
+    from hashserver.ledger.audit import shell_user
+    from hashserver.parties.admin import PartyAdmin
+
+    with Ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+        yield PartyAdmin(ledger, shell_user())
+
+
+@app.command()
+def add(
+    name: Name,
+    permission: Permission = None,
+    sets: Sets = None,
+    max_rate: MaxRate = None,
+    daily_quota: DailyQuota = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Connect a party, and print its key, once. Without --permission it may check and give feedback.
+
+    Example:  hashserver party add "Example Hosting" --max-rate 5000000/s
+    """
+    from hashserver.parties.admin import DEFAULT_PERMISSIONS
+
+    with _admin(data_dir) as admin:
+        key = admin.add(
+            name,
+            permissions=permission or DEFAULT_PERMISSIONS,
+            sets=_names(sets),
+            max_rate=_rate(max_rate),
+            daily_quota=_quota(daily_quota),
+        )
+    _print_key(name, key, as_json)
+
+
+@app.command("list")
+def list_parties(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """List all parties.
+
+    Example:  hashserver party list --json
+    """
+    with _admin(data_dir) as admin:
+        parties = admin.parties()
+    if as_json:
+        print(orjson.dumps([_describe(party) for party in parties]).decode())
+        return
+    table = Table("party", "since", "permissions", "sets", "hashes/s", "hashes/day", "valid keys")
+    for party in parties:
+        described = _describe(party)
+        name = party.name if party.disabled is None else f"{party.name} (disabled)"
+        table.add_row(
+            name,
+            described["since"],
+            ", ".join(party.permissions),
+            "all" if party.sets is None else ", ".join(party.sets),
+            "" if party.max_rate is None else f"{party.max_rate:,.0f}",
+            "" if party.daily_quota is None else f"{party.daily_quota:,}",
+            str(sum(key["valid"] for key in described["keys"])),
+        )
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
+
+
+@app.command()
+def show(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show a party and its keys (never the keys themselves).
+
+    Example:  hashserver party show "Example Hosting"
+    """
+    with _admin(data_dir) as admin:
+        described = _describe(admin.show(name))
+    if as_json:
+        print(orjson.dumps(described).decode())
+        return
+    for member, value in described.items():
+        if member != "keys":
+            print(f"{member.replace('_', ' '):<12} {_words(value)}")
+    for key in described["keys"]:
+        state = "valid" if key["valid"] else "removed" if key["removed"] else "expired"
+        until = f", until {key['expires']}" if key["expires"] else ""
+        print(f"key {key['number']:<8} {state}, since {key['created']}{until}")
+
+
+@app.command()
+def disable(name: Name, data_dir: DataDir = None) -> None:
+    """Let a party in no longer; its figures stay.
+
+    Example:  hashserver party disable "Example Hosting"
+    """
+    with _admin(data_dir) as admin:
+        admin.set_disabled(name, True)
+    print(f"party {name} is let in no longer; hashserver party enable {name!r} undoes it")
+
+
+@app.command()
+def enable(name: Name, data_dir: DataDir = None) -> None:
+    """Let a disabled party in again, with the keys that it has.
+
+    Example:  hashserver party enable "Example Hosting"
+    """
+    with _admin(data_dir) as admin:
+        admin.set_disabled(name, False)
+    print(f"party {name} is let in again")
+
+
+@app.command()
+def allow(
+    name: Name,
+    permission: Permission = None,
+    deny: Annotated[list[str] | None, typer.Option(help="A permission to take away; may be repeated.")] = None,
+    sets: Sets = None,
+    max_rate: MaxRate = None,
+    daily_quota: DailyQuota = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Change what a party may do; what is not named stays.
+
+    Example:  hashserver party allow "Example Hosting" --permission report --daily-quota none
+    """
+    from hashserver.parties.admin import UNCHANGED
+
+    with _admin(data_dir) as admin:
+        info = admin.change(
+            name,
+            allow=permission or (),
+            deny=deny or (),
+            sets=UNCHANGED if sets is None else _names(sets),
+            max_rate=UNCHANGED if max_rate is None else _rate(max_rate),
+            daily_quota=UNCHANGED if daily_quota is None else _quota(daily_quota),
+        )
+    described = _describe(info)
+    if as_json:
+        print(orjson.dumps(described).decode())
+        return
+    print(f"party {info.name} may {', '.join(info.permissions) or 'do nothing'}, against {_words(info.sets)} sets")
+
+
+@app.command("rotate-key")
+def rotate_key(
+    name: Name,
+    overlap: Annotated[str, typer.Option(help="How long the old key stays good: 0s, 12h, 7d.")] = "7d",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Give a party a new key, and print it, once. The old one stays good for a while.
+
+    Example:  hashserver party rotate-key "Example Hosting" --overlap 7d
+    """
+    found = re.fullmatch(r"(\d+)([smhd])", overlap)
+    if found is None:
+        raise typer.BadParameter(f"{overlap!r} is not a time such as 12h or 7d", param_hint="--overlap")
+    with _admin(data_dir) as admin:
+        key = admin.rotate_key(name, overlap_seconds=float(found[1]) * _SECONDS[found[2]])
+    _print_key(name, key, as_json)
+
+
+@app.command("remove-key")
+def remove_key(
+    name: Name,
+    number: Annotated[int, typer.Argument(help="Number of the key, as `party show` prints it.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Take a key back at once.
+
+    Example:  hashserver party remove-key "Example Hosting" 3
+    """
+    with _admin(data_dir) as admin:
+        admin.remove_key(name, number)
+    print(f"key {number} of party {name} is good no longer")
+
+
+def _print_key(name: str, key: str, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps({"party": name, "key": key}).decode())
+        return
+    print(key)
+    print(f"hashserver: this is the key of {name}; it is not kept and cannot be shown again", file=sys.stderr)
+
+
+def _describe(party: PartyInfo) -> dict[str, Any]:
+    from hashserver.ledger.audit import now_ms
+    from hashserver.routes.sets import timestamp
+
+    def when(ms: int | None) -> str | None:
+        return None if ms is None else timestamp(ms / 1000)
+
+    now = now_ms()
+    keys = [
+        {
+            "number": key.number,
+            "valid": key.is_valid(now),
+            "created": when(key.created),
+            "expires": when(key.expires),
+            "removed": when(key.revoked),
+        }
+        for key in party.keys
+    ]
+    return {**party.as_json(), "since": when(party.created), "keys": keys}
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "all"
+    return ", ".join(map(str, value)) if isinstance(value, list) else f"{value}"
+
+
+def _names(text: str | None) -> list[str] | None:
+    if text is None or text == "all":
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _rate(text: str | None) -> float | None:
+    if text is None or text == "none":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/s)?", text.replace(",", "").replace("_", ""))
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a rate such as 5000000/s", param_hint="--max-rate")
+    return float(found[1])
+
+
+def _quota(text: str | None) -> int | None:
+    if text is None or text == "none":
+        return None
+    number = text.replace(",", "").replace("_", "")
+    if not number.isdigit() or not 0 < int(number) < 1 << 62:
+        raise typer.BadParameter(f"{text!r} is not a number of hashes", param_hint="--daily-quota")
+    return int(number)

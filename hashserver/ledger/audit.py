@@ -1,0 +1,45 @@
+"""The audit log: who changed what, when, and what it was before and after."""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+import time
+from typing import Any
+
+import orjson
+
+
+def now_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def shell_user() -> str:
+    """Who types commands on this machine, as the audit log names them."""
+    try:
+        return f"user {getpass.getuser()}"
+    except (KeyError, OSError):
+        return "a user without a name"
+
+
+def write_audit(
+    connection: sqlite3.Connection, *, who: str, action: str, subject: str, before: Any = None, after: Any = None
+) -> None:
+    """Add a line, in the transaction of what it tells of.
+
+    Args:
+        connection: in a transaction.
+        who: `user NAME` of a shell, or `party NAME`.
+        action: such as `party add`, in the words of the command line.
+        subject: what was changed.
+        before, after: what it was and is, as JSON can hold it; never keys or hash values.
+    """
+    connection.execute(
+        "INSERT INTO audit (time, who, action, subject, before, after) VALUES (?, ?, ?, ?, ?, ?)",
+        (now_ms(), who, action, subject, _text(before), _text(after)),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,149 @@
+"""The ledger's file: opening it, and writing to it from several processes.
+
+SQLite in WAL mode with full synchronisation: what is committed is on disk. Its own way of waiting for
+another writer is to sleep and try again, which makes some wait for long; here writers queue up at a file lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hashserver.ledger.schema import SCHEMA, VERSION
+
+FILE = "ledger.sqlite"
+_LOCK = "ledger.lock"
+_CHECKPOINT_PAGES = 4096
+_BUSY_SECONDS = 30.0
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written; the message says why and what to do."""
+
+
+class LedgerFull(LedgerError):
+    """There is no room for what has to be written."""
+
+
+def explain(error: sqlite3.Error, folder: Path) -> LedgerError:
+    """SQLite's trouble in a sentence."""
+    file = folder / FILE
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return LedgerFull(f"{file} cannot be written ({error}); make room on its disk")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LedgerError(f"{file} is damaged ({error}); restore it from a backup")
+    return LedgerError(f"{file}: {error}")
+
+
+class Ledger:
+    """A connection to the ledger of a data folder. Threads may share it, one at a time.
+
+    Args:
+        folder: the data folder; made if absent, mode 0700.
+        read_only: never write; the ledger has to exist.
+
+    Raises:
+        LedgerError: it cannot be opened, or was written by a newer program.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.connection = self._open(read_only)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise explain(error, folder) from error
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+        os.close(self._lock)
+
+    def _open(self, read_only: bool) -> sqlite3.Connection:
+        file = self.folder / FILE
+        if not file.exists():
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection = sqlite3.connect(
+            file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            connection.execute("PRAGMA cache_size = -65536")
+            self._make(connection)
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        if _version(connection) == 0:
+            with self.exclusive():
+                if _version(connection) == 0:
+                    script = f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+                    connection.executescript(script)
+        found = _version(connection)
+        if found != VERSION:
+            raise LedgerError(
+                f"{self.folder / FILE} has layout {found}, this program reads layout {VERSION}; use the program "
+                "version that wrote it"
+            )
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the right to write, first come, first served, across processes."""
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write: all of it is on disk when the block ends, or nothing.
+
+        Raises:
+            LedgerFull: the disk is full.
+            LedgerError: it cannot be written.
+        """
+        with self.exclusive():
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise explain(error, self.folder) from error
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

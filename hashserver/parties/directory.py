@@ -1,0 +1,146 @@
+"""The parties as a worker knows them: read from the ledger, and again whenever they change."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import time
+from pathlib import Path
+
+import orjson
+
+from hashserver.ledger import Ledger
+from hashserver.parties.keys import MOST_KEY_BYTES, digest_of, read_secret
+from hashserver.parties.party import LOCAL, Party
+from hashserver.problems import Problem
+
+_CHALLENGE = 'Bearer realm="hashserver", Basic realm="hashserver", charset="UTF-8"'
+_MOST_HEADER = 4 * MOST_KEY_BYTES
+
+
+def unauthorized(detail: str) -> Problem:
+    """401: nobody that we know."""
+    problem = Problem(401, "unauthorized", "Unauthorized", detail)
+    problem.headers["WWW-Authenticate"] = _CHALLENGE
+    return problem
+
+
+def forbidden(detail: str) -> Problem:
+    """403: known, but not allowed."""
+    return Problem(403, "forbidden", "Forbidden", detail)
+
+
+class Directory:
+    """Finds the party that a key belongs to.
+
+    Args:
+        folder: the data folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._ledger = Ledger(folder, read_only=True)
+        self._secret = read_secret(folder)
+        self._seen = -1
+        self._any = False
+        self._by_digest: dict[bytes, tuple[bytes, Party, float | None]] = {}
+        self.parties: dict[int, Party] = {}
+        self.refresh()
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self._ledger.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no party is configured, so that whoever reaches the server may ask."""
+        return not self._any
+
+    def refresh(self) -> bool:
+        """Read the parties again if they have changed; returns whether they had."""
+        connection = self._ledger.connection
+        connection.execute("BEGIN")  # version and rows are of one moment
+        try:
+            version = connection.execute("SELECT value FROM meta WHERE name = 'parties_version'").fetchone()[0]
+            if version == self._seen:
+                return False
+            rows = connection.execute(
+                "SELECT id, name, permissions, sets, max_rate, daily_quota, disabled FROM parties"
+            ).fetchall()
+            keys = connection.execute("SELECT digest, party, expires FROM keys WHERE revoked IS NULL").fetchall()
+        finally:
+            connection.execute("COMMIT")
+        parties = {
+            number: Party(
+                number,
+                name,
+                frozenset(orjson.loads(permissions)),
+                None if sets is None else frozenset(orjson.loads(sets)),
+                rate,
+                quota,
+            )
+            for number, name, permissions, sets, rate, quota, disabled in rows
+            if disabled is None
+        }
+        self._by_digest = {
+            bytes(digest): (bytes(digest), parties[party], None if expires is None else expires / 1000)
+            for digest, party, expires in keys
+            if party in parties
+        }
+        self.parties = parties
+        self._any = bool(rows)
+        self._seen = version
+        return True
+
+    def authenticate(self, authorization: str | None) -> Party:
+        """The party that an Authorization header names, by Bearer key or by Basic name and key.
+
+        Raises:
+            Problem: 401.
+        """
+        if not self._any:
+            return LOCAL
+        if not authorization:
+            raise unauthorized("this server answers parties only; send Authorization: Bearer KEY")
+        scheme, _, credentials = authorization[:_MOST_HEADER].partition(" ")
+        credentials = credentials.strip()
+        if scheme.lower() == "bearer":
+            party = self.find(credentials)
+        elif scheme.lower() == "basic":
+            party = self._basic(credentials)
+        else:
+            raise unauthorized("the Authorization header is neither Bearer nor Basic; send Bearer KEY")
+        if party is None:
+            raise unauthorized("the key is not known, has expired or was removed; ask the operator for a new one")
+        return party
+
+    def find(self, key: str) -> Party | None:
+        """The party that a key belongs to, or None."""
+        # What the lookup's duration tells is about digests under our secret, of which nobody can choose bits.
+        digest = digest_of(self._secret, key[: MOST_KEY_BYTES + 1])
+        found = self._by_digest.get(digest)
+        if found is None or not hmac.compare_digest(found[0], digest):
+            return None
+        if found[2] is not None and time.time() >= found[2]:
+            return None
+        return found[1]
+
+    def _basic(self, credentials: str) -> Party | None:
+        try:
+            name, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise unauthorized("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
+        party = self.find(key)
+        if party is None or not hmac.compare_digest(party.name.casefold().encode(), name.casefold().encode()):
+            return None
+        return party
+
+
+def require(party: Party, permission: str) -> None:
+    """Refuse what a party may not do.
+
+    Raises:
+        Problem: 403.
+    """
+    if not party.may(permission):
+        raise forbidden(f"party {party.name!r} has no permission to {permission}; the operator can allow it")

@@ -1,0 +1,64 @@
+"""API keys: random, shown once, kept as a digest under a secret of the data folder.
+
+The digest is HMAC-SHA-256. With the ledger alone, without the secret beside it, nobody can test guesses.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+PREFIX = "hs_"
+MOST_KEY_BYTES = 200
+SECRET_FILE = "key-secret"  # noqa: S105 - a file name
+_SECRET_BYTES = 32
+
+
+class SecretError(Exception):
+    """The secret cannot be read; the message says what to do."""
+
+
+def new_key() -> str:
+    """A key of 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest_of(secret: bytes, key: str) -> bytes:
+    """What is stored of a key."""
+    return hmac.digest(secret, key.encode("utf-8", "surrogatepass"), "sha256")
+
+
+def read_secret(folder: Path) -> bytes:
+    """The data folder's secret, made on first use.
+
+    Raises:
+        SecretError: it is damaged.
+    """
+    file = folder / SECRET_FILE
+    with suppress(FileNotFoundError):
+        return _checked(file)
+    # Made whole under another name first: two processes may start at once, and both must end with the same.
+    new = folder / f".{SECRET_FILE}.{secrets.token_hex(8)}"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(_SECRET_BYTES))
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(new, file)
+    finally:
+        new.unlink()
+    return _checked(file)
+
+
+def _checked(file: Path) -> bytes:
+    secret = file.read_bytes()
+    if len(secret) != _SECRET_BYTES:
+        raise SecretError(
+            f"{file} is damaged; restore it from a backup, or delete it and give all parties new keys"
+        )
+    return secret

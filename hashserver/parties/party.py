@@ -1,0 +1,38 @@
+"""A party, as requests see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PERMISSIONS = ("check", "contribute", "feedback", "report", "admin")
+"""What a party may do: check hashes; add entries and withdraw its own; say what it thinks of a match; see the
+figures of all parties; change parties and sets. `admin` includes the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A connected organisation.
+
+    Args:
+        number: in the ledger; 0 is whoever asks while no party is configured.
+        name: as people know it.
+        permissions: some of PERMISSIONS.
+        sets: names of the match sets that its checks go against; None: all.
+        max_rate: hashes a second, on the average; None: no bound.
+        daily_quota: hashes a day (UTC); None: no bound.
+    """
+
+    number: int
+    name: str
+    permissions: frozenset[str]
+    sets: frozenset[str] | None = None
+    max_rate: float | None = None
+    daily_quota: int | None = None
+
+    def may(self, permission: str) -> bool:
+        """Whether it has a permission."""
+        return permission in self.permissions or "admin" in self.permissions
+
+
+LOCAL = Party(0, "this machine", frozenset(PERMISSIONS))
+"""Whoever asks while no party is configured; the server listens on loopback only then."""
