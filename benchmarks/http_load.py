@@ -23,13 +23,14 @@ class Outcome:
         return self.hashes / self.seconds
 
 
-def request(path: str, content_type: str, body: bytes) -> bytes:
+def request(path: str, content_type: str, body: bytes, *headers: str) -> bytes:
     """A request as bytes."""
     lines = [
         f"POST {path} HTTP/1.1",
         "Host: bench",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
+        *headers,
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body
 

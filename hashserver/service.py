@@ -6,17 +6,19 @@ import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
 from hashcore import Entry, Rule, Store
-from hashserver.answers import Answer, Match
+from hashserver.answers import Answer
 from hashserver.bodies.request import CheckRequest
 from hashserver.ledger import LedgerError
-from hashserver.ledger.writer import Hit, LedgerWriter, Sighted, Tally
+from hashserver.ledger.audit import now_ms
+from hashserver.ledger.fold import MatchRow
+from hashserver.ledger.writer import LedgerWriter, Tally
 from hashserver.matching import check_request
 from hashserver.parties import Directory, Party
+from hashserver.parties.directory import require
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits, Problem
 from hashserver.settings import Settings
@@ -61,12 +63,12 @@ class Checked:
     Args:
         answer: what matched.
         headers: to send with it.
-        numbers: the ledger's number of every entry, match by match.
+        numbers: the ledger's number of every entry of every match, in order, where they were asked for.
     """
 
     answer: Answer
     headers: dict[str, str] = field(default_factory=dict)
-    numbers: list[list[int]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
 
 
 def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
@@ -86,35 +88,45 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
     return Caller(party, f"{_run}-{next(_requests):x}")
 
 
-async def check(parts: Parts, caller: Caller, asked: CheckRequest, *, most: int | None = None) -> Checked:
+async def check(
+    parts: Parts, caller: Caller, asked: CheckRequest, *, most: int | None = None, numbered: bool = False
+) -> Checked:
     """Answer the hashes of a request.
+
+    Args:
+        parts: of the server.
+        caller: who asks.
+        asked: what.
+        most: entries to name for one hash; the settings' number when None.
+        numbered: also return the ledger's numbers of the entries, which costs more.
 
     Raises:
         Problem: 403, 429, or 503 when something matched that cannot be recorded.
     """
-    if not caller.party.may("check"):
-        raise Problem(403, "forbidden", "Forbidden", f"party {caller.party.name!r} has no permission to check")
+    require(caller.party, "check")
     hashes = sum(len(group.digests) for group in asked.asked)
     standing = parts.meter.charge(caller.party, hashes + len(asked.invalid))
-    headers = {"X-Request-Id": caller.request, **(standing.headers() if standing else {})}
+    headers = {"X-Request-Id": caller.request}
+    if standing is not None:
+        headers.update(standing.headers())
     arguments = (parts.store, asked, most or parts.settings.max_matches, caller.party.sets)
     if hashes > _INLINE_HASHES or any(group.kind.rule is not Rule.EXACT for group in asked.asked):
         answer = await run_in_threadpool(check_request, *arguments)
     else:
         answer = check_request(*arguments)
-    return Checked(answer, headers, await _record(parts.ledger, caller, answer))
+    return Checked(answer, headers, await _record(parts.ledger, caller, answer, numbered))
 
 
-async def _record(ledger: LedgerWriter, caller: Caller, answer: Answer) -> list[list[int]]:
+async def _record(ledger: LedgerWriter, caller: Caller, answer: Answer, numbered: bool) -> list[int]:
     tallies = {kind: Tally(checked) for kind, checked in answer.checked.items()}
     for wrong in answer.invalid:
         tallies.setdefault(wrong.type, Tally()).invalid += 1
     if not answer.matches:
         ledger.count(caller.party.number, tallies)
         return []
-    hits = _hits(answer.matches, tallies)
+    rows = _rows(caller, answer, tallies)
     try:
-        return await ledger.record(caller.party.number, caller.request, answer.generation, hits, tallies)
+        return await ledger.record(caller.party.number, rows, tallies, numbered=numbered)
     except LedgerError:
         problem = Problem(
             503,
@@ -127,38 +139,25 @@ async def _record(ledger: LedgerWriter, caller: Caller, answer: Answer) -> list[
         raise problem from None
 
 
-def _hits(matches: list[Match], tallies: dict[str, Tally]) -> list[Hit]:
-    """The matches as the ledger takes them: all of one hash are one hit."""
-    hits: list[Hit] = []
+def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
+    """The matches as the ledger takes them: all of one hash are one hit, the nearest one has rank 0."""
+    rows: list[MatchRow] = []
+    now, party, request, generation = now_ms(), caller.party.number, caller.request, answer.generation
     last: tuple[str, int] | None = None
-    sighted: list[Sighted] = []
-    for match in matches:
-        if (match.type, match.index) != last:
-            last = (match.type, match.index)
-            sighted = []
-            hits.append(Hit(match.type, sighted))
-            tallies[match.type].hits += 1
-        sighted.extend(_sighted(entry, match.distance) for entry in match.entries)
-    return hits
+    rank = 0
+    for match in answer.matches:
+        kind, distance = match.type, match.distance
+        if (kind, match.index) != last:
+            last, rank = (kind, match.index), 0
+            tallies[kind].hits += 1
+        for entry in match.entries:
+            added = int(entry.added * 1000)
+            known = (entry.set, key_of(entry), entry.id, entry.category, added)
+            rows.append((now, party, request, generation, kind, distance, rank, *known))
+            rank += 1
+    return rows
 
 
-def _sighted(entry: Entry, distance: int) -> Sighted:
-    # Entries without an id are told apart by their first hash; the marks keep it from being taken for an id.
-    key = f"id:{entry.id}" if entry.id is not None else f"hash:{(entry.digest or b'').hex()}"
-    return Sighted(entry.set, key, entry.id, entry.category, int(entry.added * 1000), distance)
-
-
-def numbers_by_match(checked: Checked) -> list[tuple[Match, list[int]]]:
-    """Each match with the ledger's numbers of its entries."""
-    paired: list[tuple[Match, list[int]]] = []
-    rest: dict[tuple[str, int], list[int]] = {}
-    numbers: Any = iter(checked.numbers)
-    for match in checked.answer.matches:
-        key = (match.type, match.index)
-        left = rest.pop(key, None)
-        if left is None:
-            left = next(numbers)
-        count = len(match.entries)
-        paired.append((match, left[:count]))
-        rest = {key: left[count:]}
-    return paired
+def key_of(entry: Entry) -> str:
+    """What tells an entry from the others of its set: its id, or its first hash if it has none."""
+    return f"id:{entry.id}" if entry.id is not None else f"hash:{(entry.digest or b'').hex()}"

@@ -1,9 +1,11 @@
 """The tables of the ledger: parties and keys, what was checked and hit, feedback, and what admins did.
 
-Times are Unix milliseconds, hours and days are whole hours and days since 1970, UTC. `hits` has a row for
-every match; `rank` 0 marks the nearest match of a hit, so hits are counted by it. `hit_days` and `sightings`
-are sums over `hits`, kept in the same transactions: reports need not go through millions of rows, and what
-retention deletes from `hits` stays counted. A row of `entries` is made when an entry is first hit.
+Times are Unix milliseconds, hours and days are whole hours and days since 1970, UTC. Hits arrive in `inbox`, a
+row for every commit of a worker, and are folded into the other tables soon (see `hashserver.ledger.fold`).
+`hits` has a row for every match; `rank` 0 marks the nearest match of a hit, so hits are counted by it.
+`hit_days` and `sightings` are sums over `hits`, kept in the same transactions: reports need not go through
+millions of rows, and what retention deletes from `hits` stays counted. A row of `entries` is made when an entry
+is first hit.
 """
 
 from __future__ import annotations
@@ -44,6 +46,12 @@ CREATE TABLE counts (
     invalid INTEGER NOT NULL,
     PRIMARY KEY (hour, party, type)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    matches INTEGER NOT NULL,
+    hits TEXT NOT NULL
+) STRICT;
 
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -7,40 +7,23 @@ cost of synchronising with the disk is shared by all that wait for it, and a lon
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
+
+import orjson
 
 from hashserver.ledger.audit import now_ms
 from hashserver.ledger.database import Ledger, LedgerError
+from hashserver.ledger.fold import MatchRow, fold_slice, number_entries, waiting
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+log = logging.getLogger("hashserver")
+
+HOUR_MS = 3_600_000
 _FLUSH_SECONDS = 0.4
-_RETRY_SECONDS = 0.5
-_MOST_KNOWN = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Sighted:
-    """An entry that matched.
-
-    Args:
-        set: its set.
-        key: what tells it from others of the set, for as long as it lives.
-        external: its external id, if it has one.
-        category: or None.
-        added: when it came into the set, Unix milliseconds.
-        distance: from what was asked.
-    """
-
-    set: str
-    key: str
-    external: str | None
-    category: str | None
-    added: int
-    distance: int
+_MOST_WAITING = 50_000  # matches in the inbox before they are folded in spite of a busy worker
 
 
 @dataclass(slots=True)
@@ -52,26 +35,16 @@ class Tally:
     invalid: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A check that matched: its type, and the entries, nearest first."""
-
-    type: str
-    sighted: Sequence[Sighted]
-
-
 @dataclass(slots=True)
 class _Ticket:
-    """The hits of one request, and who waits for them to be on disk."""
+    """The matches of one request, and who waits for them to be on disk."""
 
-    time: int
-    party: int
-    request: str
-    generation: int
-    hits: Sequence[Hit]
+    rows: Sequence[MatchRow]
+    json: bytes
+    numbered: bool
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[list[list[int]]]
-    numbers: list[list[int]] = field(default_factory=list)
+    done: asyncio.Future[list[int]]
+    numbers: list[int]
 
 
 _Counts = dict[tuple[int, int, str], list[int]]
@@ -86,12 +59,12 @@ class LedgerWriter:
 
     def __init__(self, folder: Path) -> None:
         self._ledger = Ledger(folder)
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._tickets: list[_Ticket] = []
         self._counts: _Counts = {}
         self._closing = False
-        self._numbers: dict[tuple[str, str], int] = {}
         self._trouble: LedgerError | None = None
+        self._waiting = waiting(self._ledger)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
@@ -111,35 +84,41 @@ class LedgerWriter:
     def count(self, party: int, tallies: dict[str, Tally]) -> None:
         """Add to the counts; they are on disk within a second."""
         with self._changed:
-            self._add(now_ms() // HOUR_MS, party, tallies)
+            self._add(now_ms() // HOUR_MS, party, tallies, 1)
 
     async def record(
-        self, party: int, request: str, generation: int, hits: Sequence[Hit], tallies: dict[str, Tally]
-    ) -> list[list[int]]:
-        """Put hits on disk, and the counts of their request with them.
+        self, party: int, rows: Sequence[MatchRow], tallies: dict[str, Tally], *, numbered: bool = False
+    ) -> list[int]:
+        """Put the matches of a request on disk, and add to the counts.
+
+        Args:
+            party: whose request it is.
+            rows: its matches, at least one.
+            tallies: by hash type.
+            numbered: return the entries' numbers.
 
         Returns:
-            The ledger's number of every entry that was sighted, in the order of `hits`. An entry keeps it.
+            The ledger's number of the entry of every row, which an entry keeps; empty unless asked for.
 
         Raises:
-            LedgerError: they could not be written, and are not counted.
+            LedgerError: they could not be written, and nothing is counted.
         """
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[list[int]]] = loop.create_future()
-        time = now_ms()
-        ticket = _Ticket(time, party, request, generation, hits, loop, done)
+        done: asyncio.Future[list[int]] = loop.create_future()
+        ticket = _Ticket(rows, orjson.dumps(rows)[1:-1], numbered, loop, done, [])
+        hour = now_ms() // HOUR_MS
         with self._changed:
-            self._add(time // HOUR_MS, party, tallies)
+            self._add(hour, party, tallies, 1)
             self._tickets.append(ticket)
             self._changed.notify()
         try:
             return await done
         except LedgerError:
             with self._changed:
-                self._take_back(time // HOUR_MS, party, tallies)
+                self._add(hour, party, tallies, -1)
             raise
 
-    def _add(self, hour: int, party: int, tallies: dict[str, Tally], sign: int = 1) -> None:
+    def _add(self, hour: int, party: int, tallies: dict[str, Tally], sign: int) -> None:
         for kind, tally in tallies.items():
             row = self._counts.get((hour, party, kind))
             if row is None:
@@ -149,32 +128,37 @@ class LedgerWriter:
             row[2] += sign * tally.hits
             row[3] += sign * tally.invalid
 
-    def _take_back(self, hour: int, party: int, tallies: dict[str, Tally]) -> None:
-        self._add(hour, party, tallies, -1)
-
     def _run(self) -> None:
+        flushed = 0
         while True:
             with self._changed:
-                if not self._tickets and not self._closing:
-                    self._changed.wait(_RETRY_SECONDS if self._trouble else _FLUSH_SECONDS)
+                idle = not self._tickets and not self._closing and not self._changed.wait(_FLUSH_SECONDS)
                 closing = self._closing
                 tickets, self._tickets = self._tickets, []
-                counts, self._counts = self._counts, {}
+                counts: _Counts = {}
+                if idle or closing or now_ms() - flushed > 1000 * _FLUSH_SECONDS:
+                    counts, self._counts = self._counts, {}
+                    flushed = now_ms()
             if tickets or counts or self._trouble:
                 self._commit(tickets, counts)
             if closing:
                 return
+            if self._waiting and (idle or self._waiting > _MOST_WAITING) and not self._trouble:
+                self._fold(everything=idle)
 
     def _commit(self, tickets: list[_Ticket], counts: _Counts) -> None:
-        fresh: dict[tuple[str, str], int] = {}
         try:
             with self._ledger.transaction() as connection:
-                if self._trouble:
+                if self._trouble:  # find out whether it is over, even if there is nothing to write
                     connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'probe'")
-                self._write_counts(counts)
-                self._write_hits(tickets, fresh)
+                rows = [(*key, *row) for key, row in counts.items() if any(row)]
+                if rows:
+                    connection.executemany(_ADD_COUNTS, rows)
+                self._write(tickets)
         except Exception as error:
             trouble = error if isinstance(error, LedgerError) else LedgerError(f"the ledger failed: {error!r}")
+            if self._trouble is None:
+                log.error("%s", trouble)
             self._trouble = trouble
             with self._changed:  # counts are not lost, only late
                 for key, row in counts.items():
@@ -183,61 +167,34 @@ class LedgerWriter:
                         before[place] += value
             _resolve(tickets, trouble)
             return
-        self._trouble = None
-        if len(self._numbers) + len(fresh) > _MOST_KNOWN:
-            self._numbers.clear()
-        self._numbers.update(fresh)
+        if self._trouble is not None:
+            log.info("the ledger can be written again")
+            self._trouble = None
         _resolve(tickets, None)
 
-    def _write_counts(self, counts: _Counts) -> None:
-        rows = [(*key, *row) for key, row in counts.items() if any(row)]
-        if rows:
-            self._ledger.connection.executemany(_ADD_COUNTS, rows)
-
-    def _write_hits(self, tickets: list[_Ticket], fresh: dict[tuple[str, str], int]) -> None:
-        hits: list[tuple[object, ...]] = []
-        sightings: list[tuple[object, ...]] = []
-        days: dict[tuple[object, ...], list[int]] = {}
-        for ticket in tickets:
-            day, year = ticket.time // DAY_MS, datetime.fromtimestamp(ticket.time / 1000, UTC).year
-            for hit in ticket.hits:
-                numbers = []
-                for rank, seen in enumerate(hit.sighted):
-                    number = self._number_of(seen, ticket.time, fresh)
-                    numbers.append(number)
-                    hits.append(
-                        (
-                            ticket.time,
-                            ticket.party,
-                            ticket.request,
-                            ticket.generation,
-                            hit.type,
-                            number,
-                            seen.distance,
-                            rank,
-                        )
-                    )
-                    sightings.append((year, number, ticket.party, ticket.time, ticket.time))
-                    key = (day, ticket.party, seen.set, seen.category or "", hit.type, seen.distance)
-                    row = days.setdefault(key, [0, 0])
-                    row[0] += rank == 0
-                    row[1] += 1
-                ticket.numbers.append(numbers)
+    def _write(self, tickets: list[_Ticket]) -> None:
+        if not tickets:
+            return
+        count = sum(len(ticket.rows) for ticket in tickets)
+        text = b"[%s]" % b",".join([ticket.json for ticket in tickets])
         connection = self._ledger.connection
-        if hits:
-            connection.executemany(_ADD_HIT, hits)
-            connection.executemany(_ADD_SIGHTING, sightings)
-            connection.executemany(_ADD_DAY, [(*key, *row) for key, row in days.items()])
+        connection.execute("INSERT INTO inbox (matches, hits) VALUES (?, ?)", (count, text.decode()))
+        self._waiting += count
+        for ticket in tickets:
+            if ticket.numbered:
+                numbers = number_entries(connection, ticket.rows)
+                ticket.numbers = [numbers[row[7], row[8]] for row in ticket.rows]
 
-    def _number_of(self, seen: Sighted, time: int, fresh: dict[tuple[str, str], int]) -> int:
-        key = (seen.set, seen.key)
-        number = self._numbers.get(key) or fresh.get(key)
-        if number is None:
-            connection = self._ledger.connection
-            connection.execute(_ADD_ENTRY, (*key, seen.external, seen.category, seen.added, time))
-            number = int(connection.execute(_FIND_ENTRY, key).fetchone()[0])
-            fresh[key] = number
-        return number
+    def _fold(self, *, everything: bool) -> None:
+        """Fold a slice, or slices until there is something else to do."""
+        try:
+            while folded := fold_slice(self._ledger):
+                self._waiting = max(0, self._waiting - folded)
+                if self._tickets or self._closing or not everything:
+                    return
+        except LedgerError as error:
+            log.warning("hits are on disk, but cannot be prepared for reports: %s", error)
+        self._waiting = 0  # by us or by another worker
 
 
 _ADD_COUNTS = """
@@ -245,23 +202,6 @@ INSERT INTO counts (hour, party, type, requests, checked, hits, invalid) VALUES 
 ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, checked = checked + excluded.checked,
     hits = hits + excluded.hits, invalid = invalid + excluded.invalid
 """
-_ADD_HIT = """
-INSERT INTO hits (time, party, request, generation, type, entry, distance, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_ADD_SIGHTING = """
-INSERT INTO sightings (year, entry, party, first, last, matches) VALUES (?, ?, ?, ?, ?, 1)
-ON CONFLICT DO UPDATE SET matches = matches + 1, last = max(last, excluded.last)
-"""
-_ADD_DAY = """
-INSERT INTO hit_days (day, party, set_name, category, type, distance, hits, matches)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET hits = hits + excluded.hits, matches = matches + excluded.matches
-"""
-_ADD_ENTRY = """
-INSERT INTO entries (set_name, key, external, category, added, first_hit) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING
-"""
-_FIND_ENTRY = "SELECT id FROM entries WHERE set_name = ? AND key = ?"
 
 
 def _resolve(tickets: list[_Ticket], error: LedgerError | None) -> None:
