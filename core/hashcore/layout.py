@@ -23,7 +23,7 @@ import numpy as np
 from hashcore.columns import Column
 from hashcore.errors import FormatMismatch, StoreCorrupt
 
-FORMAT = 1
+FORMAT = 2
 _Record = TypeVar("_Record")
 KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
 
@@ -97,6 +97,33 @@ class Segment:
         fields["labels"] = [Label(**label) for label in fields["labels"]]
         fields["columns"] = {name: ColumnSpec(**spec) for name, spec in fields["columns"].items()}
         return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Header of a filter over the digests of one exact type in all sets that report matches.
+
+    It lets pass at least what the segments hold; what has left a set may still pass for a while. Only the
+    filters of the current generation are kept, so a publish may replace pieces of one in its own commit:
+    readers of the generation before go on seeing the pages that they see.
+
+    Args:
+        words: its only column, "words".
+        segments: object numbers of segments whose digests are in it.
+        digests: how many digests it has got to hold, those included that have left since.
+    """
+
+    words: ColumnSpec
+    segments: list[int]
+    digests: int
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Filter:
+        fields = json.loads(data)
+        return cls(ColumnSpec(**fields["words"]), fields["segments"], fields["digests"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +243,12 @@ def read_segment(transaction: Any, number: int) -> Segment:
     return _parse(Segment.from_json, stored, f"header of segment {number}")
 
 
-def read_filter(transaction: Any, number: int) -> ColumnSpec:
-    """The shape of a filter's only column, "words"."""
+def read_filter(transaction: Any, number: int) -> Filter:
+    """The header of a filter."""
     stored = transaction.get(filter_key(number))
     if stored is None:
         raise StoreCorrupt(f"filter {number} is missing from the store")
-    return _parse(lambda data: ColumnSpec(**json.loads(data)), stored, f"header of filter {number}")
+    return _parse(Filter.from_json, stored, f"header of filter {number}")
 
 
 def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> Column:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hashcore.environment import Environment
 from hashcore.errors import StoreError, UnknownGeneration, UnknownRole, UnknownSet
-from hashcore.filters import build_filter
-from hashcore.hashtypes import HASH_TYPES, Rule, check_distance
+from hashcore.filter_upkeep import plan_filters
+from hashcore.hashtypes import HASH_TYPES, check_distance
 from hashcore.layout import (
     FORMAT,
     KEY_CURRENT,
     KEY_FORMAT,
-    ColumnSpec,
     HashSet,
     Manifest,
     Segment,
@@ -27,7 +25,6 @@ from hashcore.layout import (
     filter_key,
     manifest_key,
     objects,
-    open_column,
     read_current,
     read_manifest,
     read_manifests,
@@ -38,7 +35,7 @@ from hashcore.merge import RowSource, StoredRows, Tally, merge
 from hashcore.rows import Reject, Rows
 from hashcore.runs import LabelBook, Run, RunBuilder, Shape
 from hashcore.segments import SegmentWriter
-from hashcore.staging import PIECE_BYTES, ColumnWriter, Stage
+from hashcore.staging import PIECE_BYTES, Stage
 
 ROLES = ("match", "known-good")
 _MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
@@ -281,49 +278,25 @@ class Publisher:
     ) -> int:
         generation = work.current.generation + 1
         self._on_phase("publishing", 0, 0)
-        filters = self._write_filters(work.stage, sets, {segment.number: segment for segment in segments})
         work.stage.flush()
-        numbers = {name: number for name, (number, _) in filters.items()}
-        manifest = Manifest(generation, now, action, sets, numbers)
+        plan = plan_filters(work.stage, work.current, sets, segments)
+        work.stage.flush()
+        manifest = Manifest(generation, now, action, sets, plan.numbers)
 
         def commit(transaction: Any) -> None:
             transaction.put(KEY_FORMAT, str(FORMAT).encode())
             for segment in segments:
                 transaction.put(segment_key(segment.number), segment.to_json())
-            for number, spec in filters.values():
-                transaction.put(filter_key(number), json.dumps(asdict(spec)).encode())
+            for number, header in plan.headers.items():
+                transaction.put(filter_key(number), header.to_json())
+            for key, piece in plan.pieces:
+                transaction.put(key, piece.data)
             transaction.put(manifest_key(generation), manifest.to_json())
             transaction.put(KEY_CURRENT, generation.to_bytes(8, "little"))
             self._prune(transaction, manifest)
 
-        self._environment.write(commit, room=8 << 20)
+        self._environment.write(commit, room=(8 << 20) + plan.piece_bytes)
         return generation
-
-    def _write_filters(
-        self, stage: Stage, sets: dict[str, HashSet], fresh: dict[int, Segment]
-    ) -> dict[str, tuple[int, ColumnSpec]]:
-        """Write the filter of every exact hash type over all sets that report matches."""
-        numbers = {number for entry in sets.values() if entry.role == "match" for number in entry.segments}
-        stage.flush()
-        filters = {}
-        for kind in HASH_TYPES.values():
-            if kind.rule is not Rule.EXACT:
-                continue
-            with self._environment.reading() as transaction:
-                segments = [fresh.get(number) or read_segment(transaction, number) for number in sorted(numbers)]
-                columns = [
-                    open_column(transaction, segment.number, kind.name, segment.columns[kind.name])
-                    for segment in segments
-                    if kind.name in segment.types
-                ]
-                if not columns:
-                    continue
-                words = build_filter(columns)
-            number = stage.new_object()
-            writer = ColumnWriter(stage, number, "words", 8)
-            writer.append(words)
-            filters[kind.name] = (number, writer.finish())
-        return filters
 
     def _prune(self, transaction: Any, current: Manifest) -> None:
         """Delete generations beyond those kept, and every object that none of the kept ones names."""

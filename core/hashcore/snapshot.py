@@ -186,7 +186,7 @@ class Snapshot:
                     codes = _Codes.of(number, segment, HASH_TYPES[name])
                     self._near.setdefault((name, segment.set.role), []).append(codes)
         self._filters = {
-            name: open_column(transaction, number, "words", read_filter(transaction, number))
+            name: open_column(transaction, number, "words", read_filter(transaction, number).words)
             for name, number in self.manifest.filters.items()
         }
 
