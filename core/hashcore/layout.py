@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hashcore.columns import Column
-from hashcore.errors import FormatMismatch, StoreCorrupt
+from hashcore.errors import FormatMismatch, StoreCorrupt, UnknownSet
 
 FORMAT = 2
 _Record = TypeVar("_Record")
@@ -127,6 +127,26 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Tombstones:
+    """The withdrawn rows of a segment.
+
+    Args:
+        segment: its object number.
+        number: object number of their column.
+        rows: column "dead", the row numbers, uint32, ascending.
+    """
+
+    segment: int
+    number: int
+    rows: ColumnSpec
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Tombstones:
+        """Of parsed JSON."""
+        return cls(fields["segment"], fields["number"], ColumnSpec(**fields["rows"]))
+
+
+@dataclass(frozen=True, slots=True)
 class HashSet:
     """A hash set as a generation sees it.
 
@@ -134,12 +154,13 @@ class HashSet:
         name: of the set.
         role: "match" or "known-good".
         segments: object numbers of its segments.
-        counts: hashes by type.
-        entries: rows in all.
+        counts: hashes by type, without those withdrawn.
+        entries: rows in all, without those withdrawn.
         loaded: when it last changed (Unix seconds).
         added, removed: entries that its last change added and removed.
         distances: by perceptual type, the distance within which its entries match unless a request says
             otherwise; the type's own default where absent.
+        tombstones: withdrawn rows of its segments, where there are some.
     """
 
     name: str
@@ -151,6 +172,13 @@ class HashSet:
     added: int
     removed: int
     distances: dict[str, int] = field(default_factory=dict)
+    tombstones: list[Tombstones] = field(default_factory=list)
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> HashSet:
+        """Of parsed JSON."""
+        tombstones = [Tombstones.from_fields(each) for each in fields.pop("tombstones", [])]
+        return cls(**fields, tombstones=tombstones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +197,25 @@ class Manifest:
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
         fields = json.loads(data)
-        fields["sets"] = {name: HashSet(**entry) for name, entry in fields["sets"].items()}
+        fields["sets"] = {name: HashSet.from_fields(entry) for name, entry in fields["sets"].items()}
         return cls(**fields)
 
-    def segment_numbers(self) -> set[int]:
-        """Object numbers of all segments of all sets."""
-        return {number for entry in self.sets.values() for number in entry.segments}
+    def object_numbers(self) -> set[int]:
+        """Object numbers of all segments and tombstones of all sets."""
+        segments = {number for entry in self.sets.values() for number in entry.segments}
+        return segments | {each.number for entry in self.sets.values() for each in entry.tombstones}
+
+
+def get_set(manifest: Manifest, name: str) -> HashSet:
+    """A set of a generation.
+
+    Raises:
+        UnknownSet: there is none of that name.
+    """
+    if name not in manifest.sets:
+        known = ", ".join(sorted(manifest.sets)) or "none"
+        raise UnknownSet(f"no set named {name!r}; sets in generation {manifest.generation}: {known}")
+    return manifest.sets[name]
 
 
 def check_format(transaction: Any) -> None:

@@ -27,7 +27,7 @@ def left_behind(folder: Path) -> set[int]:
     with lmdb.open(str(folder), readonly=True) as environment, environment.begin(buffers=True) as transaction:
         keys = [bytes(key) for key, _ in transaction.cursor()]
         kept = list(read_manifests(transaction))
-        named = {number for manifest in kept for number in manifest.segment_numbers()}
+        named = {number for manifest in kept for number in manifest.object_numbers()}
         named |= set(read_current(transaction).filters.values())
     return {int.from_bytes(key[1:9], "big") for key in keys if key[:1] in b"psf" and key != b"format"} - named
 
