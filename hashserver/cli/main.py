@@ -95,7 +95,14 @@ _PATHS: dict[type[Exception], str] = {
 }
 
 
-_USERS_MISTAKES = {"UnknownSet", "UnknownGeneration", "UnknownHashType", "UnknownRole", "FormatMismatch"}
+_USERS_MISTAKES = {
+    "UnknownSet",
+    "UnknownEntry",
+    "UnknownGeneration",
+    "UnknownHashType",
+    "UnknownRole",
+    "FormatMismatch",
+}
 
 
 def _sentence(error: Exception) -> str:
