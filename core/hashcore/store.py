@@ -191,6 +191,10 @@ class Store:
         with self._environment.reading() as transaction:
             return list(read_manifests(transaction))
 
+    def copy_to(self, folder: Path) -> None:
+        """Copy the store into a folder while it is served and changed; see `Environment.copy_to`."""
+        self._environment.copy_to(folder)
+
     def release_map(self) -> None:
         """Close the snapshot because the map is about to move."""
         with self._lock:
