@@ -158,7 +158,7 @@ def words_for(digests: int) -> int:
 
 
 def has_room(words: int, digests: int) -> bool:
-    """Whether a filter of so many words may hold so many digests: 1.2 % of unknown ones pass at the limit."""
+    """Whether a filter of so many words may hold so many digests: 1.0 % of unknown ones pass at the limit."""
     return digests * FEWEST_BITS_PER_DIGEST <= words * 64
 
 
