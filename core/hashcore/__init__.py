@@ -19,8 +19,8 @@ It knows nothing of HTTP, of parties, or of what time it is. Open a store, load 
 from hashcore.errors import BadDistance, HashcoreError
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
 from hashcore.publish import Limits, LoadOptions, Outcome
-from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings
-from hashcore.snapshot import Entry, Matches, Snapshot
+from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
+from hashcore.snapshot import Entry, KnownEntry, Matches, Snapshot
 from hashcore.store import Store
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "HashColumn",
     "HashType",
     "HashcoreError",
+    "KnownEntry",
     "Limits",
     "LoadOptions",
     "Matches",
@@ -41,5 +42,6 @@ __all__ = [
     "Snapshot",
     "Store",
     "Strings",
+    "Withdrawals",
     "hash_type",
 ]

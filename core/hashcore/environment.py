@@ -131,6 +131,28 @@ class Environment:
             except (lmdb.Error, OSError) as error:
                 raise self.explain(error, room) from error
 
+    def copy_to(self, folder: Path) -> None:
+        """Copy the data file as the newest commit left it, without free pages, into a folder.
+
+        Readers and writers go on meanwhile.
+
+        Raises:
+            StoreError: the folder holds a store, or the copy cannot be written.
+        """
+        if (folder / "data.mdb").exists():
+            raise StoreError(f"{folder} holds a store already; nothing was copied. Name another folder")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            try:
+                with self.pinned():
+                    self._env.copy(os.fspath(folder), compact=True)
+                return
+            except lmdb.MapResizedError:
+                self.adopt_map()
+            except (lmdb.Error, OSError) as error:
+                (folder / "data.mdb").unlink(missing_ok=True)
+                raise StoreError(f"cannot copy the store to {folder}: {error}; nothing was left there") from error
+
     def last_transaction(self) -> int:
         """The number of the newest committed transaction, without beginning one."""
         return int(self._env.info()["last_txnid"])

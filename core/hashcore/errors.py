@@ -47,6 +47,13 @@ class UnknownSet(StoreError, KeyError):
         return str(self.args[0])
 
 
+class UnknownEntry(StoreError, KeyError):
+    """None of the external ids asked for is in the set."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class UnknownGeneration(StoreError, KeyError):
     """No such generation, or it has been pruned."""
 

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from hashcore.columns import Column
-from hashcore.errors import FormatMismatch, StoreCorrupt
+from hashcore.errors import FormatMismatch, StoreCorrupt, UnknownSet
 
-FORMAT = 1
+FORMAT = 2
 _Record = TypeVar("_Record")
 KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
 
@@ -100,6 +100,53 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Header of a filter over the digests of one exact type in all sets that report matches.
+
+    It lets pass at least what the segments hold; what has left a set may still pass for a while. Only the
+    filters of the current generation are kept, so a publish may replace pieces of one in its own commit:
+    readers of the generation before go on seeing the pages that they see.
+
+    Args:
+        words: its only column, "words".
+        segments: object numbers of segments whose digests are in it.
+        digests: how many digests it has got to hold, those included that have left since.
+    """
+
+    words: ColumnSpec
+    segments: list[int]
+    digests: int
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Filter:
+        fields = json.loads(data)
+        return cls(ColumnSpec(**fields["words"]), fields["segments"], fields["digests"])
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """The withdrawn rows of a segment.
+
+    Args:
+        segment: its object number.
+        number: object number of their column.
+        rows: column "dead", the row numbers, uint32, ascending.
+    """
+
+    segment: int
+    number: int
+    rows: ColumnSpec
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Tombstones:
+        """Of parsed JSON."""
+        return cls(fields["segment"], fields["number"], ColumnSpec(**fields["rows"]))
+
+
+@dataclass(frozen=True, slots=True)
 class HashSet:
     """A hash set as a generation sees it.
 
@@ -107,12 +154,13 @@ class HashSet:
         name: of the set.
         role: "match" or "known-good".
         segments: object numbers of its segments.
-        counts: hashes by type.
-        entries: rows in all.
+        counts: hashes by type, without those withdrawn.
+        entries: rows in all, without those withdrawn.
         loaded: when it last changed (Unix seconds).
         added, removed: entries that its last change added and removed.
         distances: by perceptual type, the distance within which its entries match unless a request says
             otherwise; the type's own default where absent.
+        tombstones: withdrawn rows of its segments, where there are some.
     """
 
     name: str
@@ -124,6 +172,13 @@ class HashSet:
     added: int
     removed: int
     distances: dict[str, int] = field(default_factory=dict)
+    tombstones: list[Tombstones] = field(default_factory=list)
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> HashSet:
+        """Of parsed JSON."""
+        tombstones = [Tombstones.from_fields(each) for each in fields.pop("tombstones", [])]
+        return cls(**fields, tombstones=tombstones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +197,25 @@ class Manifest:
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
         fields = json.loads(data)
-        fields["sets"] = {name: HashSet(**entry) for name, entry in fields["sets"].items()}
+        fields["sets"] = {name: HashSet.from_fields(entry) for name, entry in fields["sets"].items()}
         return cls(**fields)
 
-    def segment_numbers(self) -> set[int]:
-        """Object numbers of all segments of all sets."""
-        return {number for entry in self.sets.values() for number in entry.segments}
+    def object_numbers(self) -> set[int]:
+        """Object numbers of all segments and tombstones of all sets."""
+        segments = {number for entry in self.sets.values() for number in entry.segments}
+        return segments | {each.number for entry in self.sets.values() for each in entry.tombstones}
+
+
+def get_set(manifest: Manifest, name: str) -> HashSet:
+    """A set of a generation.
+
+    Raises:
+        UnknownSet: there is none of that name.
+    """
+    if name not in manifest.sets:
+        known = ", ".join(sorted(manifest.sets)) or "none"
+        raise UnknownSet(f"no set named {name!r}; sets in generation {manifest.generation}: {known}")
+    return manifest.sets[name]
 
 
 def check_format(transaction: Any) -> None:
@@ -216,12 +284,12 @@ def read_segment(transaction: Any, number: int) -> Segment:
     return _parse(Segment.from_json, stored, f"header of segment {number}")
 
 
-def read_filter(transaction: Any, number: int) -> ColumnSpec:
-    """The shape of a filter's only column, "words"."""
+def read_filter(transaction: Any, number: int) -> Filter:
+    """The header of a filter."""
     stored = transaction.get(filter_key(number))
     if stored is None:
         raise StoreCorrupt(f"filter {number} is missing from the store")
-    return _parse(lambda data: ColumnSpec(**json.loads(data)), stored, f"header of filter {number}")
+    return _parse(Filter.from_json, stored, f"header of filter {number}")
 
 
 def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> Column:

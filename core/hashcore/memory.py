@@ -41,6 +41,18 @@ load_u64 = _loader(_U64, 64)
 
 
 @_instruction
+def store_u64(typingctx: Any, address: Any, value: Any) -> Any:
+    """Write a 64-bit word to an address."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        builder.store(args[1], pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(_U64, _U64), codegen
+
+
+@_instruction
 def byteswap_u64(typingctx: Any, value: Any) -> Any:
     """Reverse the bytes of a 64-bit word: digests sort by their first byte, words by their last."""
 

@@ -36,6 +36,7 @@ from hashcore.runs import (
     rank_range,
 )
 from hashcore.segments import SegmentWriter
+from hashcore.tombstones import NONE_DEAD, DeadRows, read_strings
 
 _SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
 _MOST_SLABS = 1 << 10  # finding the pieces of a stored column takes a little time for every slab
@@ -65,10 +66,13 @@ class StoredRows:
         environment: where it is.
         segment: its header.
         book: numbers its labels for this load.
+        dead: rows that have been withdrawn: here they are not.
     """
 
-    def __init__(self, environment: Environment, segment: Segment, book: LabelBook) -> None:
-        self._environment, self._segment = environment, segment
+    def __init__(
+        self, environment: Environment, segment: Segment, book: LabelBook, dead: DeadRows = NONE_DEAD
+    ) -> None:
+        self._environment, self._segment, self._dead = environment, segment, dead
         # A label without rows is not carried on: it would stay for ever.
         numbers = [
             book.number(label) if rows else -1
@@ -103,7 +107,13 @@ class StoredRows:
                 labels = read_range(column, start, stop).view(f"u{column.width}").ravel().astype(np.int64)
             ids = self._read_ids(transaction, start, stop)
         numbers = self._labels[labels]
-        return Batch(digests, numbers, make_tags(self._book.seeds(), numbers, digests, ids), ids)
+        batch = Batch(digests, numbers, make_tags(self._book.seeds(), numbers, digests, ids), ids)
+        first, last = np.searchsorted(self._dead, [start, stop])
+        if first == last:
+            return batch
+        alive = np.ones(len(batch), np.bool_)
+        alive[self._dead[first:last] - start] = False
+        return batch.take(np.flatnonzero(alive).astype(np.uint32))
 
     def holds(self, batch: Batch) -> NDArray[np.bool_]:
         """Which rows of a batch sorted by digest are here: same digests, category and external id."""
@@ -126,10 +136,8 @@ class StoredRows:
     def _read_ids(self, transaction: object, start: int, stop: int) -> Strings | None:
         if "id_data" not in self._segment.columns:
             return None
-        column = self._column(transaction, "id_offsets")
-        offsets = read_range(column, start, stop + 1).view(f"u{column.width}").ravel().astype(np.int64)
-        data = read_range(self._column(transaction, "id_data"), int(offsets[0]), int(offsets[-1])).ravel()
-        return Strings(data, offsets - offsets[0])
+        offsets, data = self._column(transaction, "id_offsets"), self._column(transaction, "id_data")
+        return read_strings(offsets, data, start, stop)
 
 
 @dataclass(slots=True)

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hashcore.environment import Environment
-from hashcore.errors import StoreError, UnknownGeneration, UnknownRole, UnknownSet
-from hashcore.filters import build_filter
-from hashcore.hashtypes import HASH_TYPES, Rule, check_distance
+from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownRole
+from hashcore.filter_upkeep import plan_filters
+from hashcore.hashtypes import HASH_TYPES, check_distance
 from hashcore.layout import (
     FORMAT,
     KEY_CURRENT,
     KEY_FORMAT,
-    ColumnSpec,
     HashSet,
     Manifest,
     Segment,
+    Tombstones,
     delete_object,
     filter_key,
+    get_set,
     manifest_key,
     objects,
-    open_column,
     read_current,
     read_manifest,
     read_manifests,
@@ -35,10 +36,11 @@ from hashcore.layout import (
     segment_key,
 )
 from hashcore.merge import RowSource, StoredRows, Tally, merge
-from hashcore.rows import Reject, Rows
+from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.runs import LabelBook, Run, RunBuilder, Shape
 from hashcore.segments import SegmentWriter
-from hashcore.staging import PIECE_BYTES, ColumnWriter, Stage
+from hashcore.staging import PIECE_BYTES, Stage
+from hashcore.tombstones import NONE_DEAD, DeadRows, WantedIds, read_tombstones, without_ids, write_tombstones
 
 ROLES = ("match", "known-good")
 _MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
@@ -85,12 +87,14 @@ class Outcome:
         changed: whether a generation was published.
         tally: entries added, unchanged, removed, in the file twice, rejected.
         entries: in the set now.
+        missing: external ids to withdraw that no entry of the set has.
     """
 
     generation: int
     changed: bool
     tally: Tally
     entries: int
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,9 +103,19 @@ class _Work:
 
     stage: Stage
     current: Manifest
-    old: dict[int, Segment]
-    book: LabelBook
+    old: dict[int, Segment] = field(default_factory=dict)
+    dead: dict[int, DeadRows] = field(default_factory=dict)
+    book: LabelBook = field(default_factory=LabelBook)
     tally: Tally = field(default_factory=Tally)
+
+    def live_rows(self, segment: Segment) -> int:
+        """Rows that have not been withdrawn."""
+        return segment.rows - len(self.dead.get(segment.number, NONE_DEAD))
+
+    def stored(self, segment: Segment) -> StoredRows:
+        """The rows of a segment that have not been withdrawn."""
+        dead = self.dead.get(segment.number, NONE_DEAD)
+        return StoredRows(self.stage.environment, segment, self.book, dead)
 
 
 class Publisher:
@@ -126,24 +140,25 @@ class Publisher:
     def load(
         self,
         name: str,
-        blocks: Iterable[Rows],
+        blocks: Iterable[Rows | Withdrawals],
         options: LoadOptions,
         *,
         now: float,
         on_reject: Callable[[Reject], None] = lambda _: None,
     ) -> Outcome:
-        """Make a set hold the rows of some blocks, or these besides its own."""
-        current, old = self._current_of(name)
+        """Make a set hold the rows of some blocks, or these besides its own.
+
+        Whatever has an id that a block withdraws is not in the set afterwards, be it from before or of the
+        blocks themselves.
+        """
+        current = self._read_current()
         role = options.role or (current.sets[name].role if name in current.sets else "match")
         if role not in ROLES:
             raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
         for kind, distance in options.distances.items():
             check_distance(kind, distance)
-        with (
-            _Scratch(self._environment.folder) as scratch,
-            Stage(self._environment, piece_bytes=self._limits.piece_bytes) as stage,
-        ):
-            work = _Work(stage, current, old, LabelBook())
+        with _Scratch(self._environment.folder) as scratch, self._stage() as stage:
+            work = self._work(stage, current, name)
             builder = RunBuilder(
                 scratch.path,
                 work.book,
@@ -153,22 +168,46 @@ class Publisher:
                 keep_benign=role != "match",
                 run_bytes=self._limits.run_bytes,
             )
-            read = 0
-            for rows in blocks:
-                self._add(builder, rows)
-                read += len(rows)
-                self._on_phase("reading", read, 0)
+            withdrawn = self._read(builder, blocks)
             work.tally.rejected = builder.rejected
-            segments = self._merge(work, builder.finish(), keep_old=options.append)
+            runs = builder.finish()
+            if withdrawn:
+                runs = without_ids(runs, withdrawn)
+                if options.append:
+                    self._bury(work, withdrawn)
+            segments = self._merge(work, runs, keep_old=options.append)
             before = current.sets.get(name)
             distances = {**(before.distances if before else {}), **options.distances}
             same = before is not None and (before.role, before.distances) == (role, distances)
             if before is not None and same and work.tally.changes == 0:
                 return Outcome(current.generation, False, work.tally, before.entries)
-            changed = _describe(name, role, segments, now, work.tally, distances)
+            changed = _describe(work, HashSet(name, role, [], {}, 0, now, 0, 0, distances), segments)
             sets = {**current.sets, name: changed}
             generation = self._publish(work, sets, f"load {name}", now, segments)
         return Outcome(generation, True, work.tally, changed.entries)
+
+    def withdraw(self, name: str, ids: Sequence[str], *, now: float) -> Outcome:
+        """Take the entries with some external ids out of a set; no segment is written anew.
+
+        Raises:
+            UnknownSet: there is none of that name.
+            UnknownEntry: none of the ids is in the set.
+        """
+        current = self._read_current()
+        entry = get_set(current, name)
+        wanted = WantedIds(each.encode() for each in ids)
+        with self._stage() as stage:
+            work = self._work(stage, current, name)
+            self._bury(work, wanted)
+            if not work.tally.removed:
+                some = ", ".join(repr(each) for each in ids[:3]) or "none"
+                raise UnknownEntry(f"set {name!r} has no entry with any of the {len(ids):,} ids given: {some}")
+            segments = list(work.old.values())
+            changed = _describe(work, replace(entry, loaded=now), segments)
+            action = f"withdraw {work.tally.removed:,} of {name}"
+            generation = self._publish(work, {**current.sets, name: changed}, action, now, segments)
+        missing = tuple(each for each in dict.fromkeys(ids) if each.encode() not in wanted.found)
+        return Outcome(generation, True, work.tally, changed.entries, missing)
 
     def remove(self, name: str, *, now: float) -> Outcome:
         """Take a set out of the store; its generations stay for rollback.
@@ -176,15 +215,11 @@ class Publisher:
         Raises:
             UnknownSet: there is none of that name.
         """
-        current, _ = self._current_of(name)
-        if name not in current.sets:
-            known = ", ".join(sorted(current.sets)) or "none"
-            raise UnknownSet(f"no set named {name!r}; sets in generation {current.generation}: {known}")
-        gone = current.sets[name]
-        tally = Tally(removed=gone.entries)
+        current = self._read_current()
+        tally = Tally(removed=get_set(current, name).entries)
         sets = {other: entry for other, entry in current.sets.items() if other != name}
         with self._stage() as stage:
-            generation = self._publish(_Work(stage, current, {}, LabelBook()), sets, f"remove {name}", now, [])
+            generation = self._publish(_Work(stage, current), sets, f"remove {name}", now, [])
         return Outcome(generation, True, tally, 0)
 
     def rollback(self, to: int, *, now: float) -> Outcome:
@@ -204,15 +239,38 @@ class Publisher:
         if target.sets == current.sets:
             return Outcome(current.generation, False, Tally(), _entries(current))
         with self._stage() as stage:
-            work = _Work(stage, current, {}, LabelBook())
-            generation = self._publish(work, target.sets, f"rollback to {to}", now, [])
+            generation = self._publish(_Work(stage, current), target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
+
+    def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> WantedIds | None:
+        """Hand all rows to the builder, and return the ids that are withdrawn."""
+        read = 0
+        withdrawn: list[bytes] = []
+        for block in blocks:
+            if isinstance(block, Withdrawals):
+                withdrawn.extend(block.ids[index] for index in range(len(block.ids)))
+            else:
+                self._add(builder, block)
+            read += len(block)
+            self._on_phase("reading", read, 0)
+        return WantedIds(withdrawn) if withdrawn else None
 
     def _add(self, builder: RunBuilder, rows: Rows) -> None:
         try:
             builder.add(rows)
         except OSError as error:  # rows that do not fit into memory go to the disk of the store
             raise self._environment.explain(error) from error
+
+    def _bury(self, work: _Work, wanted: WantedIds) -> None:
+        """Count the rows of the set that have some ids among its dead ones."""
+        for number, segment in work.old.items():
+            with self._environment.reading() as transaction:
+                rows = wanted.rows_of(transaction, segment)
+            before = work.dead.get(number, NONE_DEAD)
+            dead = np.union1d(before, rows).astype(np.uint32)
+            if len(dead) > len(before):
+                work.dead[number] = dead
+                work.tally.removed += len(dead) - len(before)
 
     def _stage(self) -> Stage:
         return Stage(self._environment, piece_bytes=self._limits.piece_bytes)
@@ -230,11 +288,18 @@ class Publisher:
         with suppress(StoreError):
             self.sweep()
 
-    def _current_of(self, name: str) -> tuple[Manifest, dict[int, Segment]]:
+    def _read_current(self) -> Manifest:
         with self._environment.reading() as transaction:
-            current = read_current(transaction)
-            numbers = current.sets[name].segments if name in current.sets else []
-            return current, {number: read_segment(transaction, number) for number in numbers}
+            return read_current(transaction)
+
+    def _work(self, stage: Stage, current: Manifest, name: str) -> _Work:
+        """The work on a set, with what it holds now."""
+        if name not in current.sets:
+            return _Work(stage, current)
+        entry = current.sets[name]
+        with self._environment.reading() as transaction:
+            old = {number: read_segment(transaction, number) for number in entry.segments}
+            return _Work(stage, current, old, read_tombstones(transaction, entry))
 
     def _merge(self, work: _Work, runs: dict[Shape, list[Run]], *, keep_old: bool) -> list[Segment]:
         """Write the new segments of a set, shape by shape; segments that stay as they are are reused."""
@@ -257,11 +322,11 @@ class Publisher:
                 segments.extend(old)
                 on_rows(sum(segment.rows for segment in old))
             elif not new:
-                work.tally.removed += sum(segment.rows for segment in old)
+                work.tally.removed += sum(map(work.live_rows, old))
             else:
                 merged, beside = _choose_merged(old, sum(run.rows for run in new)) if keep_old else (old, [])
-                stored = [StoredRows(self._environment, segment, work.book) for segment in merged]
-                others = [StoredRows(self._environment, segment, work.book) for segment in beside]
+                stored = [work.stored(segment) for segment in merged]
+                others = [work.stored(segment) for segment in beside]
                 sources: list[RowSource] = [*stored, *new]
                 writer = SegmentWriter(
                     work.stage,
@@ -279,51 +344,28 @@ class Publisher:
     def _publish(
         self, work: _Work, sets: dict[str, HashSet], action: str, now: float, segments: list[Segment]
     ) -> int:
+        segments = [segment for segment in segments if segment.number not in work.old]
         generation = work.current.generation + 1
         self._on_phase("publishing", 0, 0)
-        filters = self._write_filters(work.stage, sets, {segment.number: segment for segment in segments})
         work.stage.flush()
-        numbers = {name: number for name, (number, _) in filters.items()}
-        manifest = Manifest(generation, now, action, sets, numbers)
+        plan = plan_filters(work.stage, work.current, sets, segments)
+        work.stage.flush()
+        manifest = Manifest(generation, now, action, sets, plan.numbers)
 
         def commit(transaction: Any) -> None:
             transaction.put(KEY_FORMAT, str(FORMAT).encode())
             for segment in segments:
                 transaction.put(segment_key(segment.number), segment.to_json())
-            for number, spec in filters.values():
-                transaction.put(filter_key(number), json.dumps(asdict(spec)).encode())
+            for number, header in plan.headers.items():
+                transaction.put(filter_key(number), header.to_json())
+            for key, piece in plan.pieces:
+                transaction.put(key, piece.data)
             transaction.put(manifest_key(generation), manifest.to_json())
             transaction.put(KEY_CURRENT, generation.to_bytes(8, "little"))
             self._prune(transaction, manifest)
 
-        self._environment.write(commit, room=8 << 20)
+        self._environment.write(commit, room=(8 << 20) + plan.piece_bytes)
         return generation
-
-    def _write_filters(
-        self, stage: Stage, sets: dict[str, HashSet], fresh: dict[int, Segment]
-    ) -> dict[str, tuple[int, ColumnSpec]]:
-        """Write the filter of every exact hash type over all sets that report matches."""
-        numbers = {number for entry in sets.values() if entry.role == "match" for number in entry.segments}
-        stage.flush()
-        filters = {}
-        for kind in HASH_TYPES.values():
-            if kind.rule is not Rule.EXACT:
-                continue
-            with self._environment.reading() as transaction:
-                segments = [fresh.get(number) or read_segment(transaction, number) for number in sorted(numbers)]
-                columns = [
-                    open_column(transaction, segment.number, kind.name, segment.columns[kind.name])
-                    for segment in segments
-                    if kind.name in segment.types
-                ]
-                if not columns:
-                    continue
-                words = build_filter(columns)
-            number = stage.new_object()
-            writer = ColumnWriter(stage, number, "words", 8)
-            writer.append(words)
-            filters[kind.name] = (number, writer.finish())
-        return filters
 
     def _prune(self, transaction: Any, current: Manifest) -> None:
         """Delete generations beyond those kept, and every object that none of the kept ones names."""
@@ -336,7 +378,7 @@ class Publisher:
 
 def _orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
     """Objects that none of the kept generations names."""
-    live = {number for manifest in kept for number in manifest.segment_numbers()}
+    live = {number for manifest in kept for number in manifest.object_numbers()}
     # Filters of earlier generations are not kept: a rollback builds its own in less time than they are worth.
     live |= set(current.filters.values())
     return [number for number in objects(transaction) if number not in live]
@@ -378,24 +420,33 @@ def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], li
     return merged, ascending
 
 
-def _describe(
-    name: str, role: str, segments: list[Segment], now: float, tally: Tally, distances: dict[str, int]
-) -> HashSet:
-    counts = dict.fromkeys(HASH_TYPES, 0)
-    for segment in segments:
+def _describe(work: _Work, entry: HashSet, segments: list[Segment]) -> HashSet:
+    """A set that holds the live rows of some segments; tombstones that have changed are staged."""
+    before = {each.segment: each for each in _tombstones_of(work.current, entry.name)}
+    tombstones, counts = [], dict.fromkeys(HASH_TYPES, 0)
+    live = [segment for segment in segments if work.live_rows(segment)]
+    for segment in live:
         for kind in segment.types:
-            counts[kind] += segment.rows
-    return HashSet(
-        name=name,
-        role=role,
-        segments=[segment.number for segment in segments],
+            counts[kind] += work.live_rows(segment)
+        dead = work.dead.get(segment.number, NONE_DEAD)
+        known = before.get(segment.number)
+        if known is not None and known.rows.items == len(dead):
+            tombstones.append(known)
+        elif len(dead):
+            tombstones.append(write_tombstones(work.stage, segment.number, dead))
+    return replace(
+        entry,
+        segments=[segment.number for segment in live],
         counts={kind: count for kind, count in counts.items() if count},
-        entries=sum(segment.rows for segment in segments),
-        loaded=now,
-        added=tally.added,
-        removed=tally.removed,
-        distances=distances,
+        entries=sum(map(work.live_rows, live)),
+        added=work.tally.added,
+        removed=work.tally.removed,
+        tombstones=tombstones,
     )
+
+
+def _tombstones_of(manifest: Manifest, name: str) -> list[Tombstones]:
+    return manifest.sets[name].tombstones if name in manifest.sets else []
 
 
 def _entries(manifest: Manifest) -> int:

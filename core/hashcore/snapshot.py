@@ -13,12 +13,23 @@ from hashcore.columns import Column
 from hashcore.filters import candidates
 from hashcore.gather import gather
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, check_distance
-from hashcore.layout import HashSet, Manifest, Segment, open_column, read_current, read_filter, read_segment
+from hashcore.layout import (
+    HashSet,
+    Label,
+    Manifest,
+    Segment,
+    get_set,
+    open_column,
+    read_current,
+    read_filter,
+    read_segment,
+)
 from hashcore.memory import as_writable
 from hashcore.multiindex import Geometry
 from hashcore.nearest import PerceptualIndex, find_within
 from hashcore.rows import Digests
 from hashcore.tables import Table, TableGroup
+from hashcore.tombstones import NONE_DEAD, DeadRows, WantedIds, are_dead, read_tombstones
 
 MOST_ENTRIES = 1000
 """Entries reported for one hash; a set that lists one hash more often than this is a broken set."""
@@ -44,6 +55,21 @@ class Entry:
     id: str | None
     added: float
     digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEntry:
+    """An entry with its hashes, for those who look after a set; never for those who check.
+
+    Args:
+        hashes: digests by type.
+        category: or None.
+        added: when it came into the set (Unix seconds).
+    """
+
+    hashes: dict[str, bytes]
+    category: str | None
+    added: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +104,12 @@ _NOTHING = Matches(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.
 
 
 class _OpenSegment:
-    """A segment with its columns found in the map."""
+    """A segment with its columns found in the map, and the rows of it that have been withdrawn."""
 
-    def __init__(self, transaction: Any, header: Segment, entry: HashSet) -> None:
+    def __init__(self, transaction: Any, header: Segment, entry: HashSet, dead: DeadRows) -> None:
         self.header = header
         self.set = entry
+        self.dead = dead
         self.columns = {
             name: open_column(transaction, header.number, name, spec) for name, spec in header.columns.items()
         }
@@ -96,13 +123,15 @@ class _OpenSegment:
         )
 
     def entry(self, row: int) -> Entry:
-        label = 0
-        if "label" in self.columns:
-            label = int.from_bytes(self.columns["label"].read(row, 1), "little")
-        category, added = self.header.labels[label].category, self.header.labels[label].added
-        external = self._id(row)
+        label, external = self.label(row), self._id(row)
         digest = None if external is not None else self.columns[self.header.types[0]].read(row, 1)
-        return Entry(self.set.name, category, external, added, digest)
+        return Entry(self.set.name, label.category, external, label.added, digest)
+
+    def label(self, row: int) -> Label:
+        number = 0
+        if "label" in self.columns:
+            number = int.from_bytes(self.columns["label"].read(row, 1), "little")
+        return self.header.labels[number]
 
     def _id(self, row: int) -> str | None:
         offsets = self.columns.get("id_offsets")
@@ -175,11 +204,14 @@ class Snapshot:
     def __init__(self, transaction: Any) -> None:
         self._transaction = transaction
         self.manifest: Manifest = read_current(transaction)
-        self._segments = [
-            _OpenSegment(transaction, read_segment(transaction, number), entry)
-            for _, entry in sorted(self.manifest.sets.items())
-            for number in entry.segments
-        ]
+        self._segments: list[_OpenSegment] = []
+        for _, entry in sorted(self.manifest.sets.items()):
+            dead = read_tombstones(transaction, entry)
+            self._segments += [
+                _OpenSegment(transaction, read_segment(transaction, number), entry, dead.get(number, NONE_DEAD))
+                for number in entry.segments
+            ]
+        self._some_dead = any(len(segment.dead) for segment in self._segments)
         exact = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
         self._known = {kind.name: _Tables.over(kind, self._segments, "match") for kind in exact}
         self._good = {kind.name: _Tables.over(kind, self._segments, "known-good") for kind in exact}
@@ -190,7 +222,7 @@ class Snapshot:
                     codes = _Codes.of(number, segment, HASH_TYPES[name])
                     self._near.setdefault((name, segment.set.role), []).append(codes)
         self._filters = {
-            name: open_column(transaction, number, "words", read_filter(transaction, number))
+            name: open_column(transaction, number, "words", read_filter(transaction, number).words)
             for name, number in self.manifest.filters.items()
         }
 
@@ -219,6 +251,7 @@ class Snapshot:
             digests: uint8[n, width], C-contiguous.
             max_distance: of a perceptual type, the greatest distance of a match; None: each set's own default.
             most: entries to report for one digest, the nearest ones.
+            sets: names of the sets whose entries count, None for all; known-good sets always apply.
 
         Returns:
             The matches; entries that a known-good set vouches for are left out. Releases the GIL for
@@ -229,27 +262,49 @@ class Snapshot:
         """
         if max_distance is not None:
             check_distance(kind.name, max_distance)
-        return self._match(kind, as_writable(digests), max_distance, most)
+        return self._match(kind, as_writable(digests), max_distance, most, sets)
 
-    def _match(self, kind: HashType, digests: Digests, max_distance: int | None, most: int) -> Matches:
+    def _match(
+        self,
+        kind: HashType,
+        digests: Digests,
+        max_distance: int | None,
+        most: int,
+        sets: frozenset[str] | None,
+    ) -> Matches:
         if kind.rule is Rule.EXACT:
             found = self._search_exact(kind, digests, most)
         else:
-            found = self._search_near(kind, digests, max_distance, most)
+            found = self._search_near(kind, digests, max_distance, most, sets)
         if not len(found):
             return _NOTHING
-        vouched = self._vouched_for_entries(kind, found)
-        vouched |= self._nearest_good(kind, digests, found) <= found.distances
-        matches = _capped(found.where(~vouched), most)
-        # Where some of what was found is vouched for, more may lie behind what the search cut off.
-        left = np.bincount(matches.queries, minlength=len(digests))
-        short = [query for query in found.truncated if left[query] < most]
+        if sets is not None or self._some_dead:
+            found = found.where(self._count(found.segments, found.rows, sets))
+        if len(found):
+            vouched = self._vouched_for_entries(kind, found)
+            vouched |= self._nearest_good(kind, digests, found) <= found.distances
+            found = found.where(~vouched)
+        # Where some of what was found does not count, more may lie behind what the search cut off.
+        left = np.bincount(found.queries, minlength=len(digests))
+        short = [query for query in sorted(found.truncated) if left[query] <= most]
         if not short:
-            return matches
-        again = self._match(kind, np.ascontiguousarray(digests[short]), max_distance, _UNBOUNDED)
+            return _capped(found, most)
+        again = self._match(kind, np.ascontiguousarray(digests[short]), max_distance, _UNBOUNDED, sets)
         again = Matches(np.array(short, np.int64)[again.queries], again.distances, again.segments, again.rows)
-        others = matches.where(~np.isin(matches.queries, short))
-        return _capped(_join([others, again], others.truncated - frozenset(short)), most)
+        others = found.where(~np.isin(found.queries, short))
+        return _capped(_join([others, again], found.truncated - frozenset(short)), most)
+
+    def _count(
+        self, segments: NDArray[np.int32], rows: NDArray[np.integer[Any]], sets: frozenset[str] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which rows found count: not withdrawn, and of one of the sets asked for."""
+        counts = np.zeros(len(rows), np.bool_)
+        for number in np.unique(segments).tolist():
+            segment = self._segments[number]
+            if sets is None or segment.set.name in sets:
+                of_segment = segments == number
+                counts[of_segment] = ~are_dead(segment.dead, rows[of_segment])
+        return counts
 
     def _search_exact(self, kind: HashType, digests: Digests, most: int) -> Matches:
         """All rows that hold the digests; where one has more than `most` in a segment, it is cut and named."""
@@ -265,11 +320,20 @@ class Snapshot:
         cut = frozenset(_more_than(queries, most))
         return Matches(queries, np.zeros(len(found), np.int32), segments, rows.astype(np.int64), cut)
 
-    def _search_near(self, kind: HashType, digests: Digests, max_distance: int | None, most: int) -> Matches:
+    def _search_near(
+        self,
+        kind: HashType,
+        digests: Digests,
+        max_distance: int | None,
+        most: int,
+        sets: frozenset[str] | None,
+    ) -> Matches:
         """All rows within the distance, of each segment the nearest; which queries were cut is named."""
         parts: list[Matches] = []
         cut: set[int] = set()
         for codes in self._near.get((kind.name, "match"), []):
+            if sets is not None and self._segments[codes.segment].set.name not in sets:
+                continue
             radius = codes.default if max_distance is None else max_distance
             found = find_within(codes.column, codes.index, digests, radius, most + 1)
             cut.update(_more_than(found.queries, most))
@@ -282,11 +346,10 @@ class Snapshot:
         nearest = np.full(len(digests), _UNBOUNDED, np.int32)
         asked = np.unique(matches.queries)
         if kind.rule is Rule.EXACT and len(self._good[kind.name]):
-            good, _, _ = self._good[kind.name].group.search(digests, asked.astype(np.uint32), 1)
-            nearest[good] = 0
+            nearest[self._find_good(kind.name, digests, asked.astype(np.uint32))] = 0
         for codes in self._near.get((kind.name, "known-good"), []):
-            found = find_within(codes.column, codes.index, digests[asked], codes.default, 1)
-            np.minimum.at(nearest, asked[found.queries], found.distances)
+            queries, distances = self._find_good_near(codes, digests[asked], codes.default)
+            np.minimum.at(nearest, asked[queries], distances)
         return nearest[matches.queries]
 
     def entry(self, segment: int, row: int) -> Entry:
@@ -297,6 +360,23 @@ class Snapshot:
         """Name the entry of every match, in order."""
         pairs = zip(matches.segments.tolist(), matches.rows.tolist(), strict=True)
         return (self._segments[segment].entry(row) for segment, row in pairs)
+
+    def find(self, set_name: str, id: str) -> list[KnownEntry]:
+        """The entries of a set that have an external id; looks at every id of the set.
+
+        Raises:
+            UnknownSet: there is none of that name.
+        """
+        wanted = WantedIds([id.encode()])
+        found = []
+        for number in get_set(self.manifest, set_name).segments:
+            segment = next(each for each in self._segments if each.header.number == number)
+            rows = wanted.rows_of(self._transaction, segment.header)
+            for row in rows[~are_dead(segment.dead, rows)].tolist():
+                hashes = {name: segment.columns[name].read(row, 1) for name in segment.header.types}
+                label = segment.label(row)
+                found.append(KnownEntry(hashes, label.category, label.added))
+        return found
 
     def _vouched_for_entries(self, kind: HashType, matches: Matches) -> NDArray[np.bool_]:
         """Which entries are harmless by some hash of theirs: benign, or in a known-good set by another hash."""
@@ -319,10 +399,27 @@ class Snapshot:
     def _held_as_good(self, name: str, digests: Digests) -> NDArray[np.integer[Any]]:
         """Which digests stand in a known-good set as they are, indices in no particular order."""
         if name in self._good:
-            everyone = np.arange(len(digests), dtype=np.uint32)
-            return self._good[name].group.search(digests, everyone, 1)[0]
+            return self._find_good(name, digests, np.arange(len(digests), dtype=np.uint32))
         near = self._near[name, "known-good"]
-        return np.concatenate([find_within(codes.column, codes.index, digests, 0, 1).queries for codes in near])
+        return np.concatenate([self._find_good_near(codes, digests, 0)[0] for codes in near])
+
+    def _find_good(self, name: str, digests: Digests, asked: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Which of the digests asked for known-good sets hold; one may come several times."""
+        tables = self._good[name]
+        if not any(len(self._segments[number].dead) for number in tables.segments.tolist()):
+            return tables.group.search(digests, asked, 1)[0]
+        # Behind a row that has been withdrawn there may be one that has not.
+        found, of_table, rows = tables.group.search(digests, asked, _UNBOUNDED)
+        return found[self._count(tables.segments[of_table], rows)]
+
+    def _find_good_near(
+        self, codes: _Codes, digests: Digests, radius: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Digests near entries of a known-good column, and how far; one may come several times."""
+        dead = self._segments[codes.segment].dead
+        found = find_within(codes.column, codes.index, digests, radius, _UNBOUNDED if len(dead) else 1)
+        alive = ~are_dead(dead, found.rows)
+        return found.queries[alive], found.distances[alive]
 
 
 def _more_than(queries: NDArray[np.int64], most: int) -> list[int]:

@@ -95,11 +95,14 @@ class ColumnWriter:
         number: object number that owns the column.
         name: of the column.
         width: bytes an item.
+        piece_bytes: size to aim at for the pieces, at most that of the stage.
     """
 
-    def __init__(self, stage: Stage, number: int, name: str, width: int) -> None:
+    def __init__(
+        self, stage: Stage, number: int, name: str, width: int, *, piece_bytes: int = PIECE_BYTES
+    ) -> None:
         self._stage, self._number, self._name, self._width = stage, number, name, width
-        self._shift = max(0, (stage.piece_bytes // width).bit_length() - 1)
+        self._shift = max(0, (min(stage.piece_bytes, piece_bytes) // width).bit_length() - 1)
         self._piece = np.empty((0, width), np.uint8)
         self._filled = 0
         self._items = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import lmdb
 from hashcore.environment import SMALLEST_MAP, Environment, WriterLock
 from hashcore.layout import Manifest, read_manifests
 from hashcore.publish import Limits, LoadOptions, Outcome, Publisher
-from hashcore.rows import Reject, Rows
+from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.snapshot import Snapshot
 
 _Result = TypeVar("_Result")
@@ -120,7 +120,7 @@ class Store:
     def load(
         self,
         name: str,
-        blocks: Iterable[Rows],
+        blocks: Iterable[Rows | Withdrawals],
         options: LoadOptions | None = None,
         *,
         now: float,
@@ -133,7 +133,7 @@ class Store:
 
         Args:
             name: of the set.
-            blocks: what the set shall hold.
+            blocks: what the set shall hold, and the ids of entries that it shall not.
             options: role, category, append.
             now: Unix seconds, when the entries count as added.
             on_reject: told of rows that are not taken.
@@ -151,6 +151,18 @@ class Store:
             timeout,
             on_wait,
         )
+
+    def withdraw(
+        self,
+        name: str,
+        ids: Sequence[str],
+        *,
+        now: float,
+        timeout: float | None = None,
+        on_wait: Callable[[str], None] = lambda _: None,
+    ) -> Outcome:
+        """Take the entries with some external ids out of a set; see `Publisher.withdraw`."""
+        return self._change(lambda publisher: publisher.withdraw(name, ids, now=now), _no_phase, timeout, on_wait)
 
     def remove(
         self,
@@ -178,6 +190,10 @@ class Store:
         """The generations that are kept, oldest first."""
         with self._environment.reading() as transaction:
             return list(read_manifests(transaction))
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the store into a folder while it is served and changed; see `Environment.copy_to`."""
+        self._environment.copy_to(folder)
 
     def release_map(self) -> None:
         """Close the snapshot because the map is about to move."""

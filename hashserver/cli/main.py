@@ -100,6 +100,7 @@ _USERS_MISTAKES = {
     "UnknownParty",
     "PartyRefused",
     "UnknownSet",
+    "UnknownEntry",
     "UnknownGeneration",
     "UnknownHashType",
     "UnknownRole",

@@ -17,7 +17,10 @@ from hashserver.settings import load_settings
 from hashserver.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashcore import Outcome, Store
+    from hashcore import KnownEntry, Outcome, Snapshot, Store
+
+Name = Annotated[str, typer.Argument(help="Name of the set.")]
+Ids = Annotated[list[str], typer.Argument(help="External ids of entries.")]
 
 app = typer.Typer(
     help="""Show the hash sets, their history, and undo changes.
@@ -31,6 +34,12 @@ app = typer.Typer(
   hashserver sets rollback --to 41
 
   hashserver sets remove police
+
+  hashserver sets show police A-17
+
+  hashserver sets withdraw police A-17 A-18
+
+  hashserver sets quarantine police A-17
 """,
     invoke_without_command=True,
     rich_markup_mode="rich",
@@ -56,7 +65,7 @@ def _say(sentence: str) -> None:
 
 
 @app.callback()
-def show(context: typer.Context, data_dir: DataDir = None, as_json: Json = False) -> None:
+def list_sets(context: typer.Context, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show the hash sets of the current generation."""
     context.obj = data_dir
     if context.invoked_subcommand is not None:
@@ -105,7 +114,7 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
 @app.command()
 def remove(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the set.")],
+    name: Name,
     wait: Wait = None,
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -146,12 +155,108 @@ def rollback(
     )
 
 
+@app.command()
+def withdraw(
+    context: typer.Context,
+    name: Name,
+    ids: Ids,
+    wait: Wait = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Take entries out of a set by their external ids; `sets rollback` brings them back.
+
+    A later load whose file holds them adds them again: see `sets quarantine`.
+
+    Example:  hashserver sets withdraw police A-17 A-18
+    """
+    with _open(data_dir or context.obj) as store:
+        outcome = store.withdraw(name, ids, now=time.time(), timeout=wait, on_wait=_say)
+    if as_json:
+        _print_json(outcome, removed=outcome.tally.removed, missing=list(outcome.missing))
+        return
+    print(f"{outcome.tally.removed:,} entries of set {name} withdrawn; generation {outcome.generation}")
+    if outcome.missing:
+        _say(f"set {name} has no entry with the id {', '.join(outcome.missing)}")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    name: Name,
+    id: Annotated[str, typer.Argument(help="External id of the entry.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show what an entry of a set holds.
+
+    Example:  hashserver sets show police A-17
+    """
+    from hashserver.routes.sets import timestamp
+
+    with _open(data_dir or context.obj) as store, store.read() as snapshot:
+        entries = _find(snapshot, name, id)
+    for entry in entries:
+        hashes = {kind: digest.hex() for kind, digest in entry.hashes.items()}
+        if as_json:
+            described = {"set": name, "id": id, "category": entry.category, "added": timestamp(entry.added)}
+            print(orjson.dumps({**described, "hashes": hashes}).decode())
+        else:
+            print(f"{id} in {name}, category {entry.category or 'none'}, added {timestamp(entry.added)}")
+            for kind, digits in hashes.items():
+                print(f"  {kind:8} {digits}")
+
+
+@app.command()
+def quarantine(
+    context: typer.Context,
+    name: Name,
+    ids: Ids,
+    wait: Wait = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Suppress entries for good: their hashes go into a known-good set named "quarantine".
+
+    They stay suppressed whatever later loads bring, until they are withdrawn from that set.
+
+    Example:  hashserver sets quarantine police A-17
+    """
+    from hashcore import LoadOptions
+    from hashserver.quarantine import QUARANTINE, rows_to_quarantine
+
+    with _open(data_dir or context.obj) as store:
+        with store.read() as snapshot:
+            found = {id: _find(snapshot, name, id) for id in dict.fromkeys(ids)}
+        options = LoadOptions(role="known-good", append=True)
+        blocks = rows_to_quarantine(found)
+        outcome = store.load(QUARANTINE, blocks, options, now=time.time(), timeout=wait, on_wait=_say)
+    if as_json:
+        _print_json(outcome, added=outcome.tally.added)
+    else:
+        count = sum(map(len, found.values()))
+        print(f"{count:,} entries of set {name} quarantined; generation {outcome.generation}")
+
+
+def _find(snapshot: Snapshot, name: str, id: str) -> list[KnownEntry]:
+    from hashcore.errors import UnknownEntry
+
+    entries = snapshot.find(name, id)
+    if not entries:
+        raise UnknownEntry(f"set {name!r} has no entry with the id {id!r}")
+    return entries
+
+
+def _print_json(outcome: Outcome, **more: Any) -> None:
+    print(orjson.dumps({"generation": outcome.generation, "changed": outcome.changed, **more}).decode())
+
+
 def _change(
     data_dir: Any, change: Callable[[Store], Outcome], sentence: Callable[[Outcome], str], as_json: bool
 ) -> None:
     with _open(data_dir) as store:
         outcome = change(store)
     if as_json:
-        print(orjson.dumps({"generation": outcome.generation, "changed": outcome.changed}).decode())
+        _print_json(outcome)
     else:
         print(sentence(outcome))

@@ -10,10 +10,23 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import lmdb
+import numpy as np
 import pytest
-from store_processes import ALONE, assert_holds, blocks, follow, hear, keep_loading, load_once, process
+from store_processes import (
+    ALONE,
+    MD5,
+    assert_holds,
+    blocks,
+    follow,
+    hear,
+    keep_correcting,
+    keep_loading,
+    load_once,
+    one_digest,
+    process,
+)
 
-from hashcore import Limits, Store
+from hashcore import HashColumn, Limits, Rows, Store, Strings
 from hashcore.errors import StoreBusy, StoreFull
 from hashcore.layout import read_current, read_manifests
 
@@ -27,7 +40,7 @@ def left_behind(folder: Path) -> set[int]:
     with lmdb.open(str(folder), readonly=True) as environment, environment.begin(buffers=True) as transaction:
         keys = [bytes(key) for key, _ in transaction.cursor()]
         kept = list(read_manifests(transaction))
-        named = {number for manifest in kept for number in manifest.segment_numbers()}
+        named = {number for manifest in kept for number in manifest.object_numbers()}
         named |= set(read_current(transaction).filters.values())
     return {int.from_bytes(key[1:9], "big") for key in keys if key[:1] in b"psf" and key != b"format"} - named
 
@@ -69,6 +82,42 @@ def test_kill_9_at_any_moment_leaves_what_was_published_last_whole(tmp_path: Pat
     assert loads >= 10, "some loads came to their end"
     assert unswept > 3, "and some were killed in the middle"
     assert sizes[-1] <= 2 * max(sizes[: KILLS // 3]), "the file does not grow with every kill"
+
+
+def test_kill_9_amid_appends_and_withdrawals_loses_none_of_them(tmp_path: Path) -> None:
+    chance = random.Random(12)
+    first = [
+        Rows(np.arange(1), {"md5": HashColumn(one_digest(n))}, None, Strings.of([b"%d" % n])) for n in range(3)
+    ]
+    with Store(tmp_path, limits=TINY) as store:
+        store.load("known", blocks(1, ROWS), now=1.0)
+        store.load("api", first, now=5.0)
+    step, killed_at = 6, set()
+    for _ in range(25):
+        told_last = step - 1
+        with process(keep_correcting, tmp_path, step, TINY) as (child, told):
+            assert hear(told) == "open"
+            time.sleep(0.3 * chance.random())  # the moment is the test
+            child.kill()
+            child.join()
+            while told.poll():
+                try:
+                    told_last = told.recv()
+                except EOFError:
+                    break
+        with Store(tmp_path, limits=TINY) as store:
+            done = int(store.history()[-1].created)
+            assert told_last <= done <= told_last + 1, "what a change has returned from is published"
+            newest, oldest = done // 2, done // 2 - 3 + done % 2
+            asked = np.concatenate([one_digest(number) for number in range(newest + 2)])
+            with store.read() as snapshot:
+                assert snapshot.match(MD5, asked).queries.tolist() == list(range(oldest, newest + 1))
+                assert snapshot.manifest.sets["api"].entries == newest + 1 - oldest
+            assert_holds(store, 1, ROWS)
+        killed_at.add(done - told_last)
+        step = done + 1
+    assert step > 50, "some changes came to their end"
+    assert 0 in killed_at
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, rows_of
+from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, rows_of, withdrawals_of
 
 import hashcore
-from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, hash_type
-from hashcore.errors import StoreError, UnknownGeneration, UnknownSet
+from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals, hash_type
+from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownSet
 
 KEEP = 3
+IDS = ("A-1", "ß" * 40)
 NAMES = ("police", "hotline", "nsrl")
 
 
@@ -37,7 +38,7 @@ DIGESTS = {kind: alphabet(kind) for kind in EXACT}
 def rows(draw: st.DrawFn) -> Row:
     kinds = draw(st.sets(st.sampled_from(EXACT), min_size=1))
     row: dict[str, object] = {kind: draw(st.sampled_from(DIGESTS[kind])) for kind in EXACT if kind in kinds}
-    for column, values in (("category", ("baseline", "été", None)), ("id", ("A-1", "ß" * 40, ""))):
+    for column, values in (("category", ("baseline", "été", None)), ("id", (*IDS, ""))):
         if draw(st.booleans()):
             row[column] = draw(st.sampled_from(values))
     return row
@@ -51,6 +52,15 @@ class Load:
     rows: list[Row]
     options: LoadOptions
     block: int
+    withdrawn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Entries withdrawn by their ids, known or not."""
+
+    name: str
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -86,18 +96,25 @@ LOADS = st.builds(
         st.builds(LoadOptions, category=st.sampled_from([None, "baseline"]), append=st.just(True)),
     ),
     st.sampled_from([1, 3, 100]),
+    st.one_of(st.just(()), st.just(()), st.sampled_from([IDS, IDS[:1], ("", "A-2"), (*IDS[1:], "A-2")])),
+)
+ONE_MORE = st.builds(
+    lambda name, row: Load(name, [row], LoadOptions(append=True), 1), st.sampled_from(NAMES), rows()
 )
 STEPS = st.lists(
     st.one_of(
         LOADS,
         LOADS,
         LOADS,
+        ONE_MORE,
+        ONE_MORE,
+        st.builds(Withdraw, st.sampled_from(NAMES), st.sampled_from([IDS, IDS[:1], IDS[1:], ("A-2", "", "A-1")])),
         st.builds(Remove, st.sampled_from(NAMES)),
         st.builds(Rollback, st.integers(-1, KEEP + 1)),
         st.builds(Reopen),
     ),
     min_size=1,
-    max_size=9,
+    max_size=12,
 )
 
 
@@ -105,14 +122,28 @@ def as_change(outcome: Outcome) -> Change:
     return Change(outcome.generation, outcome.changed, outcome.entries, **asdict(outcome.tally))
 
 
-def take_step(store: Store, model: Model, step: Load | Remove | Rollback, now: float) -> None:
+def take_step(store: Store, model: Model, step: Load | Withdraw | Remove | Rollback, now: float) -> None:
     """Do it to both; they report the same, or refuse in a sentence."""
     if isinstance(step, Load):
         rejects: list[Reject] = []
-        blocks = blocks_of(step.rows, step.block)
+        blocks: Iterable[Rows | Withdrawals] = blocks_of(step.rows, step.block)
+        if step.withdrawn:
+            blocks = [withdrawals_of(step.withdrawn[:1]), *blocks, withdrawals_of(step.withdrawn[1:])]
         outcome = store.load(step.name, blocks, step.options, now=now, on_reject=rejects.append)
-        assert as_change(outcome) == model.load(step.name, step.rows, step.options, now)
+        assert as_change(outcome) == model.load(step.name, step.rows, step.options, now, step.withdrawn)
         assert len(rejects) == outcome.tally.rejected
+    elif isinstance(step, Withdraw):
+        if step.name not in model.sets:
+            with pytest.raises(UnknownSet, match=f"no set named '{step.name}'; sets in generation"):
+                store.withdraw(step.name, step.ids, now=now)
+        elif model.ids(step.name).isdisjoint(step.ids):
+            with pytest.raises(UnknownEntry, match=f"set '{step.name}' has no entry with any of the"):
+                store.withdraw(step.name, step.ids, now=now)
+        else:
+            missing = tuple(each for each in step.ids if each not in model.ids(step.name))
+            outcome = store.withdraw(step.name, step.ids, now=now)
+            assert outcome.missing == missing
+            assert as_change(outcome) == model.withdraw(step.name, step.ids)
     elif isinstance(step, Remove):
         if step.name in model.sets:
             assert as_change(store.remove(step.name, now=now)) == model.remove(step.name)
@@ -133,6 +164,8 @@ def assert_same(store: Store, model: Model) -> None:
     assert counts(store) == model.counts()
     for kind, digests in DIGESTS.items():
         assert check(store, kind, digests) == model.check(kind, digests)
+        some = frozenset({"police", "absent"})
+        assert check(store, kind, digests, some) == model.check(kind, digests, some)
     with store.read() as snapshot:
         assert snapshot.generation == model.generation
 
@@ -140,7 +173,7 @@ def assert_same(store: Store, model: Model) -> None:
 @settings(max_examples=80, deadline=None)
 @given(steps=STEPS, run_rows=st.sampled_from([2, 1 << 20]))
 def test_a_store_is_what_the_model_is_after_every_step(
-    steps: list[Load | Remove | Rollback | Reopen], run_rows: int
+    steps: list[Load | Withdraw | Remove | Rollback | Reopen], run_rows: int
 ) -> None:
     limits = Limits(run_bytes=1, piece_bytes=64, keep_generations=KEEP)
     model = Model(KEEP)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore import HASH_TYPES, Categories, HashColumn, LoadOptions, Rows, Store, Strings, hash_type
+from hashcore import HASH_TYPES, Categories, HashColumn, LoadOptions, Rows, Store, Strings, Withdrawals, hash_type
 
 EXACT = ("md5", "sha1", "sha256")
 
@@ -67,15 +67,18 @@ class Model:
     kept: dict[int, dict[str, ModelSet]] = field(default_factory=dict)
     versions: int = 0
 
-    def load(self, name: str, rows: Sequence[Row], options: LoadOptions, now: float) -> Change:
+    def load(
+        self, name: str, rows: Sequence[Row], options: LoadOptions, now: float, withdrawn: Sequence[str] = ()
+    ) -> Change:
         before = self.sets.get(name)
         role = options.role or (before.role if before else "match")
         taken = [row for row in rows if role == "known-good" or not is_benign(row)]
-        named = Counter(Known.of(row, options.category) for row in taken)
+        withdrawn = [each for each in withdrawn if each]
+        named = Counter(Known.of(row, options.category) for row in taken if row.get("id") not in withdrawn)
         old = before.entries if before else {}
         after = {entry: old.get(entry, now) for entry in named}
         if options.append:
-            after = {**old, **after}
+            after = {**{known: when for known, when in old.items() if known.id not in withdrawn}, **after}
         added, gone = len(after.keys() - old.keys()), len(old.keys() - after.keys())
         changed = before is None or before.role != role or added + gone > 0
         if changed:
@@ -91,6 +94,17 @@ class Model:
             named.total() - len(named),
             len(rows) - len(taken),
         )
+
+    def withdraw(self, name: str, ids: Sequence[str]) -> Change:
+        before = self.sets[name]
+        left = {known: when for known, when in before.entries.items() if not (known.id and known.id in ids)}
+        self.versions += 1
+        self._publish({**self.sets, name: ModelSet(before.role, left, self.versions)})
+        return Change(self.generation, True, len(left), removed=len(before.entries) - len(left))
+
+    def ids(self, name: str) -> set[str]:
+        """The external ids that entries of a set have."""
+        return {known.id for known in self.sets[name].entries if known.id}
 
     def remove(self, name: str) -> Change:
         gone = self.sets[name]
@@ -114,7 +128,7 @@ class Model:
             for name, each in self.sets.items()
         }
 
-    def check(self, kind: str, queries: Sequence[bytes]) -> Counter[Answer]:
+    def check(self, kind: str, queries: Sequence[bytes], sets: frozenset[str] | None = None) -> Counter[Answer]:
         """Every entry that has a hash, unless a known-good set has that hash or another of the entry's."""
         good = {
             pair
@@ -127,7 +141,7 @@ class Model:
             (index, name, entry.category, entry.id, 0, added)
             for index, query in enumerate(queries)
             for name, each in self.sets.items()
-            if each.role == "match"
+            if each.role == "match" and (sets is None or name in sets)
             for entry, added in each.entries.items()
             if (kind, query) in entry.hashes and good.isdisjoint(entry.hashes)
         )
@@ -168,15 +182,22 @@ def blocks_of(rows: Sequence[Row], size: int) -> Iterator[Rows]:
         yield rows_of(rows[start : start + size], start + 1)
 
 
+def withdrawals_of(ids: Sequence[str]) -> Withdrawals:
+    """A block of withdrawn ids."""
+    return Withdrawals(np.arange(1, len(ids) + 1, dtype=np.int64), Strings.of([each.encode() for each in ids]))
+
+
 def packed(kind: str, digests: Sequence[bytes]) -> NDArray[np.uint8]:
     """Digests as the store takes them."""
     return np.frombuffer(bytearray(b"".join(digests)), np.uint8).reshape(-1, hash_type(kind).width)
 
 
-def check(store: Store, kind: str, queries: Sequence[bytes]) -> Counter[Answer]:
+def check(
+    store: Store, kind: str, queries: Sequence[bytes], sets: frozenset[str] | None = None
+) -> Counter[Answer]:
     """What a store answers; see `Model.check`."""
     with store.read() as snapshot:
-        matches = snapshot.match(hash_type(kind), packed(kind, queries))
+        matches = snapshot.match(hash_type(kind), packed(kind, queries), sets=sets)
         entries = snapshot.entries(matches)
         pairs = zip(matches.queries.tolist(), matches.distances.tolist(), entries, strict=True)
         return Counter(

@@ -18,7 +18,7 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from hashcore import HashColumn, Limits, Rows, Store, hash_type
+from hashcore import HashColumn, Limits, LoadOptions, Rows, Store, hash_type
 from hashcore.rows import Digests, Strings
 
 MD5, SHA1 = hash_type("md5"), hash_type("sha1")
@@ -85,6 +85,32 @@ def keep_loading(folder: Path, first: int, rows: int, limits: Limits, map_size: 
             outcome = store.load("known", blocks(number, rows), now=float(number))
             told.send((number, outcome.generation))
             number += 1
+
+
+def one_digest(number: int) -> Digests:
+    """The MD5 of an entry that is added alone."""
+    return np.random.default_rng(5000 + number).integers(0, 256, (1, 16), np.uint8)
+
+
+def keep_correcting(folder: Path, first: int, limits: Limits, told: Connection) -> None:
+    """Add entry n and withdraw entry n - 3, in turns, until killed; tell of each step when it has been published.
+
+    Step 2n adds entry n, and step 2n + 1 withdraws entry n - 3.
+    """
+    with Store(folder, limits=limits) as store:
+        step = first
+        told.send("open")
+        while True:
+            number = step // 2
+            if step % 2:
+                store.withdraw("api", [str(number - 3)], now=float(step))
+            else:
+                row = Rows(
+                    np.arange(1), {"md5": HashColumn(one_digest(number))}, None, Strings.of([b"%d" % number])
+                )
+                store.load("api", [row], LoadOptions(append=True), now=float(step))
+            told.send(step)
+            step += 1
 
 
 def hold_environment(folder: Path, told: Connection) -> None:
@@ -213,3 +239,7 @@ def warm() -> None:
         for number in (1, 2, 3):
             store.load("known", blocks(number, 500), now=0.0)
         assert_holds(store, 3, 500, (2,))
+        row = Rows(np.arange(1), {"md5": HashColumn(one_digest(0))}, None, Strings.of([b"0"]))
+        for now in (1.0, 2.0):
+            store.load("api", [row], LoadOptions(append=True), now=now)
+            store.withdraw("api", ["0"], now=now)
