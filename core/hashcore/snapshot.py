@@ -16,7 +16,7 @@ from hashcore.hashtypes import HASH_TYPES, HashType, Rule, check_distance
 from hashcore.layout import HashSet, Manifest, Segment, open_column, read_current, read_filter, read_segment
 from hashcore.memory import as_writable
 from hashcore.multiindex import Geometry
-from hashcore.nearest import PerceptualIndex, find_within
+from hashcore.nearest import Found, PerceptualIndex, find_within
 from hashcore.rows import Digests
 from hashcore.tables import Table, TableGroup
 
@@ -137,12 +137,14 @@ class _Codes:
 
     Args:
         segment: number of its segment in the snapshot.
+        rule: how they are compared.
         column: the hashes, in row order.
         index: None where they are scanned.
         default: the distance at which its set matches unless a request says otherwise.
     """
 
     segment: int
+    rule: Rule
     column: Column
     index: PerceptualIndex | None
     default: int
@@ -156,7 +158,11 @@ class _Codes:
             postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
             index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
         default = segment.set.distances.get(kind.name, kind.default_distance)
-        return cls(number, segment.columns[kind.name], index, default)
+        return cls(number, kind.rule, segment.columns[kind.name], index, default)
+
+    def find(self, digests: Digests, radius: int, most: int) -> Found:
+        """See `hashcore.nearest.find_within`."""
+        return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
 
 
 class Snapshot:
@@ -182,7 +188,7 @@ class Snapshot:
         self._near: dict[tuple[str, str], list[_Codes]] = {}
         for number, segment in enumerate(self._segments):
             for name in segment.header.types:
-                if HASH_TYPES[name].rule is Rule.HAMMING:
+                if HASH_TYPES[name].is_near:
                     codes = _Codes.of(number, segment, HASH_TYPES[name])
                     self._near.setdefault((name, segment.set.role), []).append(codes)
         self._filters = {
@@ -261,7 +267,7 @@ class Snapshot:
         cut: set[int] = set()
         for codes in self._near.get((kind.name, "match"), []):
             radius = codes.default if max_distance is None else max_distance
-            found = find_within(codes.column, codes.index, digests, radius, most + 1)
+            found = codes.find(digests, radius, most + 1)
             cut.update(_more_than(found.queries, most))
             segments = np.full(len(found), codes.segment, np.int32)
             parts.append(Matches(found.queries, found.distances, segments, found.rows))
@@ -275,7 +281,7 @@ class Snapshot:
             good, _, _ = self._good[kind.name].group.search(digests, asked.astype(np.uint32), 1)
             nearest[good] = 0
         for codes in self._near.get((kind.name, "known-good"), []):
-            found = find_within(codes.column, codes.index, digests[asked], codes.default, 1)
+            found = codes.find(digests[asked], codes.default, 1)
             np.minimum.at(nearest, asked[found.queries], found.distances)
         return nearest[matches.queries]
 
@@ -312,7 +318,7 @@ class Snapshot:
             everyone = np.arange(len(digests), dtype=np.uint32)
             return self._good[name].group.search(digests, everyone, 1)[0]
         near = self._near[name, "known-good"]
-        return np.concatenate([find_within(codes.column, codes.index, digests, 0, 1).queries for codes in near])
+        return np.concatenate([codes.find(digests, 0, 1).queries for codes in near])
 
 
 def _more_than(queries: NDArray[np.int64], most: int) -> list[int]:

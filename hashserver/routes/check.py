@@ -11,7 +11,7 @@ from starlette.datastructures import State
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hashcore import HASH_TYPES, Rule
+from hashcore import HASH_TYPES, HashType
 from hashserver.answers import to_arrow, to_json
 from hashserver.bodies import parse_body
 from hashserver.bodies.request import CheckRequest
@@ -26,14 +26,20 @@ router = APIRouter(tags=["check"])
 ARROW = "application/vnd.apache.arrow.stream"
 _INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
 
+
+def _written(kind: HashType) -> str:
+    other = "" if kind.base64_characters is None else f" or {kind.base64_characters} characters of base64"
+    return f"{kind.hex_digits} hexadecimal digits{other}"
+
+
 _HASHES = {
-    kind.name: {"type": "array", "items": {}, "description": f"{kind.hex_digits} hexadecimal digits each"}
+    kind.name: {"type": "array", "items": {}, "description": f"{_written(kind)} each"}
     for kind in HASH_TYPES.values()
 }
 _DISTANCES = {
     kind.name: {"type": "integer", "minimum": 0, "maximum": kind.greatest_distance}
     for kind in HASH_TYPES.values()
-    if kind.rule is Rule.HAMMING
+    if kind.is_near
 }
 _BODY_SCHEMA = {
     "type": "object",
@@ -131,7 +137,7 @@ async def respond(parts: Any, scope: Scope, receive: Receive) -> Response:
     if len(body) > _INLINE_BYTES or encoding is not None:
         return await run_in_threadpool(lambda: _answer(parts, _read(*arguments), headers))
     asked = _read(*arguments)
-    if any(group.kind.rule is Rule.HAMMING for group in asked.asked):
+    if any(group.kind.is_near for group in asked.asked):
         return await run_in_threadpool(_answer, parts, asked, headers)
     return _answer(parts, asked, headers)
 
