@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
-from hashcore import Entry, Rule, Store
+from hashcore import Entry, Store
 from hashserver.answers import Answer
 from hashserver.bodies.request import CheckRequest
 from hashserver.ledger import LedgerError
@@ -110,7 +110,7 @@ async def check(
     if standing is not None:
         headers.update(standing.headers())
     arguments = (parts.store, asked, most or parts.settings.max_matches, caller.party.sets)
-    if hashes > _INLINE_HASHES or any(group.kind.rule is not Rule.EXACT for group in asked.asked):
+    if hashes > _INLINE_HASHES or any(group.kind.is_near for group in asked.asked):
         answer = await run_in_threadpool(check_request, *arguments)
     else:
         answer = check_request(*arguments)

@@ -14,6 +14,7 @@ class Rule(StrEnum):
 
     EXACT = "exact"
     HAMMING = "hamming"
+    EUCLIDEAN = "euclidean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ class HashType:
         """Hexadecimal digits in the written form."""
         return 2 * self.width
 
+    @property
+    def is_near(self) -> bool:
+        """Whether hashes of this type match within a distance."""
+        return self.rule is not Rule.EXACT
+
+    @property
+    def base64_characters(self) -> int | None:
+        """Characters of the other written form, base64 as PhotoDNA tools print it; None where there is none."""
+        return self.width // 3 * 4 if self.rule is Rule.EUCLIDEAN else None
+
 
 _EMPTY_FILE = {
     "md5": "d41d8cd98f00b204e9800998ecf8427e",
@@ -58,6 +69,18 @@ def _blank(*digests: bytes) -> Mapping[bytes, str]:
     return dict.fromkeys(digests, "a blank picture")
 
 
+def _photodna() -> HashType:
+    """PhotoDNA: 144 sums of gradients, one byte each. What computes it is proprietary and stays outside.
+
+    Two are compared by the Euclidean distance of the vectors: Farid, "Reining in Online Abuses", Technology
+    and Innovation 19, 2018; Steinebach, "Efficient Hash Lookup for PhotoDNA", Electronic Imaging 2024. No
+    threshold of Microsoft's is public. The default is that of IPED, the forensic tool of the Brazilian Federal
+    Police: 40,000 for the squared distance (`maxSimilarityDistance`), which is 200. Distances are rounded up to
+    whole numbers, so that one is within a threshold exactly when the true one is.
+    """
+    return HashType("photodna", 144, Rule.EUCLIDEAN, 200, 255, _blank(bytes(144)))
+
+
 HASH_TYPES: dict[str, HashType] = {
     kind.name: kind
     for kind in (
@@ -66,6 +89,7 @@ HASH_TYPES: dict[str, HashType] = {
         _exact("sha256", 32),
         HashType("pdq", 32, Rule.HAMMING, 31, 64, _blank(bytes(32), b"\xff" * 32)),
         HashType("phash", 8, Rule.HAMMING, 8, 16, _blank(bytes(8), b"\x80" + bytes(7), b"\xff" * 8)),
+        _photodna(),
     )
 }
 """Hash types by name, in the order in which an entry's first hash is its primary one."""
@@ -79,8 +103,8 @@ def check_distance(name: str, distance: int) -> None:
         BadDistance: it matches exactly, or the distance is out of its range.
     """
     kind = hash_type(name)
-    if kind.rule is not Rule.HAMMING:
-        near = ", ".join(other.name for other in HASH_TYPES.values() if other.rule is Rule.HAMMING)
+    if not kind.is_near:
+        near = ", ".join(other.name for other in HASH_TYPES.values() if other.is_near)
         raise BadDistance(f"{name} hashes match exactly or not at all; a distance is for {near}")
     if not 0 <= distance <= kind.greatest_distance:
         raise BadDistance(f"a distance for {name} is from 0 to {kind.greatest_distance}, not {distance}")

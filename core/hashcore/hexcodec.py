@@ -1,6 +1,11 @@
-"""Hexadecimal to digests and back: the one place that parses a written hash, and the one that writes it."""
+"""Hexadecimal to digests and back: the one place that parses a written hash, and the one that writes it.
+
+A type may have base64 as its other written form; strings of that length are tried as such one by one.
+"""
 
 from __future__ import annotations
+
+import binascii
 
 import numba as nb
 import numpy as np
@@ -97,7 +102,9 @@ def decode_spans(
 def decode_hex(
     kind: HashType, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> tuple[Digests, NDArray[np.uint8], int]:
-    """Decode strings of one hash type; see `decode_spans`.
+    """Decode strings of one hash type, hexadecimal or, where the type is written so too, base64.
+
+    See `decode_spans`.
 
     Returns:
         digests uint8[n, width], status uint8[n], and how many are not hashes.
@@ -105,13 +112,34 @@ def decode_hex(
     digests = np.empty((len(starts), kind.width), np.uint8)
     status = np.empty(len(starts), np.uint8)
     bad = decode_spans(as_writable(buffer), starts, lengths, digests.view(np.uint32), status)
+    if bad and kind.base64_characters is not None:
+        for row in np.flatnonzero((status != OK) & (lengths == kind.base64_characters)).tolist():
+            digest = decode_base64(kind, buffer[starts[row] : starts[row] + lengths[row]].tobytes())
+            if digest is not None:
+                digests[row], status[row] = np.frombuffer(digest, np.uint8), OK
+                bad -= 1
     return digests, status, int(bad)
+
+
+def decode_base64(kind: HashType, text: bytes | str) -> bytes | None:
+    """Decode one string from base64 with the standard alphabet (RFC 4648, section 4); None when it is no hash."""
+    if len(text) != kind.base64_characters:
+        return None
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def explain_invalid(kind: HashType, text: bytes | str) -> str:
     """Say in words why a string is not a hash of this type, without repeating the string."""
-    if len(text) != kind.hex_digits:
-        return f"expected {kind.hex_digits} hexadecimal digits, got {len(text)}"
+    if len(text) == kind.base64_characters and decode_base64(kind, text) is None:
+        return f"the {len(text)} characters are not base64"
+    if len(text) != kind.hex_digits and len(text) != kind.base64_characters:
+        either = f" or {kind.base64_characters} characters of base64" if kind.base64_characters else ""
+        return f"expected {kind.hex_digits} hexadecimal digits{either}, got {len(text)}"
+    if len(text) == kind.base64_characters:
+        raise ValueError("the text is a valid hash")
     characters = text if isinstance(text, str) else text.decode("latin-1")
     for position, character in enumerate(characters):
         if character not in "0123456789abcdefABCDEF":

@@ -17,6 +17,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 _U8, _U32, _U64 = types.uint8, types.uint32, types.uint64
+_U16 = types.uint16
+_U8_POINTER = types.CPointer(_U8)  # type: ignore[no-untyped-call]
 
 
 def _instruction(function: Any) -> Any:
@@ -53,6 +55,16 @@ def store_u64(typingctx: Any, address: Any, value: Any) -> Any:
 
 
 @_instruction
+def pointer_u8(typingctx: Any, address: Any) -> Any:
+    """A pointer to bytes, for `numba.carray`: loops over an array vectorise where loads by address do not."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return _U8_POINTER(_U64), codegen
+
+
+@_instruction
 def byteswap_u64(typingctx: Any, value: Any) -> Any:
     """Reverse the bytes of a 64-bit word: digests sort by their first byte, words by their last."""
 
@@ -70,6 +82,43 @@ def popcount_u64(typingctx: Any, value: Any) -> Any:
         return builder.ctpop(args[0])
 
     return _U64(_U64), codegen
+
+
+@_instruction
+def square_u16(typingctx: Any, left: Any, right: Any) -> Any:
+    """The square of the difference of two bytes, in 16 bits, so that as many as can be fit a register."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(16)
+        difference = builder.sub(builder.zext(args[0], wide), builder.zext(args[1], wide))
+        return builder.mul(difference, difference)
+
+    return _U16(_U8, _U8), codegen
+
+
+@_instruction
+def add_u16(typingctx: Any, left: Any, right: Any) -> Any:
+    """The sum of two 16-bit numbers, 65,535 where it would be more (`paddusw` in vectors)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = ir.IntType(16)
+        function_type = ir.FunctionType(wide, [wide, wide])
+        return builder.call(builder.module.declare_intrinsic("llvm.uadd.sat", [wide], function_type), args)
+
+    return _U16(_U16, _U16), codegen
+
+
+@_instruction
+def add_square_u32(typingctx: Any, total: Any, left: Any, right: Any) -> Any:
+    """Add the square of the difference of two bytes, in the form that LLVM turns to `pmaddwd`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        narrow, wide = ir.IntType(16), ir.IntType(32)
+        difference = builder.sub(builder.zext(args[1], narrow), builder.zext(args[2], narrow))
+        difference = builder.sext(difference, wide)
+        return builder.add(args[0], builder.mul(difference, difference))
+
+    return _U32(_U32, _U8, _U8), codegen
 
 
 @_instruction

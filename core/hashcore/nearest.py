@@ -1,9 +1,10 @@
-"""Near-duplicate search: every code within a Hamming distance, through an index or by a scan.
+"""Near-duplicate search: every code within a distance, through an index or by a scan.
 
 Both ways are exact; which of them answers a query is a matter of cost alone. A scan costs the same
 whatever the codes are. The index is far cheaper for small radii and codes that are spread out; a query
 whose parts are those of very many codes (the corner of a blank page) would compare with nearly all of
-them one by one, so a query that goes over its budget of candidates is answered by a scan instead.
+them one by one, so a query that goes over its budget of candidates is answered by a scan instead. Byte
+vectors have no index.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from hashcore import bytevector
 from hashcore.columns import Column
 from hashcore.hamming import (
     MOST_QUERIES,
@@ -28,6 +30,7 @@ from hashcore.hamming import (
     pack_hit,
     scan,
 )
+from hashcore.hashtypes import Rule
 from hashcore.multiindex import Geometry, chunk_parameters, flip_table, search_chunks
 from hashcore.rows import Digests
 
@@ -45,6 +48,7 @@ _MOST_HITS = 1 << 23  # held at a time where the nearest few are asked for
 _SPLIT = 16
 # What an index must save by the estimate: codes are seldom as evenly spread as it takes them to be.
 _INDEX_ADVANTAGE = 1.5
+_WIDTHS = {Rule.HAMMING: (8, 32), Rule.EUCLIDEAN: (bytevector.WIDTH,), Rule.EXACT: ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Found:
     Args:
         queries: int64[m], the row of the query.
         rows: int64[m], the row of the code.
-        distances: int32[m], bits that differ.
+        distances: int32[m], bits that differ, or the Euclidean distance rounded up.
     """
 
     queries: NDArray[np.int64]
@@ -212,7 +216,12 @@ def _find_hits(
     queries: Digests,
     radii: NDArray[np.uint32],
     most: int | None,
+    rule: Rule,
 ) -> NDArray[np.uint64]:
+    if rule is Rule.EUCLIDEAN:
+        hits = bytevector.scan(codes, queries, radii, most)
+        hits.sort()
+        return hits
     budgets = _budgets(codes, index, radii)
     scanned = np.flatnonzero(budgets == 0).astype(np.uint32)
     parts = []
@@ -234,17 +243,18 @@ def _find_nearest(
     queries: Digests,
     radii: NDArray[np.uint32],
     most: int | None,
+    rule: Rule,
 ) -> NDArray[np.uint64]:
     """The nearest `most` hits of each query, sorted; in bounded memory, if need be in several parts."""
     n = len(queries)
     try:
-        hits = _find_hits(codes, index, queries, radii, _MOST_HITS if most is not None and n > 1 else None)
+        hits = _find_hits(codes, index, queries, radii, _MOST_HITS if most is not None and n > 1 else None, rule)
     except TooManyHits:
         step = -(-n // _SPLIT)
         parts = []
         for start in range(0, n, step):
             part = slice(start, start + step)
-            found = _find_nearest(codes, index, queries[part], radii[part], most)
+            found = _find_nearest(codes, index, queries[part], radii[part], most, rule)
             parts.append(found + pack_hit(np.uint64(start), np.uint64(0), np.uint64(0)))
         return np.concatenate(parts)
     if most is None or len(hits) <= most:
@@ -260,21 +270,26 @@ def find_within(
     queries: Digests,
     radii: int | NDArray[np.uint32],
     most: int | None = None,
+    *,
+    rule: Rule = Rule.HAMMING,
 ) -> Found:
-    """Find every code within a Hamming distance of each query; none is missed.
+    """Find every code within a distance of each query; none is missed.
 
     Args:
-        codes: a column of width 8 or 32, fewer than 2**32 items.
+        codes: a column of a width that the rule goes with, fewer than 2**32 items.
         index: the index of this column, or None to scan.
         queries: uint8[nq, width].
         radii: the greatest distance, one for all or uint32[nq].
         most: how many codes to report for one query, the nearest ones; None for all.
+        rule: the distance, Hamming (8 or 32 bytes) or Euclidean (144 bytes, a radius up to 255).
 
     Raises:
-        ValueError: the queries or radii do not have the shape that the codes ask for, or a radius is negative.
+        ValueError: the queries or radii do not have the shape that the codes ask for, or a radius is out of range.
     """
-    if codes.width not in (8, 32):
-        raise ValueError(f"codes to search by distance are 8 or 32 bytes wide, these are {codes.width}")
+    widths = _WIDTHS[rule]
+    if codes.width not in widths:
+        either = " or ".join(map(str, widths))
+        raise ValueError(f"codes to search by {rule} distance are {either} bytes wide, these are {codes.width}")
     if queries.ndim != 2 or queries.shape[1] != codes.width:
         raise ValueError(f"queries must be rows of {codes.width} bytes, as the codes are; got {queries.shape}")
     given = np.asarray(radii)
@@ -282,13 +297,15 @@ def find_within(
         raise ValueError(f"there must be one radius for each of {len(queries)} queries, got {given.shape}")
     if given.min(initial=0) < 0:
         raise ValueError(f"a distance is 0 or more, got a radius of {given.min()}")
+    if rule is Rule.EUCLIDEAN and given.max(initial=0) > bytevector.MOST_DISTANCE:
+        raise ValueError(f"a radius is {bytevector.MOST_DISTANCE} at most, got {given.max()}")
     limits = np.full(len(queries), np.minimum(given, 8 * codes.width), np.uint32)
     # The kernels are compiled for arrays that may be written to; the body of a request may not.
     queries = np.require(queries, np.uint8, ["C", "W"])
     found = []
     for start in range(0, len(queries), MOST_QUERIES):
         part = slice(start, start + MOST_QUERIES)
-        hits = _find_nearest(codes, index, queries[part], limits[part], most)
+        hits = _find_nearest(codes, index, queries[part], limits[part], most, rule)
         found.append((hit_queries(hits) + start, hit_rows(hits), hit_distances(hits)))
     if not found:
         return Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))

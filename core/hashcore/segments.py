@@ -110,7 +110,7 @@ class SegmentWriter:
             bits[name] = self._write_order(name, columns)
         chunks = {}
         for name in self._shape:
-            if not _is_exact(name) and (count := self._write_index(name, columns)):
+            if HASH_TYPES[name].rule is Rule.HAMMING and (count := self._write_index(name, columns)):
                 chunks[name] = count
         label_rows = self._label_rows.tolist()
         return Segment(self.number, list(self._shape), self._rows, self._labels, label_rows, bits, columns, chunks)
@@ -138,7 +138,7 @@ class SegmentWriter:
         return directory.bits
 
     def _write_index(self, name: str, columns: dict[str, ColumnSpec]) -> int:
-        """Write the index of a perceptual type, chunk by chunk, and return how many; 0 for so few rows."""
+        """Write the index of a Hamming type, chunk by chunk, and return how many; 0 for so few rows."""
         spec = columns[name]
         geometry = choose_geometry(spec.width, self._rows, HASH_TYPES[name].default_distance)
         if geometry is None:

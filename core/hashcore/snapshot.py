@@ -26,7 +26,7 @@ from hashcore.layout import (
 )
 from hashcore.memory import as_writable
 from hashcore.multiindex import Geometry
-from hashcore.nearest import PerceptualIndex, find_within
+from hashcore.nearest import Found, PerceptualIndex, find_within
 from hashcore.rows import Digests
 from hashcore.tables import Table, TableGroup
 from hashcore.tombstones import NONE_DEAD, DeadRows, WantedIds, are_dead, read_tombstones
@@ -170,12 +170,14 @@ class _Codes:
 
     Args:
         segment: number of its segment in the snapshot.
+        rule: how they are compared.
         column: the hashes, in row order.
         index: None where they are scanned.
         default: the distance at which its set matches unless a request says otherwise.
     """
 
     segment: int
+    rule: Rule
     column: Column
     index: PerceptualIndex | None
     default: int
@@ -189,7 +191,11 @@ class _Codes:
             postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
             index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
         default = segment.set.distances.get(kind.name, kind.default_distance)
-        return cls(number, segment.columns[kind.name], index, default)
+        return cls(number, kind.rule, segment.columns[kind.name], index, default)
+
+    def find(self, digests: Digests, radius: int, most: int) -> Found:
+        """See `hashcore.nearest.find_within`."""
+        return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
 
 
 class Snapshot:
@@ -218,7 +224,7 @@ class Snapshot:
         self._near: dict[tuple[str, str], list[_Codes]] = {}
         for number, segment in enumerate(self._segments):
             for name in segment.header.types:
-                if HASH_TYPES[name].rule is Rule.HAMMING:
+                if HASH_TYPES[name].is_near:
                     codes = _Codes.of(number, segment, HASH_TYPES[name])
                     self._near.setdefault((name, segment.set.role), []).append(codes)
         self._filters = {
@@ -335,7 +341,7 @@ class Snapshot:
             if sets is not None and self._segments[codes.segment].set.name not in sets:
                 continue
             radius = codes.default if max_distance is None else max_distance
-            found = find_within(codes.column, codes.index, digests, radius, most + 1)
+            found = codes.find(digests, radius, most + 1)
             cut.update(_more_than(found.queries, most))
             segments = np.full(len(found), codes.segment, np.int32)
             parts.append(Matches(found.queries, found.distances, segments, found.rows))
@@ -417,7 +423,7 @@ class Snapshot:
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Digests near entries of a known-good column, and how far; one may come several times."""
         dead = self._segments[codes.segment].dead
-        found = find_within(codes.column, codes.index, digests, radius, _UNBOUNDED if len(dead) else 1)
+        found = codes.find(digests, radius, _UNBOUNDED if len(dead) else 1)
         alive = ~are_dead(dead, found.rows)
         return found.queries[alive], found.distances[alive]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hashcore.bytevector import FEWEST_TRANSPOSED
 from hashcore.columns import Column
 from hashcore.filters import build_filter, candidates
 from hashcore.gather import gather
@@ -20,6 +21,11 @@ def warm_kernels() -> None:
         digests = np.zeros((1, kind.width), np.uint8)
         if kind.rule is Rule.HAMMING:
             _warm_search(kind, np.zeros((256, kind.width), np.uint8))
+            continue
+        if kind.rule is Rule.EUCLIDEAN:
+            codes = np.zeros((FEWEST_TRANSPOSED, kind.width), np.uint8)
+            for queries in (codes[:1], codes):
+                find_within(Column.of(codes), None, queries, kind.default_distance, 1, rule=kind.rule)
             continue
         column = Column.of(digests)
         directory = Column.of(np.array([0, 1, 1], np.uint32))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.hashtypes import HASH_TYPES, HashType
 from hashserver.bodies.arrow import parse_arrow
 from hashserver.bodies.json_body import parse_json
 from hashserver.bodies.packed import parse_packed
@@ -42,7 +42,7 @@ def parse_body(
         return parse_json(body, limits)
     if media_type == ARROW:
         request = parse_arrow(body, limits)
-        near = [asked.kind.name for asked in request.asked if asked.kind.rule is Rule.HAMMING]
+        near = [asked.kind.name for asked in request.asked if asked.kind.is_near]
         return _within(request, near or [asked.kind.name for asked in request.asked], max_distance)
     if media_type not in (PACKED, TEXT):
         accepted = ", ".join(ACCEPTED)

@@ -60,6 +60,9 @@ def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: Limits) -> Che
     asked, invalid = [], []
     for array in scanned.arrays:
         kind = _SCANNER.kinds[array.key]
+        if any(length == kind.base64_characters for _, _, length in array.invalid):
+            # The scanner knows hexadecimal only.
+            return parse_with_orjson(body, limits)
         for index, start, length in array.invalid:
             reason = explain_invalid(kind, bytes(body[start : start + length]))
             invalid.append(Invalid(kind.name, index, reason))

@@ -14,7 +14,9 @@ DataDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 HashTypeName = Annotated[
     str | None,
-    typer.Option("--type", help="Hash type where the file does not tell: md5, sha1, sha256, pdq, phash."),
+    typer.Option(
+        "--type", help="Hash type where the file does not tell: md5, sha1, sha256, pdq, phash, photodna."
+    ),
 ]
 FormatName = Annotated[
     str | None, typer.Option("--format", help="csv, text, sums, jsonl or parquet, where it is not detected.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hashcore.hashtypes import HASH_TYPES, hash_type
+from hashcore.hexcodec import decode_base64
 
 _ALIASES = {
     "sha-1": "sha1",
@@ -18,7 +19,8 @@ _ALIASES = {
     "filename": "name",
 } | {name: name for name in HASH_TYPES}
 
-_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash"}
+_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash", 288: "photodna"}
+_BY_BASE64 = {kind.base64_characters: kind for kind in HASH_TYPES.values() if kind.base64_characters is not None}
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -73,6 +75,8 @@ def type_of(cell: bytes, chosen: str | None) -> str | None:
         chosen: the type that the user named, which settles what 64 digits are.
     """
     cell = cell.strip()
+    if len(cell) in _BY_BASE64 and decode_base64(_BY_BASE64[len(cell)], cell) is not None:
+        return _BY_BASE64[len(cell)].name
     if not cell or not _HEX.issuperset(cell):
         return None
     if chosen is not None and hash_type(chosen).hex_digits == len(cell):

@@ -151,7 +151,7 @@ def find_meaning(sample: bytes, delimiter: int, chosen: str | None, name: str) -
     if meaning is None:
         raise ReadError(
             f"{name}: cannot tell which column holds hashes; give the file a header that names its columns "
-            "(md5, sha1, sha256, pdq, phash, category, id), or name the type with --type"
+            "(md5, sha1, sha256, pdq, phash, photodna, category, id), or name the type with --type"
         )
     return meaning
 

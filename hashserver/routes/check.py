@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope
 
-from hashcore import HASH_TYPES, Rule
+from hashcore import HASH_TYPES, HashType
 from hashserver.answers import to_arrow, to_json
 from hashserver.bodies import parse_body
 from hashserver.bodies.request import CheckRequest
@@ -25,14 +25,20 @@ ARROW = "application/vnd.apache.arrow.stream"
 _INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
 _INLINE_MATCHES = 1000
 
+
+def _written(kind: HashType) -> str:
+    other = "" if kind.base64_characters is None else f" or {kind.base64_characters} characters of base64"
+    return f"{kind.hex_digits} hexadecimal digits{other}"
+
+
 _HASHES = {
-    kind.name: {"type": "array", "items": {}, "description": f"{kind.hex_digits} hexadecimal digits each"}
+    kind.name: {"type": "array", "items": {}, "description": f"{_written(kind)} each"}
     for kind in HASH_TYPES.values()
 }
 _DISTANCES = {
     kind.name: {"type": "integer", "minimum": 0, "maximum": kind.greatest_distance}
     for kind in HASH_TYPES.values()
-    if kind.rule is Rule.HAMMING
+    if kind.is_near
 }
 _BODY_SCHEMA = {
     "type": "object",

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from hashcore import HASH_TYPES, Rule
+from hashcore import HASH_TYPES
 from hashcore.layout import Manifest
 from hashserver.routes.access import AnyParty
 
@@ -51,7 +51,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
                 "max_distance": {
                     name: entry.distances.get(name, HASH_TYPES[name].default_distance)
                     for name in entry.counts
-                    if HASH_TYPES[name].rule is Rule.HAMMING
+                    if HASH_TYPES[name].is_near
                 },
                 "changed": timestamp(entry.loaded),
                 "added": entry.added,

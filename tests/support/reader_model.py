@@ -149,7 +149,7 @@ def model_text(text: bytes, kind: str) -> Taken:
 
 
 _LISTED = re.compile(rb"(\\?)([0-9a-fA-F]+) [ *](.+)", re.DOTALL)
-_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash"}
+_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash", 288: "photodna"}
 
 
 def model_sums(text: bytes) -> Taken:

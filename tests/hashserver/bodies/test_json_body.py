@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -189,7 +190,7 @@ def test_scanner_and_parser_agree_on_arbitrary_bytes(body: bytes) -> None:
 def test_the_digests_are_those_that_were_written(
     wanted: dict[str, list[bytes]], indent: int | None, upper: int
 ) -> None:
-    digests = {name: [item[: HASH_TYPES[name].width] for item in items] for name, items in wanted.items()}
+    digests = {name: [(item * 5)[: HASH_TYPES[name].width] for item in items] for name, items in wanted.items()}
     written = {name: [in_some_case(item.hex(), upper) for item in items] for name, items in digests.items()}
     request = parse_json(json.dumps(written, indent=indent).encode(), LIMITS)
     assert [one.kind.name for one in request.asked] == list(digests)
@@ -374,3 +375,21 @@ def test_a_swarm_of_values_is_refused_before_each_becomes_an_object(body: bytes)
     with pytest.raises(Problem) as refusal:
         parse_json(body, Limits(max_hashes=1000))
     assert refusal.value.status == 413
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+def test_base64_is_read_where_the_type_is_written_so(escaped: bool) -> None:
+    digests = [bytes([number, 255, 254]) * 48 for number in range(4)]
+    written = [digests[0].hex(), base64.b64encode(digests[1]).decode(), digests[2].hex().upper()]
+    written += ["!" * 192, base64.b64encode(digests[3]).decode(), "A" * 191]
+    body = json.dumps({"photodna": written, "md5": ["A" * 192]})
+    request = parse_json(body.replace("/", "\\/").encode() if escaped else body.encode(), LIMITS)
+    asked = request.asked[0]
+    assert [row.tobytes() for row in asked.digests] == digests
+    assert asked.index is not None
+    assert asked.index.tolist() == [0, 1, 2, 4]
+    assert [(bad.type, bad.index, bad.reason) for bad in request.invalid] == [
+        ("photodna", 3, "the 192 characters are not base64"),
+        ("photodna", 5, "expected 288 hexadecimal digits or 192 characters of base64, got 191"),
+        ("md5", 0, "expected 32 hexadecimal digits, got 192"),
+    ]
