@@ -87,6 +87,22 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """External ids that the source has withdrawn.
+
+    Args:
+        lines: int64[n], where each stands in its source (1-based line or record number).
+        ids: the ids.
+    """
+
+    lines: NDArray[np.int64]
+    ids: Strings
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A row that was not taken.
 
