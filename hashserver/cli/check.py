@@ -13,7 +13,7 @@ from hashserver.cli.progress import bytes_progress, short
 
 HELP = """Check the hashes of a listing against a server.
 
-md5sum, sha1sum and rclone listings, CSV, plain text, JSON Lines and Parquet, also packed with gzip or
+md5sum, sha1sum and rclone listings, CSV, plain text, JSON and Parquet, also packed with gzip or
 zstd; - reads standard input. Prints what matched. Exit codes: 0 nothing matched, 1 something matched,
 2 bad input, 3 trouble with the server or the network; nothing is left out silently.
 

@@ -1,7 +1,7 @@
 """Readers of hash sets and listings: a file in, blocks of rows out, in bounded memory.
 
-Each format is a module with one function. Every row of a file ends either in a block or in a reject with
-its line and reason.
+Each format is a module with one function, and has one line in `hashserver.readers.formats`. Every row of a
+file ends either in a block or in a reject with its line and reason.
 """
 
 from __future__ import annotations
@@ -9,24 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hashcore.hashtypes import hash_type as look_up
-from hashcore.rows import Reject, Rows
-from hashserver.readers.csv_text import read_csv
+from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.detect import detect_format
 from hashserver.readers.errors import ReadError
-from hashserver.readers.json_lines import read_json_lines
-from hashserver.readers.parquet import read_parquet
-from hashserver.readers.plain import read_text
+from hashserver.readers.formats import KNOWN_FORMATS
 from hashserver.readers.source import Source, open_source
-from hashserver.readers.sums import read_sums
 
 __all__ = ["FORMATS", "ReadError", "Source", "open_source", "read_rows"]
 
-FORMATS: dict[str, Callable[..., Iterator[Rows]]] = {
-    "csv": read_csv,
-    "text": read_text,
-    "sums": read_sums,
-    "jsonl": read_json_lines,
-    "parquet": read_parquet,
+FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
+    known.name: known.read for known in KNOWN_FORMATS
 }
 
 
@@ -36,7 +28,7 @@ def read_rows(
     format: str | None = None,
     hash_type: str | None = None,
     on_reject: Callable[[Reject], None],
-) -> Iterator[Rows]:
+) -> Iterator[Rows | Withdrawals]:
     """Read a source in blocks.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from hashserver.readers.columns import type_of
 from hashserver.readers.csv_text import find_meaning, sniff_delimiter
 from hashserver.readers.errors import ReadError
+from hashserver.readers.formats import KNOWN_FORMATS
 from hashserver.readers.source import Source
 from hashserver.readers.sums import looks_like_sums
 
@@ -32,8 +33,11 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         ReadError: it looks like none.
     """
     sample = source.peek(_SAMPLE)
-    if sample.startswith(b"PAR1"):
-        return "parquet"
+    if _is_utf16(sample):
+        raise _cannot_tell(source, "; it seems to be UTF-16: convert it to UTF-8 first")
+    for known in KNOWN_FORMATS:
+        if known.looks_like is not None and known.looks_like(sample):
+            return known.name
     lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
     lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
     if not lines:
@@ -57,10 +61,19 @@ def detect_format(source: Source, hash_type: str | None) -> str:
     suffixes = [suffix for suffix in PurePath(source.name.lower()).suffixes if suffix not in (".gz", ".zst")]
     if suffixes and suffixes[-1] in _BY_SUFFIX:
         return _BY_SUFFIX[suffixes[-1]]
-    raise ReadError(
-        f"{source.name}: cannot tell what format this is; name it with --format (csv, text, sums, jsonl, "
-        "parquet), and the hash type with --type where the file does not tell"
+    raise _cannot_tell(source)
+
+
+def _cannot_tell(source: Source, more: str = "") -> ReadError:
+    names = ", ".join(known.name for known in KNOWN_FORMATS)
+    return ReadError(
+        f"{source.name}: cannot tell what format this is; name it with --format ({names}), and the hash type "
+        f"with --type where the file does not tell{more}"
     )
+
+
+def _is_utf16(sample: bytes) -> bool:
+    return sample.startswith((b"\xff\xfe", b"\xfe\xff")) or sample[:2] in (b"{\0", b"[\0", b"\0{", b"\0[")
 
 
 def _is_header(line: bytes) -> bool:

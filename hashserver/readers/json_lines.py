@@ -9,13 +9,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HASH_TYPES
-from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
-from hashserver.readers.cells import Cells, assemble, decode_cells
 from hashserver.readers.columns import role_of
 from hashserver.readers.lines import Lines, lines_of
+from hashserver.readers.objects import identifier_of, rows_of, text_of
 from hashserver.readers.source import Source
 
 
@@ -42,37 +40,21 @@ def read_json_lines(
 
 
 def _read_block(lines: Lines, on_reject: Callable[[Reject], None]) -> Rows | None:
-    values: dict[str, list[bytes]] = {}
+    values: list[dict[str, Any] | None] = []
     broken: dict[int, str] = {}
     text = lines.cells.buffer.tobytes()
     starts, lengths = lines.cells.starts.tolist(), lines.cells.lengths.tolist()
     for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         try:
-            found = _read_object(text[start : start + length])
+            values.append(_parse(text[start : start + length]))
         except ValueError as error:
+            values.append(None)
             broken[row] = str(error)
-            continue
-        for role, value in found.items():
-            column = values.setdefault(role, [])
-            if len(column) < row:
-                column.extend([b""] * (row - len(column)))
-            column.append(value)
-    for column in values.values():
-        column.extend([b""] * (len(lines) - len(column)))
-    return assemble(
-        lines.numbers,
-        [decode_cells(look_up(role), _cells(values[role])) for role in HASH_TYPES if role in values],
-        category=_cells(values["category"]) if "category" in values else None,
-        ids=_cells(values["id"]) if "id" in values else None,
-        names=_cells(values["name"]) if "name" in values else None,
-        broken=broken,
-        raw=lines.cells.text,
-        on_reject=on_reject,
-    )
+    return rows_of(lines.numbers, values, _read, broken=broken, raw=lines.cells.text, on_reject=on_reject)
 
 
-def _read_object(line: bytes) -> dict[str, bytes]:
-    """What one line says, by role.
+def _parse(line: bytes) -> dict[str, Any]:
+    """The object on one line.
 
     Raises:
         ValueError: in words for the reject file.
@@ -83,23 +65,14 @@ def _read_object(line: bytes) -> dict[str, bytes]:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
+    return value
+
+
+def _read(value: dict[str, Any]) -> dict[str, bytes]:
+    """What an object says, by role; see `ReadObject`."""
     found = {}
     for key, item in value.items():
         role = role_of(key)
         if role is not None and item is not None and role not in found:
-            found[role] = _text_of(role, item)
+            found[role] = identifier_of(role, item) if role == "id" else text_of(role, item)
     return found
-
-
-def _text_of(role: str, item: Any) -> bytes:
-    if isinstance(item, str):
-        return item.encode()
-    if role == "id" and isinstance(item, int) and not isinstance(item, bool):
-        return str(item).encode()
-    raise ValueError(f"{role}: expected a string, got {type(item).__name__}")
-
-
-def _cells(values: list[bytes]) -> Cells:
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    buffer = np.frombuffer(bytearray(b"".join(values)), np.uint8)
-    return Cells(buffer, np.cumsum(lengths) - lengths, lengths)

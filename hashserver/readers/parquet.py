@@ -21,6 +21,11 @@ from hashserver.readers.source import Source
 BATCH_ROWS = 1 << 16
 
 
+def looks_like_parquet(sample: bytes) -> bool:
+    """Whether a file begins as Parquet does."""
+    return sample.startswith(b"PAR1")
+
+
 def read_parquet(
     source: Source,
     *,

@@ -69,6 +69,17 @@ def test_matches_are_csv_on_standard_output_and_the_code_is_1(server: Server, tm
     assert "2 matched, 0 lines not checked, generation 1" in ran.err
 
 
+def test_what_a_list_has_withdrawn_is_not_asked_about(server: Server, tmp_path: Path) -> None:
+    items = [
+        {"id": 1, "hash_digest": KNOWN[1], "algorithm": "MD5", "deleted": True},
+        {"id": 2, "hash_digest": KNOWN[2], "algorithm": "MD5", "deleted": False},
+    ]
+    ran = check(server, tmp_path, json.dumps(items), "--json")
+    assert ran.code == 1
+    assert [json.loads(line)["line"] for line in ran.out.splitlines()] == [2]
+    assert "1 hashes checked" in ran.err
+
+
 def test_nothing_matched_is_code_0(server: Server, tmp_path: Path) -> None:
     ran = check(server, tmp_path, md5_of("unknown") + "\n")
     assert ran.code == 0

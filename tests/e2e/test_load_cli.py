@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import os
 import stat
@@ -89,6 +90,27 @@ def test_a_line_that_is_not_taken_is_in_the_reject_file_with_its_line_and_reason
     ]
     assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+
+
+def test_project_vic_loses_the_empty_file_with_a_warning_and_half_a_file_changes_nothing(tmp_path: Path) -> None:
+    media = [{"MediaID": number, "Category": 1, "MD5": text.upper()} for number, text in enumerate(HASHES)]
+    media.insert(1, {"MediaID": 9, "Category": 1, "MD5": hashlib.md5(b"").hexdigest().upper(), "MediaSize": 0})
+    address = "http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#Media"
+    data = json.dumps({"odata.metadata": address, "value": media}, indent=1)
+    (tmp_path / "vic.json").write_text(data)
+    ran = run("load", "vic.json", "--set", "vic", "--data-dir", "data", "--json", cwd=tmp_path)
+    summary = json.loads(ran.out)
+    assert (summary["entries"], summary["rejected"]) == (3, 1)
+    with (tmp_path / "vic.json.rejects").open() as file:
+        (reject,) = csv.DictReader(file)
+    assert reject["line"] == "2"
+    assert "the empty file" in reject["reason"]
+    (tmp_path / "half.json").write_text(data[: len(data) // 2])
+    ran = run("load", "half.json", "--set", "vic", "--data-dir", "data", cwd=tmp_path)
+    assert ran.code == 2
+    assert "half.json: line " in ran.err
+    ran = run("sets", "--json", "--data-dir", "data", cwd=tmp_path)
+    assert '"generation":1' in ran.out.replace(" ", "")
 
 
 def test_the_same_file_twice_changes_nothing_and_append_and_replace_do_what_they_say(tmp_path: Path) -> None:

@@ -38,6 +38,20 @@ CASES = {
     "JSON lines": (f'\n {{"md5": "{MD5}"}}\n', "jsonl"),
     "a byte order mark and JSON lines": ('\ufeff{"md5": "x"}\n', "jsonl"),
     "Parquet": ("PAR1", "parquet"),
+    "Project VIC 1.3": (
+        '{ "odata.metadata": "http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#Media","value":[',
+        "vics",
+    ),
+    "Project VIC 2.0, on one line with other members first": (
+        '\ufeff{"a": 1, "@odata.context":"http://github.com/VICSDATAMODEL/ProjectVic/DataModels/2.0.xml/UK/'
+        '$metadata#Cases","value":[{"Media":[]}]}',
+        "vics",
+    ),
+    "OData of something else": ('{"@odata.context": "http://localhost/$metadata#Users"}', "jsonl"),
+    "an exchange's page": ('{"data": [\n{"id": "1", "type" : "HASH_PDQ"', "exchange"),
+    "an exchange's array": ('[{"type":"HASH_MD5","value":"x"}]', "exchange"),
+    "StopNCII": ('{"count": 1, "hashRecords": [{"signalType": "ImagePDQ"}]}', "exchange"),
+    "Tech Against Terrorism": ('[\n {"id": 1, "hash_digest": "x", "algorithm": "MD5"}]', "tat"),
 }
 
 
@@ -82,6 +96,12 @@ def test_what_looks_like_nothing_is_refused_with_advice(name: str, data: bytes) 
         ReadError, match=f"{name}: cannot tell what format this is; name it with --format .*--type"
     ):
         detect_format(Source(io.BytesIO(data), name, None), None)
+
+
+def test_utf16_is_called_by_its_name() -> None:
+    for data in ("[]".encode("utf-16"), '{"a": 1}'.encode("utf-16-le")):
+        with pytest.raises(ReadError, match="it seems to be UTF-16: convert it to UTF-8"):
+            detect_format(source_of(data), None)
 
 
 def test_the_text_counts_for_more_than_the_name() -> None:

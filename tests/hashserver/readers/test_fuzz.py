@@ -37,13 +37,61 @@ VALID = {
         json.dumps({"md5": MD5, "id": 1}) + "\n" + json.dumps({"phash": PHASH, "category": "é"}) + "\n"
     ).encode(),
     "parquet": parquet(),
+    "vics": json.dumps(
+        {
+            "@odata.context": "http://github.com/VICSDATAMODEL/ProjectVic/DataModels/2.0.xml/US/$metadata#Media",
+            "value": [
+                {"MediaID": 1, "Category": 1, "MD5": MD5.upper(), "SHA1": SHA1.upper(), "Tags": ["é", "}"]},
+                {"MediaID": 2, "Category": None, "MD5": OTHER_MD5, "VictimIdentified": "true"},
+            ],
+        }
+    ).encode(),
+    "exchange": json.dumps(
+        {
+            "data": [
+                {"id": "1", "type": "HASH_PDQ", "raw_indicator": SHA256, "status": "MALICIOUS"},
+                {"id": "2", "type": "HASH_MD5", "indicator": {"indicator": MD5}},
+                {"id": "1", "type": "HASH_MD5", "should_delete": True},
+            ],
+            "paging": {"cursors": {"before": "x"}},
+        },
+        indent=1,
+    ).encode(),
+    "tat": json.dumps(
+        [
+            {"hash_digest": MD5, "algorithm": "MD5", "deleted": False, "id": 7},
+            {"hash_digest": SHA256, "algorithm": "SHA256", "deleted": True, "id": 8},
+            {"hash_digest": SHA1, "algorithm": "SHA1", "deleted": False, "id": 9},
+        ]
+    ).encode(),
 }
 PACKS = {"plain": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}
 TYPES = st.sampled_from([None, None, "md5", "sha1", "pdq", "phash"])
 PIECES = st.one_of(
     st.binary(max_size=8),
     st.sampled_from(
-        [b"\n", b"\r", b'"', b",", b"\\", b"\0", b"\xff", b"  ", b"#", b"{", b"\xef\xbb\xbf", b"a" * 2000]
+        [
+            b"\n",
+            b"\r",
+            b'"',
+            b",",
+            b"\\",
+            b"\0",
+            b"\xff",
+            b"  ",
+            b"#",
+            b"{",
+            b"\xef\xbb\xbf",
+            b"a" * 2000,
+            b"[",
+            b"]",
+            b"}",
+            b"}]",
+            b":",
+            b"null",
+            b"[" * 50,
+            b"\xff\xfe",
+        ]
     ),
     st.sampled_from([MD5, SHA256, PHASH, "md5", "id", "category"]).map(str.encode),
 )
@@ -65,6 +113,8 @@ def check(data: bytes, format: str | None, hash_type: str | None) -> None:
     except ReadError:
         return
     lines = [row.line for row in taken.rows]
+    gone = [line for line, _ in taken.withdrawn]
+    assert not set(gone) & {*lines, *(reject.line for reject in taken.rejects)}
     rejected = [reject.line for reject in taken.rejects]
     assert lines == sorted(set(lines))
     assert rejected == sorted(set(rejected))
@@ -101,7 +151,7 @@ def test_a_file_of_another_format(format: str, data: st.DataObject, other: str, 
     check(data.draw(mutated(VALID[other])), format, hash_type)
 
 
-@pytest.mark.parametrize("format", ["csv", "text", "sums", "jsonl"])
+@pytest.mark.parametrize("format", ["csv", "text", "sums", "jsonl", "vics", "exchange", "tat"])
 @settings(max_examples=100, deadline=None)
 @given(st.data(), st.integers(1, 500))
 def test_the_size_of_the_blocks_changes_nothing(format: str, data: st.DataObject, block_bytes: int) -> None:
@@ -115,6 +165,7 @@ def test_the_size_of_the_blocks_changes_nothing(format: str, data: st.DataObject
         (row.line, row.hashes, row.category) for row in whole.rows
     ]
     assert cut.rejects == whole.rejects
+    assert cut.withdrawn == whole.withdrawn
 
 
 @pytest.mark.parametrize("pack", PACKS)

@@ -1,0 +1,83 @@
+"""Project VIC / VICS: the OData JSON of 1.1 to 1.3 and 2.0, media by themselves or under their cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from hashcore.hashtypes import HASH_TYPES
+from hashcore.rows import Reject, Rows
+from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.json_items import Path, read_head, read_items
+from hashserver.readers.objects import identifier_of, photodna_of, rows_of, text_of
+from hashserver.readers.source import Source
+
+_CONTEXTS = ("odata.metadata", "@odata.context")
+_MODEL = "/ProjectVic/DataModels/"
+_SAMPLE = 1 << 16
+_CASES = re.compile(rb'"(?:CaseID|CaseNumber|Media)"\s*+:\s*+[\["\dn]')
+_EXACT = (("MD5", "md5"), ("SHA1", "sha1"), ("SHA256", "sha256"))
+_PHOTODNA = HASH_TYPES.get("photodna")
+
+
+def looks_like(sample: bytes) -> bool:
+    """Whether a document begins as Project VIC's do: with the address of the data model."""
+    return _model(sample) is not None
+
+
+def _model(sample: bytes) -> str | None:
+    head = read_head(sample)
+    models = [head[name] for name in _CONTEXTS if isinstance(head.get(name), str)]
+    return next((model for model in models if _MODEL.lower() in model.lower()), None)
+
+
+def _place_of_media(sample: bytes) -> Path:
+    model = _model(sample)
+    cases = model.lower().endswith("#cases") if model is not None else _CASES.search(sample) is not None
+    return ("value", "Media") if cases else ("value",)
+
+
+def read_vics(
+    source: Source,
+    *,
+    hash_type: str | None,
+    on_reject: Callable[[Reject], None],
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Rows]:
+    """Read Project VIC media; see `hashserver.readers.read_rows`. Lines are numbers of media.
+
+    Of each is read: MediaID, Category (as it stands), MD5, SHA1, SHA256, and PhotoDNA, by itself or among
+    AlternativeHashes.
+    """
+    place = _place_of_media(source.peek(_SAMPLE))
+    for items in read_items(source, [place], on_reject=on_reject, block_bytes=block_bytes):
+        values, broken = items.parse()
+        rows = rows_of(items.numbers, values, _read, broken=broken, raw=items.raw, on_reject=on_reject)
+        if rows is not None:
+            yield rows
+
+
+def _read(media: dict[str, Any]) -> dict[str, bytes]:
+    get = media.get
+    found = {}
+    if (value := get("MediaID")) is not None:
+        found["id"] = identifier_of("MediaID", value)
+    if (value := get("Category")) is not None:
+        found["category"] = identifier_of("Category", value)
+    for name, role in _EXACT:
+        if (value := get(name)) is not None:
+            found[role] = text_of(name, value)
+    if _PHOTODNA is not None and (value := get("PhotoDNA") or _alternative(get("AlternativeHashes"))) is not None:
+        found["photodna"] = photodna_of("PhotoDNA", value, _PHOTODNA)
+    return found
+
+
+def _alternative(hashes: Any) -> Any:
+    """The PhotoDNA among the hashes that have names."""
+    if not isinstance(hashes, list):
+        return None
+    for each in hashes:
+        if isinstance(each, dict) and str(each.get("HashName")).lower() == "photodna":
+            return each.get("HashValue")
+    return None
