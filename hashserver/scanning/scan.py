@@ -21,7 +21,8 @@ import orjson
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import Client, ClientError
-from hashserver.hashing import FileHashes, hash_file
+from hashserver.hashing import Bounds, FileHashes, hash_content, read_content, read_pieces
+from hashserver.scanning.objects import StorageError, is_object, list_objects, read_object
 from hashserver.scanning.state import Hit, State
 from hashserver.scanning.walk import FoundFile, WalkOptions, walk
 
@@ -30,6 +31,7 @@ _CHUNK_FILES, _CHUNK_BYTES = 256, 32 << 20  # of one task of a hashing process
 _ASK = 20_000  # files asked about at a time
 _HOOK_SECONDS = 300
 _PAUSE = 2.0
+_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class ScanOptions:
         max_read_rate: bytes a second to read at most; None: as fast as it goes.
         patience: seconds to wait for a server that has gone away.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
+        anonymous: read object storage without credentials.
+        walk: what to look at.
     """
 
     types: frozenset[str]
@@ -51,6 +55,7 @@ class ScanOptions:
     max_read_rate: float | None = None
     patience: float = 900.0
     on_hit: Sequence[str] = ()
+    anonymous: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
 
@@ -87,14 +92,18 @@ def _end_with(scan: int) -> None:
     os._exit(1)
 
 
-def hash_chunk(paths: list[bytes], types: frozenset[str]) -> list[FileHashes | str]:
-    """Hash some files in another process; of one that cannot be read, why."""
+def hash_chunk(paths: list[bytes], types: frozenset[str], anonymous: bool) -> list[FileHashes | str]:
+    """Hash some files and objects in another process; of one that cannot be read, why."""
     results: list[FileHashes | str] = []
     for path in paths:
         try:
-            results.append(hash_file(path, types=types))
+            pieces = read_object(path, anonymous) if is_object(path) else read_pieces(path)
+            content = read_content(pieces, _BOUNDS, types)
+            results.append(hash_content(path, content, _BOUNDS, types))
         except OSError as error:
             results.append(error.strerror or str(error))
+        except StorageError as error:
+            results.append(str(error))
     return results
 
 
@@ -108,13 +117,13 @@ def scan(
     on_trouble: Callable[[bytes, str], None] = lambda _path, _reason: None,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> ScanResult:
-    """Scan folders.
+    """Scan folders and buckets.
 
     What has been hashed and answered is in the state at once, so a scan that is interrupted goes on where
     it was. Files are asked about again when the server has a newer generation.
 
     Args:
-        roots: folders and files.
+        roots: folders, files, and `s3://bucket/prefix`.
         client: of the server.
         state: of this storage.
         options: how.
@@ -123,6 +132,7 @@ def scan(
         on_wait: told when the server cannot be reached and is waited for.
 
     Raises:
+        StorageError: a bucket cannot be listed.
         ClientError: the server was away for longer than the patience, or refuses; the state has the rest.
     """
     return _Scan(client, state, options, on_progress, on_trouble, on_wait).run(roots)
@@ -159,7 +169,9 @@ class _Scan:
             try:
                 for chunk in self._chunks(self._unread(roots)):
                     paths = [file.path for file in chunk]
-                    tasks.append((chunk, pool.submit(hash_chunk, paths, self._options.types)))
+                    tasks.append(
+                        (chunk, pool.submit(hash_chunk, paths, self._options.types, self._options.anonymous))
+                    )
                     if len(tasks) >= 3 * self._options.processes:
                         self._settle(tasks.popleft())
                 while tasks:
@@ -175,7 +187,7 @@ class _Scan:
 
     def _unread(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
         """The files that have to be read; all are counted and looked up."""
-        found = walk(roots, self._options.walk, self._on_trouble)
+        found = self._find(roots)
         while batch := list(islice(found, _LOOK_UP)):
             self._result.files += len(batch)
             self._result.bytes += sum(file.size for file in batch)
@@ -184,6 +196,12 @@ class _Scan:
             if not unread:
                 self._try_to_ask(_ASK)
             yield from unread
+
+    def _find(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
+        options = self._options
+        yield from walk([root for root in roots if not is_object(root)], options.walk, self._on_trouble)
+        for root in filter(is_object, roots):
+            yield from list_objects(root, options.walk, options.anonymous)
 
     def _chunks(self, files: Iterator[FoundFile]) -> Iterator[list[FoundFile]]:
         chunk: list[FoundFile] = []
