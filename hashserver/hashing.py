@@ -7,7 +7,9 @@ import io
 import os
 import warnings
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -164,6 +166,7 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
     Raises:
         NotHashed: it is no picture, is cut short, or is larger than the bounds allow.
     """
+    _learn_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures: the bound below is ours
@@ -180,6 +183,15 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
         raise NotHashed(f"more than {bounds.pixels:,} pixels") from None
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise NotHashed(f"the picture is damaged: {str(error)[:200] or type(error).__name__}") from None
+
+
+@cache
+def _learn_heif() -> None:
+    """Let Pillow read HEIF, where pillow-heif is installed (the extra `heif`); AVIF it reads by itself."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -79,6 +79,9 @@ def scan(
     on_hit: Annotated[
         str | None, typer.Option(help="Command that gets the JSON of each new hit on its standard input.")
     ] = None,
+    file_timeout: Annotated[
+        float, typer.Option(min=0.001, max=86400, help="Seconds for one file at most; it is named and left then.")
+    ] = 60,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
@@ -105,6 +108,7 @@ def scan(
             max_read_rate=rate,
             patience=patience,
             on_hit=shlex.split(on_hit or ""),
+            file_timeout=file_timeout,
             anonymous=anonymous,
             walk=walk,
         )

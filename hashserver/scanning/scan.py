@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import select
-import signal
 import subprocess
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
@@ -21,17 +17,16 @@ import orjson
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import Client, ClientError
-from hashserver.hashing import Bounds, FileHashes, hash_content, read_content, read_pieces
-from hashserver.scanning.objects import StorageError, is_object, list_objects, read_object
+from hashserver.scanning.objects import is_object, list_objects
 from hashserver.scanning.state import Hit, State
 from hashserver.scanning.walk import FoundFile, WalkOptions, walk
+from hashserver.scanning.worker import Outcome, begin_hashing, hash_chunk
 
 _LOOK_UP = 1024  # files looked up in the state at a time
 _CHUNK_FILES, _CHUNK_BYTES = 256, 32 << 20  # of one task of a hashing process
 _ASK = 20_000  # files asked about at a time
 _HOOK_SECONDS = 300
 _PAUSE = 2.0
-_BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,7 @@ class ScanOptions:
         max_read_rate: bytes a second to read at most; None: as fast as it goes.
         patience: seconds to wait for a server that has gone away.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
+        file_timeout: seconds for one file; it is left, and counted as trouble, when it takes longer.
         anonymous: read object storage without credentials.
         walk: what to look at.
     """
@@ -55,6 +51,7 @@ class ScanOptions:
     max_read_rate: float | None = None
     patience: float = 900.0
     on_hit: Sequence[str] = ()
+    file_timeout: float = 60.0
     anonymous: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
@@ -74,37 +71,7 @@ class ScanResult:
     seconds: float = 0.0
 
 
-_Task = tuple[list[FoundFile], "Future[list[FileHashes | str]]"]
-
-
-def _begin_hashing(nice: int, scan: int) -> None:
-    """Prepare a process that hashes for the scan of so many a process number."""
-    os.nice(nice)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scan, which ends them
-    if hasattr(os, "pidfd_open"):
-        threading.Thread(target=_end_with, args=(scan,), daemon=True).start()
-
-
-def _end_with(scan: int) -> None:
-    """End this process when the scan does: one that is killed cannot tell its processes to."""
-    with suppress(OSError):  # raised when it has ended already
-        select.select([os.pidfd_open(scan)], [], [])
-    os._exit(1)
-
-
-def hash_chunk(paths: list[bytes], types: frozenset[str], anonymous: bool) -> list[FileHashes | str]:
-    """Hash some files and objects in another process; of one that cannot be read, why."""
-    results: list[FileHashes | str] = []
-    for path in paths:
-        try:
-            pieces = read_object(path, anonymous) if is_object(path) else read_pieces(path)
-            content = read_content(pieces, _BOUNDS, types)
-            results.append(hash_content(path, content, _BOUNDS, types))
-        except OSError as error:
-            results.append(error.strerror or str(error))
-        except StorageError as error:
-            results.append(str(error))
-    return results
+_Task = tuple[list[FoundFile], "Future[list[Outcome]]"]
 
 
 def scan(
@@ -163,15 +130,12 @@ class _Scan:
         with ProcessPoolExecutor(
             self._options.processes,
             mp_context=context,
-            initializer=_begin_hashing,
+            initializer=begin_hashing,
             initargs=(self._options.nice, os.getpid()),
         ) as pool:
             try:
                 for chunk in self._chunks(self._unread(roots)):
-                    paths = [file.path for file in chunk]
-                    tasks.append(
-                        (chunk, pool.submit(hash_chunk, paths, self._options.types, self._options.anonymous))
-                    )
+                    tasks.append((chunk, self._submit(pool, chunk)))
                     if len(tasks) >= 3 * self._options.processes:
                         self._settle(tasks.popleft())
                 while tasks:
@@ -184,6 +148,11 @@ class _Scan:
         self._result.hit_files = sum(1 for _ in self._state.hits())
         self._progress()
         return self._result
+
+    def _submit(self, pool: ProcessPoolExecutor, chunk: list[FoundFile]) -> Future[list[Outcome]]:
+        options = self._options
+        paths = [file.path for file in chunk]
+        return pool.submit(hash_chunk, paths, options.types, options.anonymous, options.file_timeout)
 
     def _unread(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
         """The files that have to be read; all are counted and looked up."""
@@ -225,12 +194,12 @@ class _Scan:
     def _settle(self, task: _Task) -> None:
         chunk, future = task
         good = []
-        for file, hashes in zip(chunk, future.result(), strict=True):
-            if isinstance(hashes, str):
-                self._on_trouble(file.path, hashes)
-            else:
-                good.append((file, hashes))
-                self._result.hashed_bytes += hashes.size
+        for file, outcome in zip(chunk, future.result(), strict=True):
+            if outcome.trouble is not None:
+                self._on_trouble(file.path, outcome.trouble)
+            if outcome.hashes is not None:
+                good.append((file, outcome.hashes))
+                self._result.hashed_bytes += outcome.hashes.size
         self._result.hashed += len(good)
         self._state.remember(good, self._options.types)
         self._progress()
