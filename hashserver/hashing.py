@@ -6,8 +6,10 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,21 @@ class NotHashed(Exception):
     """A picture without a perceptual hash; the message says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one reading of a file or an object has given.
+
+    Args:
+        size: bytes.
+        digests: hexadecimal, by type.
+        kept: the bytes, where a picture may be in them; None where not asked for, or larger than is decoded.
+    """
+
+    size: int
+    digests: dict[str, str]
+    kept: bytes | None
+
+
 def hash_file(
     path: str | bytes | os.PathLike[str], bounds: Bounds | None = None, types: Collection[str] = TYPES
 ) -> FileHashes:
@@ -78,26 +95,46 @@ def hash_file(
         OSError: it cannot be read.
     """
     bounds = bounds or Bounds()
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name in DIGESTS if name in types}
-    near = [name for name in types if name not in DIGESTS]
-    kept: bytearray | None = bytearray() if near else None
-    size = 0
+    return hash_content(os.fsencode(path), read_content(read_pieces(path), bounds, types), bounds, types)
+
+
+def read_pieces(path: str | bytes | os.PathLike[str]) -> Iterator[bytes]:
+    """The content of a file, as pieces of up to 1 MiB."""
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(_STEP):
-            size += len(piece)
-            for digest in digests.values():
-                digest.update(piece)
-            if kept is not None:
-                kept = kept + piece if size <= bounds.picture_bytes else None
-    found: dict[str, Any] = {name: digest.hexdigest() for name, digest in digests.items()}
+            yield piece
+
+
+def read_content(pieces: Iterable[bytes], bounds: Bounds, types: Collection[str]) -> Content:
+    """Digest pieces as they come, and keep them where a perceptual hash is asked for."""
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in DIGESTS if name in types}
+    kept: bytearray | None = bytearray() if any(name not in DIGESTS for name in types) else None
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        for digest in digests.values():
+            digest.update(piece)
+        if kept is not None:
+            if size <= bounds.picture_bytes:
+                kept += piece
+            else:
+                kept = None
+    found = {name: digest.hexdigest() for name, digest in digests.items()}
+    return Content(size, found, None if kept is None else bytes(kept))
+
+
+def hash_content(path: bytes, content: Content, bounds: Bounds, types: Collection[str]) -> FileHashes:
+    """The digests of what was read and, where asked for, the hashes of the picture in it."""
+    near = [name for name in types if name not in DIGESTS]
+    found: dict[str, Any] = dict(content.digests)
     if near:
         try:
-            if kept is None:
+            if content.kept is None:
                 raise NotHashed(f"larger than {bounds.picture_bytes:,} bytes")
-            found |= _hash_pixels(decode_picture(bytes(kept), bounds), near)
+            found |= _hash_pixels(decode_picture(content.kept, bounds), near)
         except NotHashed as reason:
             found["note"] = str(reason)
-    return FileHashes(os.fsencode(path).decode("utf-8", "replace"), size, **found)
+    return FileHashes(path.decode("utf-8", "replace"), content.size, **found)
 
 
 def _hash_pixels(pixels: NDArray[np.uint8], near: list[str]) -> dict[str, Any]:
@@ -129,6 +166,7 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
     Raises:
         NotHashed: it is no picture, is cut short, or is larger than the bounds allow.
     """
+    _learn_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures: the bound below is ours
@@ -145,6 +183,15 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
         raise NotHashed(f"more than {bounds.pixels:,} pixels") from None
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise NotHashed(f"the picture is damaged: {str(error)[:200] or type(error).__name__}") from None
+
+
+@cache
+def _learn_heif() -> None:
+    """Let Pillow read HEIF, where pillow-heif is installed (the extra `heif`); AVIF it reads by itself."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -126,6 +126,8 @@ def _code_for(error: Exception) -> int | None:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & _USERS_MISTAKES:
         return BAD_INPUT
-    if kinds & {"HashcoreError", "ClientError", "LedgerError", "SecretError"} or isinstance(error, OSError):
+    if kinds & {"HashcoreError", "ClientError", "LedgerError", "SecretError", "StorageError"} or isinstance(
+        error, OSError
+    ):
         return TROUBLE
     return None

@@ -22,7 +22,7 @@ from hashserver.warmup import choose_cache
 if TYPE_CHECKING:
     from hashserver.scanning import ScanResult
 
-HELP = """Scan folders: hash what is new or changed, ask the server about everything, report what matched.
+HELP = """Scan folders and buckets: hash what is new or changed, ask about everything, report what matched.
 
 No file leaves this machine, only hashes. What has been done is remembered, so a scan that is interrupted
 goes on where it was, and the next one reads only what has changed. Exit codes: 0 nothing matched, 1
@@ -34,6 +34,8 @@ something matched, 2 bad input, 3 trouble with the server or the network.
 
   hashserver scan /srv --include '*.jpg' --include '*.png' --newer-than 2d --nice 10
 
+  AWS_PROFILE=backup hashserver scan s3://bucket/uploads/ --report hits.csv
+
   hashserver scan /srv/www --on-hit '/usr/local/bin/quarantine --json -'
 """
 
@@ -43,7 +45,7 @@ _TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def scan(
-    paths: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    paths: Annotated[list[str], typer.Argument(help="Folders, files, and s3://bucket/prefix.")],
     server: Annotated[
         str, typer.Option(envvar="HASHSERVER_URL", help="URL of the server.")
     ] = "http://127.0.0.1:8080",
@@ -77,6 +79,10 @@ def scan(
     on_hit: Annotated[
         str | None, typer.Option(help="Command that gets the JSON of each new hit on its standard input.")
     ] = None,
+    file_timeout: Annotated[
+        float, typer.Option(min=0.001, max=86400, help="Seconds for one file at most; it is named and left then.")
+    ] = 60,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.client import Client
@@ -85,9 +91,7 @@ def scan(
     from hashserver.scanning.report import check_name, write_report
 
     check_name(report)
-    for path in paths:
-        if not os.path.lexists(path):
-            raise typer.BadParameter(f"there is no {path}", param_hint="PATHS")
+    roots = [_root_of(path) for path in paths]
     walk = WalkOptions(
         include=include or (),
         exclude=exclude or (),
@@ -96,7 +100,6 @@ def scan(
         one_file_system=one_file_system,
     )
     rate = None if max_read_rate is None else _rate(max_read_rate)
-    roots = [os.fsencode(path.absolute()) for path in paths]
     with Client(server, key) as client, State(state or _state_of(roots)) as remembered, _Display() as display:
         options = ScanOptions(
             types=_types(hashes, client.sets()),
@@ -105,6 +108,8 @@ def scan(
             max_read_rate=rate,
             patience=patience,
             on_hit=shlex.split(on_hit or ""),
+            file_timeout=file_timeout,
+            anonymous=anonymous,
             walk=walk,
         )
         result = run(
@@ -148,6 +153,22 @@ def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
     names = frozenset(name for entry in listed if entry["role"] == "match" for name in entry["hashes"])
     # An empty server may have a set by the time of the next scan; MD5 is what most sets have.
     return names & set(TYPES) or frozenset({"md5"})
+
+
+def _root_of(path: str) -> bytes:
+    from hashserver.scanning.objects import StorageError, check_available, is_object, split_url
+
+    root = os.fsencode(path)
+    try:
+        if is_object(root):
+            split_url(root)
+            check_available()
+            return root
+    except StorageError as error:
+        raise typer.BadParameter(str(error), param_hint="PATHS") from None
+    if not os.path.lexists(root):
+        raise typer.BadParameter(f"there is no {path}", param_hint="PATHS")
+    return os.fsencode(Path(path).absolute())
 
 
 def _state_of(roots: list[bytes]) -> Path:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import select
-import signal
 import subprocess
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
@@ -21,9 +17,10 @@ import orjson
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import Client, ClientError
-from hashserver.hashing import FileHashes, hash_file
+from hashserver.scanning.objects import is_object, list_objects
 from hashserver.scanning.state import Hit, State
 from hashserver.scanning.walk import FoundFile, WalkOptions, walk
+from hashserver.scanning.worker import Outcome, begin_hashing, hash_chunk
 
 _LOOK_UP = 1024  # files looked up in the state at a time
 _CHUNK_FILES, _CHUNK_BYTES = 256, 32 << 20  # of one task of a hashing process
@@ -43,6 +40,9 @@ class ScanOptions:
         max_read_rate: bytes a second to read at most; None: as fast as it goes.
         patience: seconds to wait for a server that has gone away.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
+        file_timeout: seconds for one file; it is left, and counted as trouble, when it takes longer.
+        anonymous: read object storage without credentials.
+        walk: what to look at.
     """
 
     types: frozenset[str]
@@ -51,6 +51,8 @@ class ScanOptions:
     max_read_rate: float | None = None
     patience: float = 900.0
     on_hit: Sequence[str] = ()
+    file_timeout: float = 60.0
+    anonymous: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
 
@@ -69,33 +71,7 @@ class ScanResult:
     seconds: float = 0.0
 
 
-_Task = tuple[list[FoundFile], "Future[list[FileHashes | str]]"]
-
-
-def _begin_hashing(nice: int, scan: int) -> None:
-    """Prepare a process that hashes for the scan of so many a process number."""
-    os.nice(nice)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the scan, which ends them
-    if hasattr(os, "pidfd_open"):
-        threading.Thread(target=_end_with, args=(scan,), daemon=True).start()
-
-
-def _end_with(scan: int) -> None:
-    """End this process when the scan does: one that is killed cannot tell its processes to."""
-    with suppress(OSError):  # raised when it has ended already
-        select.select([os.pidfd_open(scan)], [], [])
-    os._exit(1)
-
-
-def hash_chunk(paths: list[bytes], types: frozenset[str]) -> list[FileHashes | str]:
-    """Hash some files in another process; of one that cannot be read, why."""
-    results: list[FileHashes | str] = []
-    for path in paths:
-        try:
-            results.append(hash_file(path, types=types))
-        except OSError as error:
-            results.append(error.strerror or str(error))
-    return results
+_Task = tuple[list[FoundFile], "Future[list[Outcome]]"]
 
 
 def scan(
@@ -108,13 +84,13 @@ def scan(
     on_trouble: Callable[[bytes, str], None] = lambda _path, _reason: None,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> ScanResult:
-    """Scan folders.
+    """Scan folders and buckets.
 
     What has been hashed and answered is in the state at once, so a scan that is interrupted goes on where
     it was. Files are asked about again when the server has a newer generation.
 
     Args:
-        roots: folders and files.
+        roots: folders, files, and `s3://bucket/prefix`.
         client: of the server.
         state: of this storage.
         options: how.
@@ -123,6 +99,7 @@ def scan(
         on_wait: told when the server cannot be reached and is waited for.
 
     Raises:
+        StorageError: a bucket cannot be listed.
         ClientError: the server was away for longer than the patience, or refuses; the state has the rest.
     """
     return _Scan(client, state, options, on_progress, on_trouble, on_wait).run(roots)
@@ -153,13 +130,12 @@ class _Scan:
         with ProcessPoolExecutor(
             self._options.processes,
             mp_context=context,
-            initializer=_begin_hashing,
+            initializer=begin_hashing,
             initargs=(self._options.nice, os.getpid()),
         ) as pool:
             try:
                 for chunk in self._chunks(self._unread(roots)):
-                    paths = [file.path for file in chunk]
-                    tasks.append((chunk, pool.submit(hash_chunk, paths, self._options.types)))
+                    tasks.append((chunk, self._submit(pool, chunk)))
                     if len(tasks) >= 3 * self._options.processes:
                         self._settle(tasks.popleft())
                 while tasks:
@@ -173,9 +149,14 @@ class _Scan:
         self._progress()
         return self._result
 
+    def _submit(self, pool: ProcessPoolExecutor, chunk: list[FoundFile]) -> Future[list[Outcome]]:
+        options = self._options
+        paths = [file.path for file in chunk]
+        return pool.submit(hash_chunk, paths, options.types, options.anonymous, options.file_timeout)
+
     def _unread(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
         """The files that have to be read; all are counted and looked up."""
-        found = walk(roots, self._options.walk, self._on_trouble)
+        found = self._find(roots)
         while batch := list(islice(found, _LOOK_UP)):
             self._result.files += len(batch)
             self._result.bytes += sum(file.size for file in batch)
@@ -184,6 +165,12 @@ class _Scan:
             if not unread:
                 self._try_to_ask(_ASK)
             yield from unread
+
+    def _find(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
+        options = self._options
+        yield from walk([root for root in roots if not is_object(root)], options.walk, self._on_trouble)
+        for root in filter(is_object, roots):
+            yield from list_objects(root, options.walk, options.anonymous)
 
     def _chunks(self, files: Iterator[FoundFile]) -> Iterator[list[FoundFile]]:
         chunk: list[FoundFile] = []
@@ -207,12 +194,12 @@ class _Scan:
     def _settle(self, task: _Task) -> None:
         chunk, future = task
         good = []
-        for file, hashes in zip(chunk, future.result(), strict=True):
-            if isinstance(hashes, str):
-                self._on_trouble(file.path, hashes)
-            else:
-                good.append((file, hashes))
-                self._result.hashed_bytes += hashes.size
+        for file, outcome in zip(chunk, future.result(), strict=True):
+            if outcome.trouble is not None:
+                self._on_trouble(file.path, outcome.trouble)
+            if outcome.hashes is not None:
+                good.append((file, outcome.hashes))
+                self._result.hashed_bytes += outcome.hashes.size
         self._result.hashed += len(good)
         self._state.remember(good, self._options.types)
         self._progress()

@@ -86,7 +86,7 @@ def _walk_folder(
             try:
                 if entry.is_symlink() and not options.follow_links:
                     continue
-                if _matches(entry.path, options.exclude):
+                if matches(entry.path, options.exclude):
                     continue
                 inside = entry.stat(follow_symlinks=options.follow_links)
             except OSError as error:
@@ -106,10 +106,11 @@ def _found(path: bytes, status: os.stat_result) -> FoundFile:
 def _wanted(path: bytes, status: os.stat_result, options: WalkOptions) -> bool:
     if options.newer_than is not None and status.st_mtime < options.newer_than:
         return False
-    return not options.include or _matches(path, options.include)
+    return not options.include or matches(path, options.include)
 
 
-def _matches(path: bytes, globs: Sequence[str]) -> bool:
+def matches(path: bytes, globs: Sequence[str]) -> bool:
+    """Whether a path, or the name at its end, matches one of some globs."""
     if not globs:
         return False
     whole = os.fsdecode(path)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from hashcore.pdq import hash_picture
 from hashserver.hashing import Bounds, NotHashed, decode_picture, hash_file
@@ -55,6 +58,40 @@ def test_every_kind_of_picture_is_hashed_as_its_rgb(mode: str, kind: str) -> Non
     with Image.open(io.BytesIO(content)) as opened:
         expected = np.asarray(opened.convert("RGB"))
     assert np.array_equal(decode_picture(content, Bounds()), expected)
+
+
+def _read_heif() -> bool:
+    if find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()  # to write one, below
+    return True
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("AVIF", marks=pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")),
+        pytest.param("HEIF", marks=pytest.mark.skipif(not _read_heif(), reason="no pillow-heif")),
+    ],
+)
+def test_pictures_of_telephones_are_near_their_original(kind: str) -> None:
+    content = saved(landscape(), kind, quality=90)
+    found = hash_picture(decode_picture(content, Bounds())).digest.hex()
+    assert distance(found, hash_picture(np.asarray(landscape())).digest.hex()) <= 31
+    with pytest.raises(NotHashed, match="more than 1,000 pixels"):
+        decode_picture(content, Bounds(pixels=1000))
+    with pytest.raises(NotHashed, match=r"damaged|not a picture"):
+        decode_picture(content[: len(content) // 2], Bounds())
+
+
+@pytest.mark.skipif(find_spec("pillow_heif") is None, reason="no pillow-heif")
+def test_heif_is_read_by_a_process_that_has_not_asked_for_it(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(saved(landscape(), "HEIF", quality=90))
+    program = f"from hashserver.hashing import hash_file; print(hash_file({str(tmp_path / 'a.heic')!r}).pdq)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert distance(ran.stdout, hash_picture(np.asarray(landscape())).digest.hex()) <= 31
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped() -> None:
