@@ -98,11 +98,20 @@ async def check(parts: Parts, caller: Caller, asked: CheckRequest, *, most: int 
     standing = parts.meter.charge(caller.party, hashes + len(asked.invalid))
     headers = {"X-Request-Id": caller.request, **(standing.headers() if standing else {})}
     arguments = (parts.store, asked, most or parts.settings.max_matches, caller.party.sets)
-    if hashes > _INLINE_HASHES or any(group.kind.rule is not Rule.EXACT for group in asked.asked):
+    if _is_long(asked, hashes):
         answer = await run_in_threadpool(check_request, *arguments)
     else:
         answer = check_request(*arguments)
     return Checked(answer, headers, await _record(parts.ledger, caller, answer))
+
+
+def _is_long(asked: CheckRequest, hashes: int) -> bool:
+    """Whether matching would hold up other requests for longer than a hop to another thread costs."""
+    rules = {group.kind.rule for group in asked.asked}
+    if rules <= {Rule.EXACT}:
+        return hashes > _INLINE_HASHES
+    # One perceptual hash at the distance that its indexes are made for takes a fraction of a millisecond.
+    return hashes > 1 or bool(asked.max_distance) or not rules <= {Rule.HAMMING}
 
 
 async def _record(ledger: LedgerWriter, caller: Caller, answer: Answer) -> list[list[int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +108,20 @@ def decode_hex(
     status = np.empty(len(starts), np.uint8)
     bad = decode_spans(as_writable(buffer), starts, lengths, digests.view(np.uint32), status)
     return digests, status, int(bad)
+
+
+def decode_one(kind: HashType, text: bytes) -> bytes:
+    """Decode one string of a hash type; without the arrays that `decode_hex` needs.
+
+    Raises:
+        ValueError: it is no hash of the type; the message does not repeat it.
+    """
+    if len(text) == kind.hex_digits:
+        try:
+            return unhexlify(text)
+        except ValueError:
+            pass
+    raise ValueError(explain_invalid(kind, text))
 
 
 def explain_invalid(kind: HashType, text: bytes | str) -> str:
