@@ -19,7 +19,7 @@ from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
-from hashserver.protocols import single
+from hashserver.protocols import circl, single
 from hashserver.routes import check, errors, health, sets, shortcut
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
@@ -32,6 +32,8 @@ _SHORTCUTS: dict[tuple[str, str], shortcut.Handler] = {
     ("POST", "/v2/check"): check.respond,
     ("POST", single.CHECK): single.respond,
     ("POST", single.TEST): single.respond_to_test,
+    **{("GET", path): circl.respond for path in circl.LOOKUPS},
+    **{("POST", path): circl.respond_to_bulk for path in circl.BULKS},
 }
 _DESCRIPTION = """
 Hosting providers send hashes and learn which of them are known. No picture is ever sent, no hash that
@@ -77,7 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
-    for router in (check.router, single.router):
+    for router in (check.router, single.router, circl.router):
         app.include_router(router)
     app.include_router(sets.router)
     app.include_router(health.router)
