@@ -19,7 +19,7 @@ from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
-from hashserver.protocols import circl, single
+from hashserver.protocols import circl, hma, single
 from hashserver.routes import check, errors, health, sets, shortcut
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
@@ -34,6 +34,9 @@ _SHORTCUTS: dict[tuple[str, str], shortcut.Handler] = {
     ("POST", single.TEST): single.respond_to_test,
     **{("GET", path): circl.respond for path in circl.LOOKUPS},
     **{("POST", path): circl.respond_to_bulk for path in circl.BULKS},
+    ("GET", hma.RAW_LOOKUP): hma.respond_raw,
+    ("GET", hma.LOOKUP): hma.respond,
+    ("GET", hma.STATUS): hma.respond_to_status,
 }
 _DESCRIPTION = """
 Hosting providers send hashes and learn which of them are known. No picture is ever sent, no hash that
@@ -79,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
-    for router in (check.router, single.router, circl.router):
+    for router in (check.router, single.router, circl.router, hma.router):
         app.include_router(router)
     app.include_router(sets.router)
     app.include_router(health.router)
