@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -18,13 +19,25 @@ from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
+from hashserver.protocols import circl, hma, single
 from hashserver.routes import check, errors, health, sets, shortcut
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up
 
 log = logging.getLogger("hashserver")
+_SWITCH_SECONDS = 0.0005
 
+_SHORTCUTS: dict[tuple[str, str], shortcut.Handler] = {
+    ("POST", "/v2/check"): check.respond,
+    ("POST", single.CHECK): single.respond,
+    ("POST", single.TEST): single.respond_to_test,
+    **{("GET", path): circl.respond for path in circl.LOOKUPS},
+    **{("POST", path): circl.respond_to_bulk for path in circl.BULKS},
+    ("GET", hma.RAW_LOOKUP): hma.respond_raw,
+    ("GET", hma.LOOKUP): hma.respond,
+    ("GET", hma.STATUS): hma.respond_to_status,
+}
 _DESCRIPTION = """
 Hosting providers send hashes and learn which of them are known. No picture is ever sent, no hash that
 misses is kept, and nothing lists what is in the sets.
@@ -46,6 +59,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # What is loaded by now stays: sweeping through it again and again would stall requests.
         gc.collect()
         gc.freeze()
+        # A hit waits for the ledger's thread, which lets go of the interpreter at every call into SQLite, and by
+        # default gets it back from a busy event loop only after 5 ms.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         parts.ready = True
         refresher = asyncio.create_task(_keep_fresh(parts))
         log.info("ready: generation %d", _generation(parts.store))
@@ -62,11 +78,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        openapi_tags=[{"name": "check"}, {"name": "sets"}, {"name": "health"}],
+        openapi_tags=[{"name": "check"}, {"name": "existing clients"}, {"name": "sets"}, {"name": "health"}],
     )
     errors.install(app)
-    app.add_middleware(shortcut.Shortcut, state=app.state, handlers={("POST", "/v2/check"): check.respond})
-    app.include_router(check.router)
+    app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
+    for router in (check.router, single.router, circl.router, hma.router):
+        app.include_router(router)
     app.include_router(sets.router)
     app.include_router(health.router)
     return app

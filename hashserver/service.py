@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
-from hashcore import Entry, Store
+from hashcore import Entry, Rule, Store
 from hashserver.answers import Answer
 from hashserver.bodies.request import CheckRequest
 from hashserver.ledger import LedgerError
@@ -110,11 +110,20 @@ async def check(
     if standing is not None:
         headers.update(standing.headers())
     arguments = (parts.store, asked, most or parts.settings.max_matches, caller.party.sets)
-    if hashes > _INLINE_HASHES or any(group.kind.is_near for group in asked.asked):
+    if _is_long(asked, hashes):
         answer = await run_in_threadpool(check_request, *arguments)
     else:
         answer = check_request(*arguments)
     return Checked(answer, headers, await _record(parts.ledger, caller, answer, numbered))
+
+
+def _is_long(asked: CheckRequest, hashes: int) -> bool:
+    """Whether matching would hold up other requests for longer than a hop to another thread costs."""
+    rules = {group.kind.rule for group in asked.asked}
+    if rules <= {Rule.EXACT}:
+        return hashes > _INLINE_HASHES
+    # One perceptual hash at the distance that its indexes are made for takes a fraction of a millisecond.
+    return hashes > 1 or bool(asked.max_distance) or not rules <= {Rule.HAMMING}
 
 
 async def _record(ledger: LedgerWriter, caller: Caller, answer: Answer, numbered: bool) -> list[int]:

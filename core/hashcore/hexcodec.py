@@ -126,15 +126,33 @@ def decode_base64(kind: HashType, text: bytes | str) -> bytes | None:
     if len(text) != kind.base64_characters:
         return None
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        digest = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         return None
+    return digest if len(digest) == kind.width else None  # as many characters may hold fewer bytes, and padding
+
+
+def decode_one(kind: HashType, text: bytes) -> bytes:
+    """Decode one string of a hash type; without the arrays that `decode_hex` needs.
+
+    Raises:
+        ValueError: it is no hash of the type; the message does not repeat it.
+    """
+    if len(text) == kind.hex_digits:
+        try:
+            return binascii.unhexlify(text)
+        except ValueError:
+            pass
+    decoded = decode_base64(kind, text)
+    if decoded is not None:
+        return decoded
+    raise ValueError(explain_invalid(kind, text))
 
 
 def explain_invalid(kind: HashType, text: bytes | str) -> str:
     """Say in words why a string is not a hash of this type, without repeating the string."""
     if len(text) == kind.base64_characters and decode_base64(kind, text) is None:
-        return f"the {len(text)} characters are not base64"
+        return f"the {len(text)} characters are not base64 of {kind.width} bytes"
     if len(text) != kind.hex_digits and len(text) != kind.base64_characters:
         either = f" or {kind.base64_characters} characters of base64" if kind.base64_characters else ""
         return f"expected {kind.hex_digits} hexadecimal digits{either}, got {len(text)}"

@@ -356,6 +356,8 @@ class RunBuilder:
             for benign, what in HASH_TYPES[name].benign.items():
                 first = np.frombuffer(benign, np.uint32)[0]
                 suspects = np.flatnonzero(column.digests.view(np.uint32)[:, 0] == first)
+                if column.present is not None:  # where there is no hash stand zeros, which some types call blank
+                    suspects = suspects[column.present[suspects]]
                 equal = (column.digests[suspects] == np.frombuffer(benign, np.uint8)).all(axis=1)
                 for row in suspects[equal].tolist():
                     keep = np.ones(len(rows), np.bool_) if keep is None else keep

@@ -99,7 +99,7 @@ def parse_with_orjson(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     request = CheckRequest([], [], _distances(value.get(_OPTION, {})))
     check_count(sum(len(items) for _, items in arrays), limits)
     for kind, items in arrays:
-        good, bad = _decode_items(kind, items)
+        good, bad = decode_items(kind, items)
         request.asked.append(good)
         request.invalid.extend(bad)
     return request
@@ -111,7 +111,8 @@ def _distances(value: Any) -> dict[str, int]:
     return {name: checked_distance(name, distance) for name, distance in value.items()}
 
 
-def _decode_items(kind: HashType, items: list[Any]) -> tuple[Asked, list[Invalid]]:
+def decode_items(kind: HashType, items: list[Any]) -> tuple[Asked, list[Invalid]]:
+    """Decode the items of a JSON array: what is well-formed, and what is not and why."""
     texts = [item if isinstance(item, str) else "" for item in items]
     # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
     buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)

@@ -10,7 +10,7 @@ from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.json_items import Path, read_items
-from hashserver.readers.objects import Withdrawn, identifier_of, photodna_of, text_of, withdrawable_rows
+from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("data",), ("indicators",), ("hashRecords",))
@@ -71,8 +71,7 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
         place, value = f"{place}.indicator", value.get("indicator")
     if value is None:
         raise ValueError("no hash in this item, under raw_indicator, indicator, value or hashValue")
-    kind = HASH_TYPES[role]
-    found[role] = photodna_of(place, value, kind) if role == "photodna" else text_of(place, value)
+    found[role] = text_of(place, value)
     return found
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HASH_TYPES, HashType
+from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.cells import Cells, assemble, decode_cells
 from hashserver.readers.json_items import Items
@@ -109,24 +107,6 @@ def identifier_of(name: str, value: Any) -> bytes:
         ValueError: it is neither.
     """
     return str(value).encode() if type(value) is int else text_of(name, value)
-
-
-def photodna_of(name: str, value: Any, kind: HashType) -> bytes:
-    """A PhotoDNA hash in hexadecimal, from hexadecimal or from base64, as which it is distributed.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    text = text_of(name, value).strip()
-    if not text or len(text) == kind.hex_digits:
-        return text
-    try:
-        digest = b64decode(text, validate=True)
-    except Base64Error:
-        raise ValueError(f"{name}: neither base64 nor {kind.hex_digits} hexadecimal digits") from None
-    if len(digest) != kind.width:
-        raise ValueError(f"{name}: expected {kind.width} bytes in base64, got {len(digest)}")
-    return digest.hex().encode()
 
 
 class Withdrawn(Exception):

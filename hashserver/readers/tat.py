@@ -10,7 +10,7 @@ from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.json_items import Path, read_items
-from hashserver.readers.objects import Withdrawn, identifier_of, photodna_of, text_of, withdrawable_rows
+from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("results",), ("hashes",), ("data",))
@@ -55,6 +55,5 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     if role not in HASH_TYPES:
         raise ValueError(f"algorithm: none that is known here; {', '.join(HASH_TYPES)} are")
     value = item.get("hash_digest")
-    kind = HASH_TYPES[role]
-    found[role] = photodna_of("hash_digest", value, kind) if role == "photodna" else text_of("hash_digest", value)
+    found[role] = text_of("hash_digest", value)
     return found

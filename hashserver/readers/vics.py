@@ -6,11 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.json_items import Path, read_head, read_items
-from hashserver.readers.objects import identifier_of, photodna_of, rows_of, text_of
+from hashserver.readers.objects import identifier_of, rows_of, text_of
 from hashserver.readers.source import Source
 
 _CONTEXTS = ("odata.metadata", "@odata.context")
@@ -18,7 +17,6 @@ _MODEL = "/ProjectVic/DataModels/"
 _SAMPLE = 1 << 16
 _CASES = re.compile(rb'"(?:CaseID|CaseNumber|Media)"\s*+:\s*+[\["\dn]')
 _EXACT = (("MD5", "md5"), ("SHA1", "sha1"), ("SHA256", "sha256"))
-_PHOTODNA = HASH_TYPES.get("photodna")
 
 
 def looks_like(sample: bytes) -> bool:
@@ -68,8 +66,8 @@ def _read(media: dict[str, Any]) -> dict[str, bytes]:
     for name, role in _EXACT:
         if (value := get(name)) is not None:
             found[role] = text_of(name, value)
-    if _PHOTODNA is not None and (value := get("PhotoDNA") or _alternative(get("AlternativeHashes"))) is not None:
-        found["photodna"] = photodna_of("PhotoDNA", value, _PHOTODNA)
+    if (value := get("PhotoDNA") or _alternative(get("AlternativeHashes"))) is not None:
+        found["photodna"] = text_of("PhotoDNA", value)
     return found
 
 

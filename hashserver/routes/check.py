@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Query, Request, Response
@@ -16,6 +16,7 @@ from hashserver.bodies.request import CheckRequest
 from hashserver.bodies.unpack import unpack
 from hashserver.problems import unprocessable
 from hashserver.routes.body import read_body
+from hashserver.routes.errors import refusal
 from hashserver.service import Parts, identify
 from hashserver.service import check as check_hashes
 
@@ -83,16 +84,6 @@ _ANSWER = {
     ],
     "invalid": [],
 }
-_PROBLEM = {
-    "type": "/problems/malformed-body",
-    "title": "Malformed body",
-    "status": 400,
-    "detail": "the body is not JSON: unexpected end of data at byte 17",
-}
-
-
-def _refusal(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"application/problem+json": {"example": _PROBLEM}}}
 
 
 @router.post(
@@ -105,10 +96,10 @@ def _refusal(description: str) -> dict[str, Any]:
             "description": "What matched; hashes that did not are left out.",
             "content": {"application/json": {"example": _ANSWER}, ARROW: {}},
         },
-        400: _refusal("The body is not what its Content-Type says."),
-        413: _refusal("The body is too large, or holds too many hashes."),
-        415: _refusal("The Content-Type or Content-Encoding is not one that is read."),
-        422: _refusal("An unknown hash type, or a parameter out of range."),
+        400: refusal("The body is not what its Content-Type says."),
+        413: refusal("The body is too large, or holds too many hashes."),
+        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
+        422: refusal("An unknown hash type, or a parameter out of range."),
     },
 )
 async def check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,19 @@ _REASONS = {
     404: ("not-found", "there is nothing at this address; /docs lists what there is"),
     405: ("method-not-allowed", "this address does not take that method; /docs lists what it takes"),
 }
+
+
+_EXAMPLE = {
+    "type": "/problems/malformed-body",
+    "title": "Malformed body",
+    "status": 400,
+    "detail": "the body is not JSON: unexpected end of data at byte 17",
+}
+
+
+def refusal(description: str) -> dict[str, Any]:
+    """A problem as the OpenAPI document describes it."""
+    return {"description": description, "content": {MEDIA_TYPE: {"example": _EXAMPLE}}}
 
 
 def as_response(problem: Problem) -> Response:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashcore.hashtypes import HASH_TYPES, HashType
+from hashcore.hashtypes import HASH_TYPES, HashType, hash_type
 from hashcore.hexcodec import (
     BAD_DIGIT,
     INVALID,
@@ -124,7 +124,7 @@ def test_every_string_that_is_no_hash_has_a_reason_which_does_not_repeat_it(
             continue
         reason = explain_invalid(kind, text)
         if status == WRONG_LENGTH and kind.name == "photodna" and len(text) == 192:
-            assert reason == "the 192 characters are not base64"
+            assert reason == "the 192 characters are not base64 of 144 bytes"
         elif status == WRONG_LENGTH:
             either = " or 192 characters of base64" if kind.name == "photodna" else ""
             assert reason == f"expected {kind.hex_digits} hexadecimal digits{either}, got {len(text)}"
@@ -132,3 +132,13 @@ def test_every_string_that_is_no_hash_has_a_reason_which_does_not_repeat_it(
             place = next(at for at, byte in enumerate(text) if byte not in DIGITS)
             assert reason == f"character {place + 1} is not a hexadecimal digit"
         assert reason == explain_invalid(kind, text.decode("latin-1"))
+
+
+@pytest.mark.parametrize("width", [142, 143])
+def test_padded_base64_of_fewer_bytes_is_no_hash(width: int) -> None:
+    text = base64.b64encode(bytes(width))
+    assert len(text) == 192
+    buffer = np.frombuffer(bytearray(text), np.uint8)
+    _, status, bad = decode_hex(hash_type("photodna"), buffer, np.array([0]), np.array([192]))
+    assert bad == 1
+    assert status[0] != OK

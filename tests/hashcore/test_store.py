@@ -302,6 +302,15 @@ def test_a_reject_names_its_line_and_type(tmp_path: Path) -> None:
     assert "empty file" in rejects[0].reason
 
 
+def test_a_row_without_a_picture_hash_is_not_taken_for_a_blank_picture(tmp_path: Path) -> None:
+    digests = np.frombuffer(b"p" * 32 + bytes(32), np.uint8).reshape(2, 32)
+    md5s = np.frombuffer(b"m" * 32, np.uint8).reshape(2, 16)
+    pdq = HashColumn(digests, np.array([True, False]))
+    with Store(tmp_path) as store:
+        outcome = store.load("police", [Rows(np.arange(2), {"pdq": pdq, "md5": HashColumn(md5s)})], now=1.0)
+    assert outcome.tally.rejected == 0
+
+
 @pytest.mark.parametrize("rows_too", [True, False])
 def test_a_known_good_set_made_to_match_does_not_report_the_empty_file(tmp_path: Path, rows_too: bool) -> None:
     empty = next(iter(hash_type("md5").benign))

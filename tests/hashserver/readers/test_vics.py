@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from reader_model import MD5, OTHER_MD5, SHA1, SHA256, Row, read, read_blocks
 
-from hashcore.hashtypes import HASH_TYPES, HashType
 from hashserver.readers import ReadError
-from hashserver.readers.objects import photodna_of
 from hashserver.readers.vics import read_vics
 
 HEADS = {
@@ -101,29 +99,26 @@ def test_a_truncated_distribution_is_refused() -> None:
         read(data[:-10])
 
 
-PHOTODNA = HashType("photodna", 144)
 DIGEST = bytes(range(144))
-
-
-@pytest.mark.parametrize("text", [base64.b64encode(DIGEST).decode(), DIGEST.hex(), DIGEST.hex().upper()])
-def test_photodna_is_base64_or_hexadecimal(text: str) -> None:
-    assert bytes.fromhex(photodna_of("PhotoDNA", text, PHOTODNA).decode()) == DIGEST
 
 
 @pytest.mark.parametrize("text", ["x", "é" * 192, "A" * 188, "A" * 196, "=" * 192, 7, "*" * 192])
 def test_what_is_no_photodna_is_refused(text: Any) -> None:
-    with pytest.raises(ValueError, match="PhotoDNA: "):
-        photodna_of("PhotoDNA", text, PHOTODNA)
+    name, model = HEADS["2.0 UK"]
+    taken = read(json.dumps({name: model + "Media", "value": [{"MD5": MD5, "PhotoDNA": text}]}).encode())
+    assert not taken.rows
+    assert "photodna" in taken.rejects[0].reason.lower()
 
 
-def test_photodna_is_read_where_its_type_is_known_and_else_left_alone() -> None:
+def test_photodna_is_base64_or_hexadecimal() -> None:
     name, model = HEADS["2.0 UK"]
     encoded = base64.b64encode(DIGEST).decode()
     media = [
         {"MD5": MD5, "PhotoDNA": encoded},
+        {"MD5": MD5, "PhotoDNA": DIGEST.hex().upper()},
         {"MD5": MD5, "AlternativeHashes": [{"HashName": "x"}, {"HashName": "PhotoDNA", "HashValue": encoded}]},
         {"MD5": MD5, "PhotoDNA": None, "AlternativeHashes": None},
     ]
     taken = read(json.dumps({name: model + "Media", "value": media}).encode())
-    expected = {"md5": MD5} | ({"photodna": DIGEST.hex()} if "photodna" in HASH_TYPES else {})
-    assert [row.hashes for row in taken.rows] == [expected, expected, {"md5": MD5}]
+    expected = {"md5": MD5, "photodna": DIGEST.hex()}
+    assert [row.hashes for row in taken.rows] == [expected, expected, expected, {"md5": MD5}]

@@ -1,0 +1,120 @@
+"""One bare hash a request over 64 keep-alive connections, with a party, its key and the ledger."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.support import QUICK, Ratios, blocks_of, random_digests, running, serve
+from hashcore import Store
+from hashserver.ledger import Ledger
+from hashserver.parties.admin import PartyAdmin
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("wrk") is None, reason="wrk is not installed (Debian: apt-get install wrk)"
+)
+
+KNOWN = 1_000_000
+QUERIES = 20_000
+HITS = 100  # one request in so many
+SECONDS = 4 if QUICK else 10
+CONNECTIONS = 64
+SCRIPT = Path(__file__).with_name("single_hash.lua")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What wrk saw: requests a second, and the 99th percentile of the latency in milliseconds."""
+
+    rate: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Served:
+    """A data folder with a party, and the header that lets the party in."""
+
+    folder: Path
+    authorization: str
+
+
+def wrk(url: str, queries: Path, authorization: str, seconds: int = SECONDS) -> Figures:
+    """Load an address for some seconds; every request must be answered with 200."""
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(SCRIPT), url]
+    ran = subprocess.run([*command, "--", str(queries), authorization], capture_output=True, text=True, check=True)
+    line = next(line for line in ran.stdout.splitlines() if line.startswith("figures "))
+    requests, microseconds, p99, errors = map(int, line.split()[1:])
+    assert requests > 0
+    assert errors == 0, ran.stdout
+    return Figures(requests / (microseconds / 1e6), p99 / 1e3)
+
+
+def best_of_two(url: str, queries: Path, authorization: str) -> Figures:
+    """The faster of two turns, after a short one that warms up."""
+    wrk(url, queries, authorization, 1)
+    return max((wrk(url, queries, authorization) for _ in range(2)), key=lambda figures: figures.rate)
+
+
+@pytest.fixture(scope="module")
+def digests() -> dict[str, NDArray[np.uint8]]:
+    return {"md5": random_digests(KNOWN, 16, 11), "pdq": random_digests(KNOWN // 10, 32, 12)}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, digests: dict[str, NDArray[np.uint8]]) -> Served:
+    folder = tmp_path_factory.mktemp("single") / "data"
+    with Store(folder) as store:
+        for kind, known in digests.items():
+            store.load(f"known {kind}", blocks_of(known, kind), now=0.0)
+    with Ledger(folder) as ledger:
+        key = PartyAdmin(ledger, "benchmark").add("Example Hosting")
+    return Served(folder, "Basic " + base64.b64encode(f"Example Hosting:{key}".encode()).decode())
+
+
+@pytest.fixture(scope="module")
+def queries(tmp_path_factory: pytest.TempPathFactory, digests: dict[str, NDArray[np.uint8]]) -> dict[str, Path]:
+    """By type, a file of hashes of which one in HITS is known."""
+    files = {}
+    for kind, known in digests.items():
+        random = np.random.default_rng([13, known.shape[1]])
+        asked = random.integers(0, 256, (QUERIES, known.shape[1]), np.uint8)
+        hits = random.choice(QUERIES, QUERIES // HITS, replace=False)
+        asked[hits] = known[random.integers(0, len(known), len(hits))]
+        files[kind] = tmp_path_factory.mktemp("queries") / kind
+        files[kind].write_text("".join(f"{bytes(digest).hex()}\n" for digest in asked))
+    return files
+
+
+@pytest.fixture(scope="module")
+def peer(
+    tmp_path_factory: pytest.TempPathFactory, digests: dict[str, NDArray[np.uint8]], queries: dict[str, Path]
+) -> Figures:
+    folder = str(tmp_path_factory.mktemp("single-peer"))
+    environment = lmdb.open(folder, map_size=1 << 30, sync=False)
+    with environment, environment.begin(write=True) as transaction, transaction.cursor() as cursor:
+        cursor.putmulti((bytes(digest), b"") for digest in digests["md5"])
+    with running([str(Path(__file__).with_name("single_peer.py")), folder]) as (url, _):
+        return best_of_two(f"{url}/v1/check/md5", queries["md5"], "none")
+
+
+@pytest.mark.parametrize(("kind", "floor"), [("md5", 0.7), ("pdq", 0.35)])
+def test_single_hash(
+    served: Served, queries: dict[str, Path], peer: Figures, ratios: Ratios, kind: str, floor: float
+) -> None:
+    """Ours does more than the peer: it authenticates, counts, and has each hit on disk before it answers."""
+    with running(serve(served.folder)) as (url, _):
+        address = f"{url}/v1/check/{kind}"
+        figures = best_of_two(address, queries[kind], served.authorization)
+    name = f"POST /v1/check/{kind}, one hash a request, 1 % hits"
+    ratios.figure(name, figures.rate, "requests/s")
+    ratios.figure("  p99", figures.p99, "ms")
+    ratios.compare("  beside bare FastAPI + lmdb get", figures.rate, peer.rate, floor=floor)
+    ratios.compare("  its p99 in units of ours", peer.p99, figures.p99, floor=0.2)
