@@ -12,6 +12,7 @@ import typer
 
 from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
 from hashserver.cli.progress import bytes_progress
+from hashserver.set_names import RULE, is_set_name
 from hashserver.settings import load_settings
 from hashserver.warmup import choose_cache
 
@@ -98,11 +99,8 @@ def load(
 
 
 def _check_name(name: str) -> None:
-    if not name or len(name) > 100 or not all(character.isalnum() or character in "._-" for character in name):
-        raise typer.BadParameter(
-            f"{name!r} cannot name a set; use up to 100 letters, digits, dots, dashes and underscores",
-            param_hint="--set",
-        )
+    if not is_set_name(name):
+        raise typer.BadParameter(f"{name!r} cannot name a set; {RULE}", param_hint="--set")
 
 
 def _summary(name: str, outcome: Outcome, rejected: int, reject_path: Path, seconds: float) -> dict[str, Any]:

@@ -91,7 +91,8 @@ _PROBLEM = {
 }
 
 
-def _refusal(description: str) -> dict[str, Any]:
+def refusal(description: str) -> dict[str, Any]:
+    """How a refusal is documented."""
     return {"description": description, "content": {"application/problem+json": {"example": _PROBLEM}}}
 
 
@@ -105,10 +106,10 @@ def _refusal(description: str) -> dict[str, Any]:
             "description": "What matched; hashes that did not are left out.",
             "content": {"application/json": {"example": _ANSWER}, ARROW: {}},
         },
-        400: _refusal("The body is not what its Content-Type says."),
-        413: _refusal("The body is too large, or holds too many hashes."),
-        415: _refusal("The Content-Type or Content-Encoding is not one that is read."),
-        422: _refusal("An unknown hash type, or a parameter out of range."),
+        400: refusal("The body is not what its Content-Type says."),
+        413: refusal("The body is too large, or holds too many hashes."),
+        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
+        422: refusal("An unknown hash type, or a parameter out of range."),
     },
 )
 async def check(
