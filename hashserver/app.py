@@ -18,7 +18,7 @@ from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
-from hashserver.routes import check, entries, errors, health, sets, shortcut
+from hashserver.routes import check, entries, errors, health, sets, shortcut, usage
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up
@@ -62,13 +62,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        openapi_tags=[{"name": "check"}, {"name": "sets"}, {"name": "entries"}, {"name": "health"}],
+        openapi_tags=[
+            {"name": "check"},
+            {"name": "sets"},
+            {"name": "entries"},
+            {"name": "usage"},
+            {"name": "health"},
+        ],
     )
     errors.install(app)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers={("POST", "/v2/check"): check.respond})
     app.include_router(check.router)
     app.include_router(sets.router)
     app.include_router(entries.router)
+    app.include_router(usage.router)
     app.include_router(health.router)
     return app
 

@@ -149,7 +149,7 @@ def test_tombstones_that_no_generation_names_are_deleted(tmp_path: Path) -> None
 @pytest.mark.parametrize("old", [1, 40])
 def test_rows_of_a_renewing_load_take_the_place_of_entries_with_their_ids(store: Store, old: int) -> None:
     store.load("a", [rows_of([row(n, id=f"a{n}") for n in range(old)])], now=1.0)
-    blocks = [withdrawals_of([b"a0"]), rows_of([row(100, id="a0")])]
+    blocks = [withdrawals_of(["a0"]), rows_of([row(100, id="a0")])]
     outcome = store.load("a", blocks, LoadOptions(append=True, renew=True), now=2.0)
     assert (outcome.tally.added, outcome.tally.removed, outcome.entries) == (1, 1, old)
     with store.read() as snapshot:
