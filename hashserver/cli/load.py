@@ -62,6 +62,9 @@ def load(
     from hashcore import LoadOptions
     from hashserver.app import open_store
     from hashserver.cli.rejects import RejectFile
+    from hashserver.ledger import Ledger
+    from hashserver.ledger.audit import shell_user
+    from hashserver.ledger.publications import audited
     from hashserver.read_ahead import read_ahead
     from hashserver.readers import open_source, read_rows
 
@@ -70,6 +73,7 @@ def load(
     with (
         open_source(file) as source,
         open_store(settings) as store,
+        Ledger(settings.data_dir) as ledger,
         RejectFile(reject_path) as reject_file,
         bytes_progress("rows") as progress,
     ):
@@ -91,6 +95,7 @@ def load(
             on_phase=on_phase,
             timeout=wait,
             on_wait=lambda sentence: print(f"hashserver: {sentence}", file=sys.stderr),
+            on_done=audited(ledger, store, who=shell_user(), action="load", subject=name),
         )
         rejected = reject_file.count
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
