@@ -21,7 +21,7 @@ from hashserver.metrics import Timing
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
-from hashserver.routes import check, entries, errors, health, metrics, sets, shortcut, usage
+from hashserver.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up
@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             {"name": "sets"},
             {"name": "entries"},
             {"name": "usage"},
+            {"name": "feedback"},
             {"name": "health"},
         ],
     )
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(sets.router)
     app.include_router(entries.router)
     app.include_router(usage.router)
+    app.include_router(feedback.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     return app

@@ -26,9 +26,9 @@ from hashserver.contributing import (
     withdraw,
 )
 from hashserver.ledger import LedgerError
-from hashserver.problems import Problem, unsupported
+from hashserver.problems import Problem
 from hashserver.routes.access import MayContribute
-from hashserver.routes.body import read_body
+from hashserver.routes.body import read_body, require_json
 from hashserver.routes.check import refusal
 from hashserver.service import Parts
 
@@ -96,9 +96,7 @@ async def add(request: Request, caller: MayContribute) -> Response:
     matches at once. An entry whose id is in the set already with other hashes or another category replaces it."""
     parts: Parts = request.app.state.parts
     headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
-    media = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-    if media != "application/json":
-        raise unsupported(f"the Content-Type is {media[:100]!r}; entries are sent as application/json")
+    require_json(headers)
     body = await read_body(headers, request.receive, min(MOST_BYTES, parts.limits.max_body_bytes))
     contribution = await run_in_threadpool(_read, body, headers.get(b"content-encoding"))
     require_set(parts.store, caller.party, contribution.set, may_be_new=True)
