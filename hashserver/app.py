@@ -15,12 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import Limits as StoreLimits
 from hashcore import Store
 from hashserver import __version__
+from hashserver.ledger import Ledger, LedgerError
+from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.writer import LedgerWriter
+from hashserver.metrics import Timing
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
 from hashserver.protocols import circl, hma, single
-from hashserver.routes import check, errors, health, sets, shortcut
+from hashserver.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up
@@ -78,14 +81,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        openapi_tags=[{"name": "check"}, {"name": "existing clients"}, {"name": "sets"}, {"name": "health"}],
+        openapi_tags=[
+            {"name": "check"},
+            {"name": "existing clients"},
+            {"name": "sets"},
+            {"name": "entries"},
+            {"name": "usage"},
+            {"name": "feedback"},
+            {"name": "health"},
+        ],
     )
     errors.install(app)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
+    app.add_middleware(Timing)  # around all that is above
     for router in (check.router, single.router, circl.router, hma.router):
         app.include_router(router)
     app.include_router(sets.router)
+    app.include_router(entries.router)
+    app.include_router(usage.router)
+    app.include_router(feedback.router)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     return app
 
 
@@ -99,8 +115,18 @@ def open_parts(settings: Settings) -> Parts:
     """Open everything that requests need."""
     limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
     store = open_store(settings)
+    _audit_what_was_killed(store)
     directory = Directory(settings.data_dir)
     return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, Meter(settings.data_dir))
+
+
+def _audit_what_was_killed(store: Store) -> None:
+    try:
+        with Ledger(store.folder) as ledger:
+            if found := find_unaudited(ledger, store):
+                log.warning("%d generations had no line in the audit log; they have one now", found)
+    except LedgerError as error:
+        log.warning("cannot look for generations that the audit log does not know: %s", error)
 
 
 def _close_parts(parts: Parts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import Mapping
@@ -32,7 +33,11 @@ _requests = itertools.count()
 
 @dataclass(slots=True)
 class Parts:
-    """What the routes work with, made when the server starts."""
+    """What the routes work with, made when the server starts.
+
+    Args:
+        changing: held by the request that changes the store.
+    """
 
     settings: Settings
     limits: Limits
@@ -41,6 +46,7 @@ class Parts:
     directory: Directory
     meter: Meter
     ready: bool = False
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True, slots=True)

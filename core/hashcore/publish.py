@@ -69,12 +69,14 @@ class LoadOptions:
         role: "match" or "known-good"; None leaves a set as it is, and makes a new one "match".
         category: of rows that name none.
         append: add to what is there rather than replace it.
+        renew: what blocks withdraw is only what the set held before; their own rows with such ids come in.
         distances: by perceptual type, the set's own default distance; types left out keep theirs.
     """
 
     role: str | None = None
     category: str | None = None
     append: bool = False
+    renew: bool = False
     distances: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -149,7 +151,7 @@ class Publisher:
         """Make a set hold the rows of some blocks, or these besides its own.
 
         Whatever has an id that a block withdraws is not in the set afterwards, be it from before or of the
-        blocks themselves.
+        blocks themselves; but see `LoadOptions.renew`.
         """
         current = self._read_current()
         role = options.role or (current.sets[name].role if name in current.sets else "match")
@@ -172,7 +174,7 @@ class Publisher:
             work.tally.rejected = builder.rejected
             runs = builder.finish()
             if withdrawn:
-                runs = without_ids(runs, withdrawn)
+                runs = runs if options.renew else without_ids(runs, withdrawn)
                 if options.append:
                     self._bury(work, withdrawn)
             segments = self._merge(work, runs, keep_old=options.append)

@@ -373,15 +373,25 @@ class Snapshot:
         Raises:
             UnknownSet: there is none of that name.
         """
-        wanted = WantedIds([id.encode()])
-        found = []
+        return self.find_all(set_name, [id]).get(id, [])
+
+    def find_all(self, set_name: str, ids: Iterable[str]) -> dict[str, list[KnownEntry]]:
+        """The entries of a set that have some external ids, by id; looks once at every id of the set.
+
+        Raises:
+            UnknownSet: there is none of that name.
+        """
+        wanted = WantedIds(each.encode() for each in ids)
+        found: dict[str, list[KnownEntry]] = {}
         for number in get_set(self.manifest, set_name).segments:
             segment = next(each for each in self._segments if each.header.number == number)
             rows = wanted.rows_of(self._transaction, segment.header)
             for row in rows[~are_dead(segment.dead, rows)].tolist():
                 hashes = {name: segment.columns[name].read(row, 1) for name in segment.header.types}
                 label = segment.label(row)
-                found.append(KnownEntry(hashes, label.category, label.added))
+                id = segment.entry(row).id
+                assert id is not None
+                found.setdefault(id, []).append(KnownEntry(hashes, label.category, label.added))
         return found
 
     def _vouched_for_entries(self, kind: HashType, matches: Matches) -> NDArray[np.bool_]:

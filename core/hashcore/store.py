@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 import lmdb
 
@@ -17,8 +16,6 @@ from hashcore.layout import Manifest, read_manifests
 from hashcore.publish import Limits, LoadOptions, Outcome, Publisher
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.snapshot import Snapshot
-
-_Result = TypeVar("_Result")
 
 
 def _no_phase(_phase: str, _done: int, _total: int) -> None:
@@ -128,6 +125,7 @@ class Store:
         on_phase: Callable[[str, int, int], None] = _no_phase,
         timeout: float | None = None,
         on_wait: Callable[[str], None] = lambda _: None,
+        on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
         """Make a set hold the rows of some blocks, or add them to it; one commit publishes it.
 
@@ -140,6 +138,7 @@ class Store:
             on_phase: told how far the work is.
             timeout: seconds to wait while another process changes the store; None: as long as it takes.
             on_wait: told, once, that there is such a wait.
+            on_done: told what came of it before anybody else may change the store.
 
         Raises:
             StoreBusy: somebody else was changing the store for all that time.
@@ -150,6 +149,7 @@ class Store:
             on_phase,
             timeout,
             on_wait,
+            on_done,
         )
 
     def withdraw(
@@ -160,9 +160,12 @@ class Store:
         now: float,
         timeout: float | None = None,
         on_wait: Callable[[str], None] = lambda _: None,
+        on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
         """Take the entries with some external ids out of a set; see `Publisher.withdraw`."""
-        return self._change(lambda publisher: publisher.withdraw(name, ids, now=now), _no_phase, timeout, on_wait)
+        return self._change(
+            lambda publisher: publisher.withdraw(name, ids, now=now), _no_phase, timeout, on_wait, on_done
+        )
 
     def remove(
         self,
@@ -171,9 +174,12 @@ class Store:
         now: float,
         timeout: float | None = None,
         on_wait: Callable[[str], None] = lambda _: None,
+        on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
         """Take a set out; see `Publisher.remove`."""
-        return self._change(lambda publisher: publisher.remove(name, now=now), _no_phase, timeout, on_wait)
+        return self._change(
+            lambda publisher: publisher.remove(name, now=now), _no_phase, timeout, on_wait, on_done
+        )
 
     def rollback(
         self,
@@ -182,9 +188,26 @@ class Store:
         now: float,
         timeout: float | None = None,
         on_wait: Callable[[str], None] = lambda _: None,
+        on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
         """Publish an earlier generation's sets again; see `Publisher.rollback`."""
-        return self._change(lambda publisher: publisher.rollback(to, now=now), _no_phase, timeout, on_wait)
+        return self._change(
+            lambda publisher: publisher.rollback(to, now=now), _no_phase, timeout, on_wait, on_done
+        )
+
+    @contextmanager
+    def unchanging(self, *, timeout: float | None = None) -> Iterator[None]:
+        """Nobody changes the store within the block.
+
+        Raises:
+            StoreBusy: somebody was changing it for all of `timeout` seconds.
+        """
+        lock = WriterLock(self.folder)
+        lock.acquire(timeout=timeout)
+        try:
+            yield
+        finally:
+            lock.release()
 
     def history(self) -> list[Manifest]:
         """The generations that are kept, oldest first."""
@@ -232,21 +255,24 @@ class Store:
 
     def _change(
         self,
-        change: Callable[[Publisher], _Result],
+        change: Callable[[Publisher], Outcome],
         on_phase: Callable[[str, int, int], None],
         timeout: float | None,
         on_wait: Callable[[str], None],
-    ) -> _Result:
+        on_done: Callable[[Outcome], None],
+    ) -> Outcome:
         lock = WriterLock(self.folder)
         lock.acquire(timeout=timeout, on_wait=on_wait)
         try:
             publisher = Publisher(self._environment, self._limits, on_phase=on_phase)
             publisher.sweep()
             try:
-                return change(publisher)
+                outcome = change(publisher)
             except BaseException:
                 publisher.try_to_sweep()
                 raise
+            on_done(outcome)
+            return outcome
         finally:
             lock.release()
             self.refresh()

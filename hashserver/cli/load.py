@@ -12,6 +12,7 @@ import typer
 
 from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
 from hashserver.cli.progress import bytes_progress
+from hashserver.set_names import RULE, is_set_name
 from hashserver.settings import load_settings
 from hashserver.warmup import choose_cache
 
@@ -61,6 +62,9 @@ def load(
     from hashcore import LoadOptions
     from hashserver.app import open_store
     from hashserver.cli.rejects import RejectFile
+    from hashserver.ledger import Ledger
+    from hashserver.ledger.audit import shell_user
+    from hashserver.ledger.publications import audited
     from hashserver.read_ahead import read_ahead
     from hashserver.readers import open_source, read_rows
 
@@ -69,6 +73,7 @@ def load(
     with (
         open_source(file) as source,
         open_store(settings) as store,
+        Ledger(settings.data_dir) as ledger,
         RejectFile(reject_path) as reject_file,
         bytes_progress("rows") as progress,
     ):
@@ -90,6 +95,7 @@ def load(
             on_phase=on_phase,
             timeout=wait,
             on_wait=lambda sentence: print(f"hashserver: {sentence}", file=sys.stderr),
+            on_done=audited(ledger, store, who=shell_user(), action="load", subject=name),
         )
         rejected = reject_file.count
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
@@ -98,11 +104,8 @@ def load(
 
 
 def _check_name(name: str) -> None:
-    if not name or len(name) > 100 or not all(character.isalnum() or character in "._-" for character in name):
-        raise typer.BadParameter(
-            f"{name!r} cannot name a set; use up to 100 letters, digits, dots, dashes and underscores",
-            param_hint="--set",
-        )
+    if not is_set_name(name):
+        raise typer.BadParameter(f"{name!r} cannot name a set; {RULE}", param_hint="--set")
 
 
 def _summary(name: str, outcome: Outcome, rejected: int, reject_path: Path, seconds: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from hashserver.cli.options import DataDir
+from hashserver.metrics_folder import share_between_workers
 from hashserver.settings import Settings, as_environment, load_settings
 from hashserver.warmup import choose_cache
 
@@ -42,6 +43,7 @@ def serve(
 ) -> int:
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
     choose_cache(settings.data_dir)
+    share_between_workers(settings.data_dir)
     # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every worker.
     from hashserver.app import open_store
     from hashserver.parties import Directory

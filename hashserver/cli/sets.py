@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -125,7 +126,9 @@ def remove(
     """
     _change(
         data_dir or context.obj,
-        lambda store: store.remove(name, now=time.time(), timeout=wait, on_wait=_say),
+        "sets remove",
+        name,
+        lambda store, note: store.remove(name, now=time.time(), timeout=wait, on_wait=_say, on_done=note),
         lambda outcome: f"set {name} removed ({outcome.tally.removed:,} entries); generation {outcome.generation}",
         as_json,
     )
@@ -145,7 +148,9 @@ def rollback(
     """
     _change(
         data_dir or context.obj,
-        lambda store: store.rollback(to, now=time.time(), timeout=wait, on_wait=_say),
+        "sets rollback",
+        f"to generation {to}",
+        lambda store, note: store.rollback(to, now=time.time(), timeout=wait, on_wait=_say, on_done=note),
         lambda outcome: (
             f"generation {outcome.generation} holds the sets of generation {to}"
             if outcome.changed
@@ -170,8 +175,8 @@ def withdraw(
 
     Example:  hashserver sets withdraw police A-17 A-18
     """
-    with _open(data_dir or context.obj) as store:
-        outcome = store.withdraw(name, ids, now=time.time(), timeout=wait, on_wait=_say)
+    with _open(data_dir or context.obj) as store, _audited(store, "sets withdraw", name, ids=ids) as note:
+        outcome = store.withdraw(name, ids, now=time.time(), timeout=wait, on_wait=_say, on_done=note)
     if as_json:
         _print_json(outcome, removed=outcome.tally.removed, missing=list(outcome.missing))
         return
@@ -230,7 +235,11 @@ def quarantine(
             found = {id: _find(snapshot, name, id) for id in dict.fromkeys(ids)}
         options = LoadOptions(role="known-good", append=True)
         blocks = rows_to_quarantine(found)
-        outcome = store.load(QUARANTINE, blocks, options, now=time.time(), timeout=wait, on_wait=_say)
+        details = {"of": name, "ids": list(found)}
+        with _audited(store, "sets quarantine", QUARANTINE, **details) as note:
+            outcome = store.load(
+                QUARANTINE, blocks, options, now=time.time(), timeout=wait, on_wait=_say, on_done=note
+            )
     if as_json:
         _print_json(outcome, added=outcome.tally.added)
     else:
@@ -251,11 +260,27 @@ def _print_json(outcome: Outcome, **more: Any) -> None:
     print(orjson.dumps({"generation": outcome.generation, "changed": outcome.changed, **more}).decode())
 
 
+@contextmanager
+def _audited(store: Store, action: str, subject: str, **details: Any) -> Iterator[Callable[[Outcome], None]]:
+    """What a change of the store calls when it is done, so that the audit log has a line of it."""
+    from hashserver.ledger import Ledger
+    from hashserver.ledger.audit import shell_user
+    from hashserver.ledger.publications import audited
+
+    with Ledger(store.folder) as ledger:
+        yield audited(ledger, store, who=shell_user(), action=action, subject=subject, **details)
+
+
 def _change(
-    data_dir: Any, change: Callable[[Store], Outcome], sentence: Callable[[Outcome], str], as_json: bool
+    data_dir: Any,
+    action: str,
+    subject: str,
+    change: Callable[[Store, Callable[[Outcome], None]], Outcome],
+    sentence: Callable[[Outcome], str],
+    as_json: bool,
 ) -> None:
-    with _open(data_dir) as store:
-        outcome = change(store)
+    with _open(data_dir) as store, _audited(store, action, subject) as note:
+        outcome = change(store, note)
     if as_json:
         _print_json(outcome)
     else:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import getpass
 import sqlite3
 import time
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import orjson
+
+if TYPE_CHECKING:
+    from hashserver.ledger.database import Ledger
 
 
 def now_ms() -> int:
@@ -39,6 +43,39 @@ def write_audit(
         "INSERT INTO audit (time, who, action, subject, before, after) VALUES (?, ?, ?, ?, ?, ?)",
         (now_ms(), who, action, subject, _text(before), _text(after)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """A line of the audit log; see `write_audit`.
+
+    Args:
+        number: ascending.
+        time: Unix milliseconds.
+    """
+
+    number: int
+    time: int
+    who: str
+    action: str
+    subject: str
+    before: Any
+    after: Any
+
+
+def read_audit(ledger: Ledger, limit: int = 1000) -> list[AuditLine]:
+    """The newest lines of the audit log, newest first."""
+    rows = ledger.connection.execute(
+        "SELECT id, time, who, action, subject, before, after FROM audit ORDER BY id DESC LIMIT ?", (limit,)
+    )
+    return [
+        AuditLine(number, time, who, action, subject, _value(before), _value(after))
+        for number, time, who, action, subject, before, after in rows
+    ]
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
 
 
 def _text(value: Any) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from hashserver.problems import Problem, too_large
+from hashserver.problems import Problem, too_large, unsupported
 
 
 async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> bytearray:
@@ -33,6 +33,17 @@ async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> 
             raise _over(limit)
         if not message.get("more_body", False):
             return body
+
+
+def require_json(headers: dict[bytes, str]) -> None:
+    """Refuse a body of another kind.
+
+    Raises:
+        Problem: 415.
+    """
+    media = headers.get(b"content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise unsupported(f"the Content-Type is {media[:100]!r}; this is sent as application/json")
 
 
 def _over(limit: int) -> Problem:

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hashserver.metrics import ROUTE
 from hashserver.problems import Problem
 from hashserver.routes.errors import as_response
 from hashserver.service import Parts
@@ -33,10 +34,14 @@ class Shortcut:
         if scope["type"] == "http":
             path = scope["path"]
             key = (scope["method"], path)
-            handler = self._handlers.get(key) or self._handlers.get((key[0], path[: path.rfind("/") + 1]))
+            if key not in self._handlers:
+                path = path[: path.rfind("/") + 1]
+                key = (key[0], path)
+            handler = self._handlers.get(key)
         if handler is None:
             await self._app(scope, receive, send)
             return
+        scope[ROUTE] = path
         try:
             response = await handler(self._state.parts, scope, receive)
         except Problem as problem:

@@ -144,3 +144,15 @@ def test_tombstones_that_no_generation_names_are_deleted(tmp_path: Path) -> None
     with lmdb.open(str(tmp_path), readonly=True) as environment, environment.begin() as transaction:
         owners = {int.from_bytes(key[1:9], "big") for key, _ in transaction.cursor() if key[:1] == b"p"}
     assert owners == numbers
+
+
+@pytest.mark.parametrize("old", [1, 40])
+def test_rows_of_a_renewing_load_take_the_place_of_entries_with_their_ids(store: Store, old: int) -> None:
+    store.load("a", [rows_of([row(n, id=f"a{n}") for n in range(old)])], now=1.0)
+    blocks = [withdrawals_of(["a0"]), rows_of([row(100, id="a0")])]
+    outcome = store.load("a", blocks, LoadOptions(append=True, renew=True), now=2.0)
+    assert (outcome.tally.added, outcome.tally.removed, outcome.entries) == (1, 1, old)
+    with store.read() as snapshot:
+        found = snapshot.find_all("a", ["a0", f"a{old - 1}", "b"])
+    assert [each.hashes["md5"] for each in found["a0"]] == asked(100)
+    assert found.keys() == {"a0", f"a{old - 1}"}

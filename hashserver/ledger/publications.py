@@ -1,0 +1,109 @@
+"""Lines in the audit log for what is published, and for what a killed process published without one.
+
+All of it runs while the store's writer lock is held: nobody is between publishing and writing a line then, so a
+generation without one is of a process that was killed, or whose ledger could not be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from hashcore import Outcome, Store
+from hashcore.errors import StoreBusy
+from hashcore.layout import Manifest
+from hashserver.ledger.audit import write_audit
+from hashserver.ledger.database import Ledger, LedgerError
+
+FOUND_LATER = "unknown (found later)"
+_MARGIN_MS = 86_400_000  # clocks are set back now and then
+
+
+def audited(
+    ledger: Ledger, store: Store, *, who: str, action: str, subject: str, **details: Any
+) -> Callable[[Outcome], None]:
+    """What a change of the store has to call before it lets go of the writer lock, its `on_done`.
+
+    Args:
+        ledger: of the data folder.
+        store: that is changed.
+        who: `user NAME` of a shell, or `party NAME`.
+        action: such as `sets remove`, in the words of the command line.
+        subject: name of the set, or what else was changed.
+        details: more to say of the state after it; never hash values.
+
+    Returns:
+        A function that raises a LedgerError when the line cannot be written; the change is published then.
+    """
+
+    def note(outcome: Outcome) -> None:
+        if not outcome.changed:
+            return
+        tally = outcome.tally
+        before = {"generation": outcome.generation - 1, "entries": _entries_before(store, outcome)}
+        after = {"entries": outcome.entries, "added": tally.added, "removed": tally.removed, **details}
+        after["generation"] = outcome.generation
+        try:
+            with ledger.transaction() as connection:
+                _add_missing(ledger, store.history(), up_to=outcome.generation - 1)
+                write_audit(connection, who=who, action=action, subject=subject, before=before, after=after)
+        except LedgerError as error:
+            raise LedgerError(
+                f"generation {outcome.generation} is published, but the audit log has no line of it: {error}"
+            ) from error
+
+    return note
+
+
+def find_unaudited(ledger: Ledger, store: Store) -> int:
+    """Add lines for generations that have none, and return how many.
+
+    Nothing is done while somebody changes the store: that change will do it.
+
+    Raises:
+        LedgerError: the ledger cannot be written.
+    """
+    try:
+        with store.unchanging(timeout=0.0), ledger.transaction():
+            return _add_missing(ledger, store.history())
+    except StoreBusy:
+        return 0
+
+
+def _add_missing(ledger: Ledger, history: list[Manifest], up_to: int | None = None) -> int:
+    kept = [manifest for manifest in history if manifest.generation]
+    if not kept:
+        return 0
+    since = int(min(manifest.created for manifest in kept) * 1000) - _MARGIN_MS
+    rows = ledger.connection.execute("SELECT after FROM audit WHERE time >= ? AND after IS NOT NULL", (since,))
+    known = {orjson.loads(after).get("generation") for (after,) in rows}
+    missing = [
+        manifest
+        for manifest in kept
+        if manifest.generation not in known and (up_to is None or manifest.generation <= up_to)
+    ]
+    for manifest in missing:
+        after = {"generation": manifest.generation, "entries": _entries(manifest), "action": manifest.action}
+        write_audit(
+            ledger.connection,
+            who=FOUND_LATER,
+            action="publish",
+            subject=f"generation {manifest.generation}",
+            before={"generation": manifest.generation - 1},
+            after=after,
+        )
+    return len(missing)
+
+
+def _entries_before(store: Store, outcome: Outcome) -> int:
+    """Entries that the set had; of all sets when all were rolled back."""
+    if outcome.tally.changes:
+        return outcome.entries - outcome.tally.added + outcome.tally.removed
+    before = [each for each in store.history() if each.generation == outcome.generation - 1]
+    return _entries(before[0]) if before else 0
+
+
+def _entries(manifest: Manifest) -> int:
+    return sum(entry.entries for entry in manifest.sets.values())

@@ -1,0 +1,160 @@
+"""What Prometheus reads: how requests fare, measured here, and what the ledger and the store hold.
+
+Several workers share the measurements through files, see `hashserver.metrics_folder`; its variable has to be set
+before this module is imported. Without it a process counts for itself.
+Hashes and hits are read from the ledger: exact over all workers and restarts.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hashcore import Store
+from hashserver.ledger import Ledger, LedgerError
+from hashserver.ledger.database import FILE as LEDGER_FILE
+from hashserver.ledger.fold import waiting
+from hashserver.metrics_folder import VARIABLE
+from hashserver.parties.party import LOCAL
+
+ROUTE = "hashserver.route"
+"""Member of an ASGI scope in which middleware that answers by itself says which route it stands for."""
+
+_METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_own = CollectorRegistry()
+_seconds = Histogram(
+    "hashserver_http_request_seconds",
+    "Seconds from a request to the end of its answer.",
+    ("method", "route", "status"),
+    registry=_own,
+    buckets=_BUCKETS,
+)
+
+
+class Timing:
+    """Middleware that measures every request; a few microseconds each."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._children: dict[tuple[str, str, int], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+        started = time.perf_counter()
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            self._child(scope, status).observe(time.perf_counter() - started)
+
+    def _child(self, scope: Scope, status: int) -> Histogram:
+        # Templates of routes, never paths: their number is bounded, and no hash or id gets into a label.
+        route = str(scope.get(ROUTE) or getattr(scope.get("route"), "path", "other"))
+        key = (scope["method"], route, status)
+        child = self._children.get(key)
+        if child is None:
+            method = key[0] if key[0] in _METHODS else "other"
+            child = _seconds.labels(method, route, str(status))
+            if method == key[0]:
+                self._children[key] = child
+        return child
+
+
+class _Holdings(Collector):
+    """What the ledger and the store hold.
+
+    Args:
+        store: of the worker that answers.
+        trouble: whether that worker cannot write the ledger.
+    """
+
+    def __init__(self, store: Store, trouble: bool) -> None:
+        self._store, self._trouble = store, trouble
+
+    def collect(self) -> Iterable[Metric]:
+        trouble = self._trouble
+        try:
+            with closing(Ledger(self._store.folder, read_only=True)) as ledger:
+                yield from [*_counts(ledger), _gauge("inbox_matches", "Matches to be folded.", waiting(ledger))]
+        except LedgerError:
+            trouble = True
+        yield _gauge("ledger_trouble", "1 while the ledger cannot be read or written.", float(trouble))
+        yield _gauge("ledger_bytes", "Bytes of the ledger's files.", _ledger_bytes(self._store.folder))
+        yield _gauge("store_bytes", "Bytes of the store's file.", self._store.bytes_used)
+        with self._store.read() as snapshot:
+            manifest = snapshot.manifest
+        yield _gauge("generation", "Generation served by the worker that answers.", manifest.generation)
+        entries = GaugeMetricFamily("hashserver_set_entries", "Entries of a set.", labels=("set", "role"))
+        for each in manifest.sets.values():
+            entries.add_metric((each.name, each.role), each.entries)
+        yield entries
+
+
+def scrape(store: Store, *, trouble: bool) -> bytes:
+    """Everything, in Prometheus' text format."""
+    registry = CollectorRegistry()
+    if VARIABLE in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        measured = generate_latest(registry)
+    else:
+        measured = generate_latest(_own)
+    holdings = CollectorRegistry()
+    holdings.register(_Holdings(store, trouble))
+    return measured + generate_latest(holdings)
+
+
+def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"hashserver_{name}", words, value=value)
+
+
+def _counts(ledger: Ledger) -> Iterator[Metric]:
+    by_type = ledger.connection.execute(
+        "SELECT type, sum(checked), sum(hits), sum(invalid) FROM counts GROUP BY type ORDER BY type"
+    ).fetchall()
+    for place, name, words in (
+        (1, "checked_hashes", "Well-formed hashes that were checked."),
+        (2, "hits", "Hashes that matched."),
+        (3, "invalid_hashes", "Hashes that were not well-formed."),
+    ):
+        yield _counter(name, words, "type", [(row[0], row[place]) for row in by_type])
+    by_party = ledger.connection.execute(
+        "SELECT coalesce(name, ?), sum(checked), sum(hits) FROM counts LEFT JOIN parties ON party = id "
+        "GROUP BY party ORDER BY party",
+        (LOCAL.name,),
+    ).fetchall()
+    yield _counter("party_checked_hashes", "Of a party.", "party", [(row[0], row[1]) for row in by_party])
+    yield _counter("party_hits", "Of a party.", "party", [(row[0], row[2]) for row in by_party])
+
+
+def _counter(name: str, words: str, label: str, values: list[tuple[str, int]]) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"hashserver_{name}", words, labels=(label,))
+    for value, number in values:
+        family.add_metric((value,), number)
+    return family
+
+
+def _ledger_bytes(folder: Path) -> int:
+    total = 0
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            total += (folder / f"{LEDGER_FILE}{suffix}").stat().st_size
+    return total
