@@ -106,7 +106,8 @@ def verify(
         for problem in found.problems:
             print(problem)
         if found.problems:
-            print(f"{len(found.problems):,} problems in {chosen}; restore a backup, or load the sets again")
+            number = len(found.problems)
+            print(f"{number:,} problem{'s' * (number > 1)} in {chosen}; restore a backup, or load the sets again")
         else:
             generation, pieces, size = (found.store[name] for name in ("generation", "pieces", "bytes"))
             print(f"no problems in {chosen}: generation {generation}, {pieces:,} pieces, {size:,} bytes")
