@@ -17,6 +17,7 @@ from hashcore import Store
 from hashserver import __version__
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.publications import find_unaudited
+from hashserver.ledger.retention import apply_retention
 from hashserver.ledger.writer import LedgerWriter
 from hashserver.metrics import Timing
 from hashserver.parties import Directory
@@ -30,6 +31,8 @@ from hashserver.warmup import warm_up
 
 log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005
+
+_RETENTION_SECONDS = 3600.0
 
 _SHORTCUTS: dict[tuple[str, str], shortcut.Handler] = {
     ("POST", "/v2/check"): check.respond,
@@ -66,14 +69,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # default gets it back from a busy event loop only after 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
         parts.ready = True
-        refresher = asyncio.create_task(_keep_fresh(parts))
+        tasks = [asyncio.create_task(_keep_fresh(parts)), asyncio.create_task(_keep_short(chosen))]
         log.info("ready: generation %d", _generation(parts.store))
         try:
             yield
         finally:
-            refresher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await refresher
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             await run_in_threadpool(_close_parts, parts)
 
     app = FastAPI(
@@ -155,3 +159,18 @@ async def _keep_fresh(parts: Parts) -> None:
                 log.info("the parties have changed")
         except Exception:
             log.exception("cannot read the parties; still serving those known before")
+
+
+async def _keep_short(settings: Settings) -> None:
+    """Delete what the operator does not want to keep, when the server starts and every hour."""
+    hits, counts = settings.keep_hits_days, settings.keep_counts_days
+    while hits is not None or counts is not None:
+        try:
+            deleted = await run_in_threadpool(
+                apply_retention, settings.data_dir, keep_hits_days=hits, keep_counts_days=counts
+            )
+            if deleted.hits or deleted.counts:
+                log.info("retention: %d hits and %d counts deleted", deleted.hits, deleted.counts)
+        except Exception:
+            log.exception("old hits and counts cannot be deleted; trying again in an hour")
+        await asyncio.sleep(_RETENTION_SECONDS)

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
         512 * MIB, ge=MIB, description="memory for sorting a load before it spills to disk"
     )
     map_size_bytes: int = Field(1 << 30, ge=MIB, description="address space of the store to begin with; it grows")
+    keep_hits_days: int | None = Field(None, ge=1, description="days that single hits are kept; sums of them stay")
+    keep_counts_days: int | None = Field(None, ge=1, description="days that counts of checks are kept")
     refresh_seconds: float = Field(0.1, gt=0, le=0.5, description="how often a worker looks for a new generation")
 
     @classmethod
@@ -82,4 +84,4 @@ def as_environment(settings: Settings) -> dict[str, str]:
     """The environment that makes another process read the same settings."""
     values = settings.model_dump()
     values["data_dir"] = settings.data_dir.resolve()
-    return {f"HASHSERVER_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"HASHSERVER_{name.upper()}": str(value) for name, value in values.items() if value is not None}

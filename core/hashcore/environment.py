@@ -19,7 +19,9 @@ from hashcore.errors import StoreBusy, StoreError, StoreFull
 
 MAX_READERS = 1024  # the table is shared by all processes, and killed ones leave their slots behind
 SMALLEST_MAP = 1 << 30
+DATA_FILE = "data.mdb"
 _PAGE = 4096
+_UNFINISHED = ".unfinished"
 
 
 class Remappable(Protocol):
@@ -134,24 +136,32 @@ class Environment:
     def copy_to(self, folder: Path) -> None:
         """Copy the data file as the newest commit left it, without free pages, into a folder.
 
-        Readers and writers go on meanwhile.
+        Readers and writers go on meanwhile. The file appears under its name when it is whole and on the disk.
 
         Raises:
             StoreError: the folder holds a store, or the copy cannot be written.
         """
-        if (folder / "data.mdb").exists():
+        target, unfinished = folder / DATA_FILE, folder / _UNFINISHED
+        if os.path.lexists(target):
             raise StoreError(f"{folder} holds a store already; nothing was copied. Name another folder")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while True:
-            try:
-                with self.pinned():
-                    self._env.copy(os.fspath(folder), compact=True)
-                return
-            except lmdb.MapResizedError:
-                self.adopt_map()
-            except (lmdb.Error, OSError) as error:
-                (folder / "data.mdb").unlink(missing_ok=True)
-                raise StoreError(f"cannot copy the store to {folder}: {error}; nothing was left there") from error
+        try:
+            while True:
+                shutil.rmtree(unfinished, ignore_errors=True)  # of a copy that was killed
+                unfinished.mkdir(mode=0o700)
+                try:
+                    with self.pinned():
+                        self._env.copy(os.fspath(unfinished), compact=True)
+                    break
+                except lmdb.MapResizedError:
+                    self.adopt_map()
+            synchronise(unfinished / DATA_FILE)
+            (unfinished / DATA_FILE).rename(target)
+            synchronise(folder)
+        except (lmdb.Error, OSError) as error:
+            raise StoreError(f"cannot copy the store to {folder}: {error}; nothing was left there") from error
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def last_transaction(self) -> int:
         """The number of the newest committed transaction, without beginning one."""
@@ -211,6 +221,15 @@ class Environment:
                 "the number of generations kept, and try again"
             )
         return StoreError(f"cannot write to the store in {self.folder}: {error}")
+
+
+def synchronise(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class WriterLock:

@@ -109,6 +109,34 @@ def mark_pieces(
 
 
 @nb.njit(cache=True, nogil=True)
+def count_missing(
+    filter_bases: NDArray[np.uint64],
+    filter_shift: np.uint64,
+    words: np.uint64,
+    bases: NDArray[np.uint64],
+    shift: np.uint64,
+    width: np.uint64,
+    n: int,
+) -> int:
+    """How many of the n digests of a column the filter does not let pass; see `insert_digests`."""
+    slots = np.empty(_GROUP, np.uint64)
+    total = np.uint64(n)
+    start = np.uint64(0)
+    missing = 0
+    while start < total:
+        group = min(np.uint64(_GROUP), total - start)
+        for j in range(group):
+            address = item_address(bases, shift, width, start + np.uint64(j))
+            slots[j] = item_address(filter_bases, filter_shift, np.uint64(8), _word_of(address, words))
+            prefetch(slots[j])
+        for j in range(group):
+            bits = _bits_of(item_address(bases, shift, width, start + np.uint64(j)))
+            missing += (load_u64(slots[j]) & bits) != bits
+        start += group
+    return missing
+
+
+@nb.njit(cache=True, nogil=True)
 def select_candidates(
     digests: NDArray[np.uint8],
     bases: NDArray[np.uint64],
@@ -183,6 +211,11 @@ def insert_column(filter_words: Column, column: Column) -> int:
     if not len(filter_words):
         return 0
     return int(insert_digests(*_arguments(filter_words, column)))
+
+
+def missing_digests(filter_words: Column, column: Column) -> int:
+    """How many digests of a column a filter does not let pass: none, if it is a filter over that column."""
+    return int(count_missing(*_arguments(filter_words, column))) if len(filter_words) else len(column)
 
 
 def changed_pieces(filter_words: Column, columns: list[Column]) -> list[int]:

@@ -276,6 +276,11 @@ def read_manifests(transaction: Any) -> Iterator[Manifest]:
         yield _parse(Manifest.from_json, value, f"manifest of generation {number}")
 
 
+def manifest_numbers(transaction: Any) -> list[int]:
+    """The generations whose manifests are kept, ascending, whether they can be read or not."""
+    return [int.from_bytes(key[1:], "big") for key, _ in _scan(transaction, b"g")]
+
+
 def read_segment(transaction: Any, number: int) -> Segment:
     """The header of a segment."""
     stored = transaction.get(segment_key(number))

@@ -16,6 +16,7 @@ from hashcore.layout import Manifest, read_manifests
 from hashcore.publish import Limits, LoadOptions, Outcome, Publisher
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.snapshot import Snapshot
+from hashcore.verify import Verified, verify
 
 
 def _no_phase(_phase: str, _done: int, _total: int) -> None:
@@ -217,6 +218,13 @@ class Store:
     def copy_to(self, folder: Path) -> None:
         """Copy the store into a folder while it is served and changed; see `Environment.copy_to`."""
         self._environment.copy_to(folder)
+
+    def verify(
+        self, on_problem: Callable[[str], None], on_progress: Callable[[int, int], None] = lambda *_: None
+    ) -> Verified:
+        """Go through all kept generations while the store is served and changed; see `hashcore.verify.verify`."""
+        with self._environment.reading() as transaction:
+            return verify(transaction, on_problem, on_progress)
 
     def release_map(self) -> None:
         """Close the snapshot because the map is about to move."""

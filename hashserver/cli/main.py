@@ -14,7 +14,7 @@ import click
 import typer
 
 from hashserver import __version__
-from hashserver.cli import check, hash, load, party, scan, serve, sets
+from hashserver.cli import check, hash, load, party, scan, serve, sets, store
 
 OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
 
@@ -57,6 +57,7 @@ def _paragraphs(text: str) -> str:
 app.command("load", help=_paragraphs(load.HELP))(load.load)
 app.add_typer(sets.app, name="sets")
 app.add_typer(party.app, name="party")
+app.add_typer(store.app, name="store")
 app.command("serve", help=_paragraphs(serve.HELP))(serve.serve)
 app.command("check", help=_paragraphs(check.HELP))(check.check)
 app.command("scan", help=_paragraphs(scan.HELP))(scan.scan)
@@ -105,7 +106,10 @@ _USERS_MISTAKES = {
     "UnknownHashType",
     "UnknownRole",
     "FormatMismatch",
+    "BackupRefused",
 }
+
+_TROUBLE = {"HashcoreError", "ClientError", "LedgerError", "SecretError", "StorageError", "BackupError"}
 
 
 def _sentence(error: Exception) -> str:
@@ -126,8 +130,6 @@ def _code_for(error: Exception) -> int | None:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & _USERS_MISTAKES:
         return BAD_INPUT
-    if kinds & {"HashcoreError", "ClientError", "LedgerError", "SecretError", "StorageError"} or isinstance(
-        error, OSError
-    ):
+    if kinds & _TROUBLE or isinstance(error, OSError):
         return TROUBLE
     return None

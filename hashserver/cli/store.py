@@ -1,0 +1,172 @@
+"""`hashserver store`: backups of everything, verifying, and restoring."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from hashserver.cli.options import DataDir, Json
+from hashserver.cli.progress import bytes_progress
+from hashserver.settings import load_settings
+from hashserver.warmup import choose_cache
+
+if TYPE_CHECKING:
+    from hashserver.backup import OnProgress
+
+PROBLEMS = 2
+
+app = typer.Typer(
+    help="""Back everything up while it is served, verify it, and restore it.
+
+[bold]Examples[/bold]
+
+  hashserver store backup /backups/2026-07-01
+
+  hashserver store verify
+
+  hashserver store verify /backups/2026-07-01
+
+  hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
+
+  hashserver store prune --keep-hits-days 365
+""",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    with bytes_progress("B") as bar:
+        tasks: dict[str, Any] = {}
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield on_progress
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Copy sets, ledger and key secret into a new folder, consistently, while servers run and sets are loaded.
+
+    Example:  hashserver store backup /backups/2026-07-01
+    """
+    settings = load_settings(data_dir=data_dir)
+    _must_exist(settings.data_dir)
+    choose_cache(settings.data_dir)
+    from hashserver.app import open_store
+    from hashserver.backup import back_up
+
+    with open_store(settings) as store, _progress() as on_progress:
+        manifest = back_up(settings.data_dir, store, target, on_progress)
+    if as_json:
+        print(orjson.dumps({"backup": str(target), **manifest}).decode())
+    else:
+        size = sum(each["bytes"] for each in manifest["files"].values())
+        print(f"generation {manifest['generation']} and the ledger are in {target} ({size:,} bytes)")
+
+
+@app.command()
+def verify(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A backup or a data folder.  [default: --data-dir]")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Check structure, counts and checksums of a store and its ledger; of a backup also the SHA-256 of its files.
+
+    Exit code 0: no problems; 2: problems were found, and each is printed.
+
+    Example:  hashserver store verify /backups/2026-07-01
+    """
+    chosen = folder or load_settings(data_dir=data_dir).data_dir
+    _must_exist(chosen)
+    choose_cache(chosen)
+    from hashserver.verifying import verify_folder
+
+    with _progress() as on_progress:
+        found = verify_folder(chosen, on_progress)
+    if as_json:
+        print(orjson.dumps({"folder": str(chosen), "ok": not found.problems, **found.as_dict()}).decode())
+    else:
+        for problem in found.problems:
+            print(problem)
+        if found.problems:
+            number = len(found.problems)
+            print(f"{number:,} problem{'s' * (number > 1)} in {chosen}; restore a backup, or load the sets again")
+        else:
+            generation, pieces, size = (found.store[name] for name in ("generation", "pieces", "bytes"))
+            print(f"no problems in {chosen}: generation {generation}, {pieces:,} pieces, {size:,} bytes")
+    if found.problems:
+        raise typer.Exit(PROBLEMS)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(help="A folder that `store backup` made.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Make a data folder of a backup. The data folder must not exist or be empty.
+
+    Example:  hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
+    """
+    from hashserver import backup as backups
+
+    target = load_settings(data_dir=data_dir).data_dir
+    with _progress() as on_progress:
+        manifest = backups.restore(backup, target, on_progress)
+    if as_json:
+        print(orjson.dumps({"data_dir": str(target), "generation": manifest["generation"]}).decode())
+    else:
+        print(f"generation {manifest['generation']} and the ledger of {manifest['created']} are in {target}")
+
+
+@app.command()
+def prune(
+    keep_hits_days: Annotated[int | None, typer.Option(min=1, help="Delete single hits older than this.")] = None,
+    keep_counts_days: Annotated[int | None, typer.Option(min=1, help="Delete counts older than this.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Delete old hits and counts now, as a running server does every hour; without options, as the settings say.
+
+    Example:  hashserver store prune --keep-hits-days 365
+    """
+    settings = load_settings(data_dir=data_dir, keep_hits_days=keep_hits_days, keep_counts_days=keep_counts_days)
+    _must_exist(settings.data_dir)
+    if settings.keep_hits_days is None and settings.keep_counts_days is None:
+        print(
+            "hashserver: nothing is to be deleted: keep_hits_days and keep_counts_days are not set",
+            file=sys.stderr,
+        )
+    from hashserver.ledger.retention import apply_retention
+
+    deleted = apply_retention(
+        settings.data_dir,
+        keep_hits_days=settings.keep_hits_days,
+        keep_counts_days=settings.keep_counts_days,
+    )
+    if as_json:
+        print(orjson.dumps({"hits": deleted.hits, "counts": deleted.counts}).decode())
+    else:
+        print(f"{deleted.hits:,} hits and {deleted.counts:,} counts deleted")
+
+
+def _must_exist(folder: Path) -> None:
+    if not folder.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(folder))

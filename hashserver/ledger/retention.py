@@ -1,0 +1,119 @@
+"""Retention: rows of `hits` and `counts` that are older than the operator wants to keep are deleted.
+
+`hit_days` and `sightings` stay, so what was hit stays counted; `counts` have no such sums, and what is deleted of
+them is missing in reports. Deleting goes slice by slice under the write lock: hits are recorded in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashserver.ledger.audit import now_ms, write_audit
+from hashserver.ledger.database import Ledger
+from hashserver.ledger.fold import DAY_MS, fold
+
+SLICE = 2000
+KEPT_SINCE = "hits_kept_since"
+"""Name in `meta` of the time (Unix milliseconds) before which hits may have been deleted."""
+
+_LOCK = "retention.lock"
+_PAUSE_SECONDS = 0.002  # between slices, for those who wait for the lock
+_HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """How many rows a run has deleted."""
+
+    hits: int = 0
+    counts: int = 0
+
+
+def apply_retention(
+    folder: Path, *, keep_hits_days: int | None, keep_counts_days: int | None, now: int | None = None
+) -> Deleted:
+    """Delete what is older than so many days, unless another process is about it.
+
+    Args:
+        folder: the data folder.
+        keep_hits_days, keep_counts_days: None keeps everything.
+        now: Unix milliseconds.
+
+    Raises:
+        LedgerError: the ledger cannot be written; what was deleted before is deleted.
+    """
+    if keep_hits_days is None and keep_counts_days is None:
+        return Deleted()
+    now = now_ms() if now is None else now
+    with _alone(folder) as alone:
+        if not alone:
+            return Deleted()
+        with Ledger(folder) as ledger:
+            # What is deleted shall not be legible in free pages.
+            ledger.connection.execute("PRAGMA secure_delete = ON")
+            hits_before = None if keep_hits_days is None else now - keep_hits_days * DAY_MS
+            hits = 0 if hits_before is None else _delete_hits(ledger, hits_before)
+            hour = None if keep_counts_days is None else (now - keep_counts_days * DAY_MS) // _HOUR_MS
+            counts = 0 if hour is None else _delete_counts(ledger, hour)
+            if hits or counts:
+                after = {"hits": hits, "counts": counts, "hits_before": hits_before, "counts_before_hour": hour}
+                with ledger.transaction() as connection:
+                    write_audit(connection, who="retention", action="retention", subject="ledger", after=after)
+            return Deleted(hits, counts)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether no other process is deleting."""
+    descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _delete_hits(ledger: Ledger, before: int) -> int:
+    fold(ledger)
+    # Without the lock: this goes through the whole table, which is in the order of folding, not of time.
+    query = "SELECT min(id), max(id) FROM hits WHERE time < ?"
+    first, last = ledger.connection.execute(query, (before,)).fetchone()
+    if first is None:
+        return 0
+    deleted = 0
+    for start in range(first, last + 1, SLICE):
+        with ledger.transaction() as connection:
+            connection.execute(_SET_KEPT_SINCE, (KEPT_SINCE, before))
+            stop = min(start + SLICE, last + 1)
+            statement = "DELETE FROM hits WHERE id >= ? AND id < ? AND time < ?"
+            deleted += connection.execute(statement, (start, stop, before)).rowcount
+        time.sleep(_PAUSE_SECONDS)
+    return deleted
+
+
+def _delete_counts(ledger: Ledger, before_hour: int) -> int:
+    deleted = 0
+    query = "SELECT 1 FROM counts WHERE hour < ? LIMIT 1"
+    while ledger.connection.execute(query, (before_hour,)).fetchone() is not None:
+        with ledger.transaction() as connection:
+            deleted += connection.execute(_DELETE_COUNTS, (before_hour, SLICE)).rowcount
+        time.sleep(_PAUSE_SECONDS)
+    return deleted
+
+
+_SET_KEPT_SINCE = """
+INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
+"""
+_DELETE_COUNTS = """
+DELETE FROM counts WHERE (hour, party, type) IN (SELECT hour, party, type FROM counts WHERE hour < ? LIMIT ?)
+"""

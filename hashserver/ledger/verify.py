@@ -1,0 +1,144 @@
+"""Verifying a ledger: the file itself, and whether what it says fits together."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from hashserver.ledger.database import FILE
+from hashserver.ledger.fold import DAY_MS
+from hashserver.ledger.retention import KEPT_SINCE
+from hashserver.ledger.schema import VERSION
+
+_MOST_LINES = 20
+_TABLES = ("parties", "keys", "counts", "entries", "hits", "hit_days", "sightings", "feedback", "audit")
+
+
+def verify_ledger(
+    folder: Path, on_problem: Callable[[str], None], *, copy: bool = False, newest: list[int] | None = None
+) -> dict[str, int]:
+    """Go through a ledger, as one read transaction sees it, while it is written.
+
+    Args:
+        folder: where it is.
+        on_problem: told of each problem in a sentence.
+        copy: nobody has it open, and nothing shall be left beside it.
+        newest: receives the newest generation that a hit was answered from, if there is a hit.
+
+    Returns:
+        Rows by table; empty where the file cannot be read.
+    """
+    file = folder / FILE
+    options = "mode=ro&immutable=1" if copy else "mode=ro"
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(file))}?{options}", uri=True, isolation_level=None)
+        ) as connection:
+            connection.execute("BEGIN")
+            return _verify(connection, lambda sentence: on_problem(f"{file}: {sentence}"), newest)
+    except sqlite3.Error as error:
+        on_problem(f"{file} cannot be read: {error}")
+        return {}
+
+
+def _verify(
+    connection: sqlite3.Connection, tell: Callable[[str], None], newest: list[int] | None
+) -> dict[str, int]:
+    version = _one(connection, "PRAGMA user_version")
+    if version != VERSION:
+        tell(f"it has layout {version}, and this program reads layout {VERSION}")
+        return {}
+    damage = [line for (line,) in connection.execute(f"PRAGMA integrity_check({_MOST_LINES})") if line != "ok"]
+    for line in damage:
+        tell(f"it is damaged: {line}")
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        tell(f"row {row} of {table} refers to a row of {parent} that there is not")
+    if not damage:
+        _check_rules(connection, tell)
+        _check_sums(connection, tell)
+        _check_inbox(connection, tell)
+        generation = _one(connection, "SELECT max(generation) FROM hits")
+        if newest is not None and generation is not None:
+            newest.append(int(generation))
+    return {table: _one(connection, f"SELECT count(*) FROM {table}") for table in _TABLES}  # noqa: S608
+
+
+def _one(connection: sqlite3.Connection, query: str) -> Any:
+    return connection.execute(query).fetchone()[0]
+
+
+def _check_rules(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
+    for condition, table, sentence in _RULES:
+        wrong = _one(connection, f"SELECT count(*) FROM {table} WHERE {condition}")  # noqa: S608
+        if wrong:
+            tell(f"{wrong:,} rows of {table} {sentence}")
+
+
+def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
+    """What is summed up is what there is, as far back as nothing has been deleted by retention."""
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (KEPT_SINCE,)).fetchone()
+    since = 0 if row is None else int(row[0])
+    first_day = -(-since // DAY_MS)
+    first_year = datetime.fromtimestamp(since / 1000, UTC).year + 1 if since else 0
+    start_of_year = int(datetime(max(first_year, 1970), 1, 1, tzinfo=UTC).timestamp() * 1000)
+    for query, values, what in (
+        (_DAYS_THAT_DIFFER, {"day": first_day, "time": first_day * DAY_MS}, "hit_days"),
+        (_SIGHTINGS_THAT_DIFFER, {"year": first_year, "time": start_of_year}, "sightings"),
+    ):
+        wrong = connection.execute(query, values).fetchone()[0]
+        if wrong:
+            tell(f"{wrong:,} sums of {what} are not those of the rows of hits")
+
+
+def _check_inbox(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
+    for number, matches, hits in connection.execute("SELECT id, matches, hits FROM inbox"):
+        try:
+            found = len(orjson.loads(hits))
+        except (orjson.JSONDecodeError, TypeError):
+            tell(f"row {number} of inbox cannot be read")
+            continue
+        if found != matches:
+            tell(f"row {number} of inbox says that it has {matches:,} matches, and has {found:,}")
+
+
+_RULES = (
+    ("requests < 0 OR checked < 0 OR hits < 0 OR invalid < 0", "counts", "are negative"),
+    ("hits < 0 OR matches < 1 OR hits > matches", "hit_days", "have numbers that cannot be"),
+    ("matches < 1 OR first > last", "sightings", "have numbers that cannot be"),
+    ("distance < 0 OR rank < 0 OR generation < 0", "hits", "have negative numbers"),
+    ("entry NOT IN (SELECT id FROM entries)", "hits", "refer to an entry that there is not"),
+    ("entry NOT IN (SELECT id FROM entries)", "sightings", "refer to an entry that there is not"),
+    ("length(digest) != 32", "keys", "are not digests of keys"),
+)
+
+# By category they may differ: an entry keeps the one that it had when it was first hit.
+_DAYS_THAT_DIFFER = f"""
+SELECT count(*) FROM (
+    SELECT 1 FROM (
+        SELECT time / {DAY_MS} AS day, party, set_name, hits.type, distance,
+            sum(rank = 0) AS hits, count(*) AS matches
+        FROM hits JOIN entries ON entries.id = hits.entry WHERE time >= :time
+        GROUP BY 1, 2, 3, 4, 5
+        UNION ALL
+        SELECT day, party, set_name, type, distance, -sum(hits), -sum(matches)
+        FROM hit_days WHERE day >= :day GROUP BY 1, 2, 3, 4, 5
+    ) GROUP BY day, party, set_name, type, distance HAVING sum(hits) != 0 OR sum(matches) != 0
+)
+"""  # noqa: S608
+_SIGHTINGS_THAT_DIFFER = """
+SELECT count(*) FROM (
+    SELECT 1 FROM (
+        SELECT CAST(strftime('%Y', time / 1000, 'unixepoch') AS INTEGER) AS year, entry, party, count(*) AS matches
+        FROM hits WHERE time >= :time GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT year, entry, party, -matches FROM sightings WHERE year >= :year
+    ) GROUP BY year, entry, party HAVING sum(matches) != 0
+)
+"""
