@@ -10,11 +10,11 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hashserver.ledger.audit import now_ms
 from hashserver.ledger.database import Ledger, LedgerError
+from hashserver.ledger.months import month_of
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 _FLUSH_SECONDS = 0.4
@@ -199,7 +199,7 @@ class LedgerWriter:
         sightings: list[tuple[object, ...]] = []
         days: dict[tuple[object, ...], list[int]] = {}
         for ticket in tickets:
-            day, year = ticket.time // DAY_MS, datetime.fromtimestamp(ticket.time / 1000, UTC).year
+            day, month = ticket.time // DAY_MS, month_of(ticket.time)
             for hit in ticket.hits:
                 numbers = []
                 for rank, seen in enumerate(hit.sighted):
@@ -217,7 +217,7 @@ class LedgerWriter:
                             rank,
                         )
                     )
-                    sightings.append((year, number, ticket.party, ticket.time, ticket.time))
+                    sightings.append((month, number, ticket.party, ticket.time, ticket.time))
                     key = (day, ticket.party, seen.set, seen.category or "", hit.type, seen.distance)
                     row = days.setdefault(key, [0, 0])
                     row[0] += rank == 0
@@ -249,7 +249,7 @@ _ADD_HIT = """
 INSERT INTO hits (time, party, request, generation, type, entry, distance, rank) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ADD_SIGHTING = """
-INSERT INTO sightings (year, entry, party, first, last, matches) VALUES (?, ?, ?, ?, ?, 1)
+INSERT INTO sightings (month, entry, party, first, last, matches) VALUES (?, ?, ?, ?, ?, 1)
 ON CONFLICT DO UPDATE SET matches = matches + 1, last = max(last, excluded.last)
 """
 _ADD_DAY = """
