@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import orjson
 
 from hashserver.ledger.database import Ledger
+from hashserver.ledger.months import month_of
 
 DAY_MS = 86_400_000
 SLICE = 2000
@@ -67,7 +67,9 @@ def fold_slice(ledger: Ledger) -> int:
 
 def number_entries(connection: sqlite3.Connection, rows: Iterable[MatchRow]) -> dict[tuple[str, str], int]:
     """The numbers of the entries of some matches, by set and key; those not hit before are given one."""
-    found = {(row[7], row[8]): (row[7], row[8], row[9], row[10], row[11], row[0]) for row in rows}
+    found: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for row in rows:  # the first one tells when the entry was first hit
+        found.setdefault((row[7], row[8]), (*row[7:], row[0]))
     numbers: dict[tuple[str, str], int] = {}
     for attempt in range(2):
         missing = [key for key in found if key not in numbers]
@@ -91,7 +93,7 @@ def _insert(connection: sqlite3.Connection, rows: list[MatchRow]) -> None:
     for time, party, request, generation, kind, distance, rank, set_name, key, _, category, _ in rows:
         entry = numbers[set_name, key]
         hits.append((time, party, request, generation, kind, entry, distance, rank))
-        seen = sightings.setdefault((_year(time), entry, party), [time, time, 0])
+        seen = sightings.setdefault((month_of(time), entry, party), [time, time, 0])
         seen[0], seen[1], seen[2] = min(seen[0], time), max(seen[1], time), seen[2] + 1
         day = days.setdefault((time // DAY_MS, party, set_name, category or "", kind, distance), [0, 0])
         day[0] += rank == 0
@@ -99,10 +101,6 @@ def _insert(connection: sqlite3.Connection, rows: list[MatchRow]) -> None:
     _many(connection, _ADD_HITS, hits)
     _many(connection, _ADD_SIGHTINGS, [(*key, *row) for key, row in sorted(sightings.items())], _SUM_SIGHTINGS)
     _many(connection, _ADD_DAYS, [(*key, *row) for key, row in days.items()], _SUM_DAYS)
-
-
-def _year(time: int) -> int:
-    return datetime.fromtimestamp(time / 1000, UTC).year
 
 
 def _many(connection: sqlite3.Connection, head: str, rows: Sequence[tuple[Any, ...]], tail: str = "") -> None:
@@ -121,7 +119,7 @@ def _slices(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:
 
 _ADD_HITS = "INSERT INTO hits (time, party, request, generation, type, entry, distance, rank)"
 _ADD_ENTRIES = "INSERT INTO entries (set_name, key, external, category, added, first_hit)"
-_ADD_SIGHTINGS = "INSERT INTO sightings (year, entry, party, first, last, matches)"
+_ADD_SIGHTINGS = "INSERT INTO sightings (month, entry, party, first, last, matches)"
 _SUM_SIGHTINGS = """
 ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
     matches = matches + excluded.matches

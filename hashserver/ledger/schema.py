@@ -1,6 +1,6 @@
 """The tables of the ledger: parties and keys, what was checked and hit, feedback, and what admins did.
 
-Times are Unix milliseconds, hours and days are whole hours and days since 1970, UTC. Hits arrive in `inbox`, a
+Times are Unix milliseconds, hours, days and months are whole ones since 1970, UTC. Hits arrive in `inbox`, a
 row for every commit of a worker, and are folded into the other tables soon (see `hashserver.ledger.fold`).
 `hits` has a row for every match; `rank` 0 marks the nearest match of a hit, so hits are counted by it.
 `hit_days` and `sightings` are sums over `hits`, kept in the same transactions: reports need not go through
@@ -89,13 +89,13 @@ CREATE TABLE hit_days (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sightings (
-    year INTEGER NOT NULL,
+    month INTEGER NOT NULL,
     entry INTEGER NOT NULL,
     party INTEGER NOT NULL,
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     matches INTEGER NOT NULL,
-    PRIMARY KEY (year, entry, party)
+    PRIMARY KEY (month, entry, party)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE feedback (

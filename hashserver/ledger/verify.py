@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +13,7 @@ import orjson
 
 from hashserver.ledger.database import FILE
 from hashserver.ledger.fold import DAY_MS
+from hashserver.ledger.months import month_of, start_of
 from hashserver.ledger.retention import KEPT_SINCE
 from hashserver.ledger.schema import VERSION
 
@@ -86,11 +86,10 @@ def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> 
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (KEPT_SINCE,)).fetchone()
     since = 0 if row is None else int(row[0])
     first_day = -(-since // DAY_MS)
-    first_year = datetime.fromtimestamp(since / 1000, UTC).year + 1 if since else 0
-    start_of_year = int(datetime(max(first_year, 1970), 1, 1, tzinfo=UTC).timestamp() * 1000)
+    first_month = month_of(since) + 1 if since else 0
     for query, values, what in (
         (_DAYS_THAT_DIFFER, {"day": first_day, "time": first_day * DAY_MS}, "hit_days"),
-        (_SIGHTINGS_THAT_DIFFER, {"year": first_year, "time": start_of_year}, "sightings"),
+        (_SIGHTINGS_THAT_DIFFER, {"month": first_month, "time": start_of(first_month)}, "sightings"),
     ):
         wrong = connection.execute(query, values).fetchone()[0]
         if wrong:
@@ -135,10 +134,11 @@ SELECT count(*) FROM (
 _SIGHTINGS_THAT_DIFFER = """
 SELECT count(*) FROM (
     SELECT 1 FROM (
-        SELECT CAST(strftime('%Y', time / 1000, 'unixepoch') AS INTEGER) AS year, entry, party, count(*) AS matches
+        SELECT strftime('%Y', time / 1000, 'unixepoch') * 12 + strftime('%m', time / 1000, 'unixepoch')
+            - 23641 AS month, entry, party, count(*) AS matches
         FROM hits WHERE time >= :time GROUP BY 1, 2, 3
         UNION ALL
-        SELECT year, entry, party, -matches FROM sightings WHERE year >= :year
-    ) GROUP BY year, entry, party HAVING sum(matches) != 0
+        SELECT month, entry, party, -matches FROM sightings WHERE month >= :month
+    ) GROUP BY month, entry, party HAVING sum(matches) != 0
 )
 """

@@ -1,0 +1,278 @@
+"""Which entries were hit: distinct ones and repeats, at how many parties, how old, and which most of all.
+
+All of it is from `sightings`, which has a row for every month, entry and party, and outlives the hits.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashserver.ledger.months import name_of, start_of
+
+_DAY_MS = 86_400_000
+AGES = {"a day": 1, "a week": 7, "a month": 30, "a year": 365, "2 years": 730, "5 years": 1826}
+"""Bounds of the ages of entries, in days; what is older than the last one is "more"."""
+REPEATS = (1, 2, 10, 100, 1000, 10_000)
+"""Least matches of each group of entries by how often they were matched."""
+TOPS = (10, 100, 1000, 10_000)
+_SIGHTING = np.dtype([("month", "i4"), ("entry", "i8"), ("party", "i4"), ("matches", "i8")])
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """Distinct entries by month, party (number), set and category, and those never hit before by month."""
+
+    months: dict[str, int] = field(default_factory=dict)
+    fresh_months: dict[str, int] = field(default_factory=dict)
+    parties: dict[int, int] = field(default_factory=dict)
+    sets: dict[str, int] = field(default_factory=dict)
+    categories: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some of the entries: how many, and how many matches they had."""
+
+    name: str
+    entries: int
+    matches: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedEntry:
+    """An entry that was matched often.
+
+    Args:
+        number: in the ledger.
+        set, external, category: as it was when it was first hit.
+        added, first_hit, last_hit: Unix milliseconds; the last one is of the period.
+        matches: in the period.
+        parties: that had it in the period.
+    """
+
+    number: int
+    set: str
+    external: str | None
+    category: str | None
+    added: int
+    first_hit: int
+    last_hit: int
+    matches: int
+    parties: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFigures:
+    """About the entries that were hit in a period.
+
+    Args:
+        distinct: how many.
+        matches: how often, in all.
+        fresh: of the distinct ones, those that were hit for the first time.
+        at_several_parties: of the distinct ones, those that more than one party had.
+        by: distinct ones by other things.
+        parties: by how many parties had them.
+        repeats: by how often they were matched.
+        tops: the most repeated ones, and what they account for.
+        ages: those hit for the first time, by their age then.
+        median_age_days: of these; None if there are none.
+        most_repeated: the first of them by matches.
+    """
+
+    distinct: int
+    matches: int
+    fresh: int
+    at_several_parties: int
+    by: Distinct
+    parties: list[Group]
+    repeats: list[Group]
+    tops: list[Group]
+    ages: list[Group]
+    median_age_days: float | None
+    most_repeated: list[RepeatedEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class SetEntries:
+    """A set of the store: its entries, how many of them were ever hit, and how many never were."""
+
+    set: str
+    entries: int
+    hit: int
+
+    @property
+    def never(self) -> int:
+        """Entries that never hit; withdrawn entries that once hit make it smaller than it is."""
+        return max(0, self.entries - self.hit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The entries of the ledger, by number; number 0 stands for none."""
+
+    sets: NDArray[np.object_]
+    categories: NDArray[np.object_]
+    added: NDArray[np.int64]
+    first_hit: NDArray[np.int64]
+
+
+def entry_figures(
+    connection: sqlite3.Connection, months: range, *, party: int | None = None, most: int = 20
+) -> EntryFigures:
+    """Measure the entries that were hit in some months, at one party or at all."""
+    query = {"first": months.start, "end": months.stop, "party": party}
+    seen = np.fromiter(connection.execute(_SIGHTINGS, query), _SIGHTING)
+    known = _read_known(connection)
+    if party is not None:
+        _read_first_hits(connection, party, known)
+    size = len(known.added)
+    matches = np.bincount(seen["entry"], seen["matches"], minlength=size).astype(np.int64)
+    parties = np.bincount(_distinct_pairs(seen["entry"], seen["party"])[0], minlength=size)
+    hit = np.flatnonzero(matches)
+    start, end = start_of(months.start), start_of(months.stop)
+    fresh = hit[(known.first_hit[hit] >= start) & (known.first_hit[hit] < end)]
+    ages = (known.first_hit[fresh] - known.added[fresh]) / _DAY_MS
+    return EntryFigures(
+        distinct=len(hit),
+        matches=int(matches.sum()),
+        fresh=len(fresh),
+        at_several_parties=int((parties > 1).sum()),
+        by=_distinct_by(seen, known, hit, fresh),
+        parties=_by_parties(parties[hit], matches[hit]),
+        repeats=_by_repeats(matches[hit]),
+        tops=_tops(matches[hit]),
+        ages=_by_age(ages, matches[fresh]),
+        median_age_days=float(np.median(ages)) if len(ages) else None,
+        most_repeated=_most_repeated(connection, months, party, matches, parties, known, most),
+    )
+
+
+def set_entries(connection: sqlite3.Connection, in_store: dict[str, int], before: int) -> list[SetEntries]:
+    """How many entries of the store were hit before a time (Unix milliseconds)."""
+    hit = dict(connection.execute(_EVER_HIT, (before,)).fetchall())
+    return [SetEntries(name, entries, hit.get(name, 0)) for name, entries in sorted(in_store.items())]
+
+
+def _read_known(connection: sqlite3.Connection) -> _Known:
+    size = int(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM entries").fetchone()[0])
+    sets, categories = np.full(size, None, object), np.full(size, "", object)
+    added, first_hit = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    rows = connection.execute(
+        "SELECT id, set_name, coalesce(category, ''), added, first_hit FROM entries"
+    ).fetchall()
+    if rows:
+        ids, *columns = zip(*rows, strict=True)
+        at = np.array(ids)
+        sets[at], categories[at], added[at], first_hit[at] = columns
+    return _Known(sets, categories, added, first_hit)
+
+
+def _read_first_hits(connection: sqlite3.Connection, party: int, known: _Known) -> None:
+    """Take the first hits at one party for those at any."""
+    known.first_hit[:] = 0
+    for entry, first in connection.execute(_FIRST_AT_PARTY, (party,)):
+        known.first_hit[entry] = first
+
+
+def _distinct_pairs(
+    left: NDArray[np.int64], right: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    codes = np.sort(left * (1 << 20) + right)  # np.unique would hash them, which takes ten times as long
+    codes = codes[np.diff(codes, prepend=-1) > 0]
+    return codes >> 20, codes & ((1 << 20) - 1)
+
+
+def _distinct_by(
+    seen: NDArray[np.void], known: _Known, hit: NDArray[np.int64], fresh: NDArray[np.int64]
+) -> Distinct:
+    months = _distinct_pairs(seen["entry"], seen["month"])[1]
+    parties = _distinct_pairs(seen["entry"], seen["party"])[1]
+    fresh_months = known.first_hit[fresh].astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
+    return Distinct(
+        {name_of(month): count for month, count in _counts(months).items()},
+        {name_of(month): count for month, count in _counts(fresh_months).items()},
+        _counts(parties),
+        _tally(known.sets[hit]),
+        _tally(known.categories[hit]),
+    )
+
+
+def _counts(values: NDArray[np.int64]) -> dict[int, int]:
+    counts = np.bincount(values)
+    return {value: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
+
+
+def _tally(names: NDArray[np.object_]) -> dict[str, int]:
+    tally: dict[str, int] = {}
+    for name in names.tolist():
+        tally[name] = tally.get(name, 0) + 1
+    return tally
+
+
+def _by_parties(parties: NDArray[np.int64], matches: NDArray[np.int64]) -> list[Group]:
+    return [
+        Group(str(count), int((parties == count).sum()), int(matches[parties == count].sum()))
+        for count in np.unique(parties).tolist()
+    ]
+
+
+def _by_repeats(matches: NDArray[np.int64]) -> list[Group]:
+    groups = []
+    for least, end in pairwise([*REPEATS, np.iinfo(np.int64).max]):
+        inside = (matches >= least) & (matches < end)
+        name = str(least) if end == least + 1 else f"{least}-{end - 1}" if least != REPEATS[-1] else f"{least}+"
+        groups.append(Group(name, int(inside.sum()), int(matches[inside].sum())))
+    return groups
+
+
+def _tops(matches: NDArray[np.int64]) -> list[Group]:
+    ordered = np.sort(matches)[::-1]
+    return [Group(f"top {top}", top, int(ordered[:top].sum())) for top in TOPS if top <= len(ordered)]
+
+
+def _by_age(days: NDArray[np.float64], matches: NDArray[np.int64]) -> list[Group]:
+    bounds = [*AGES.values(), np.inf]
+    groups, below = [], -np.inf
+    for name, bound in zip([*(f"< {age}" for age in AGES), "more"], bounds, strict=True):
+        inside = (days >= below) & (days < bound)
+        groups.append(Group(name, int(inside.sum()), int(matches[inside].sum())))
+        below = bound
+    return groups
+
+
+def _most_repeated(
+    connection: sqlite3.Connection,
+    months: range,
+    party: int | None,
+    matches: NDArray[np.int64],
+    parties: NDArray[np.int64],
+    known: _Known,
+    most: int,
+) -> list[RepeatedEntry]:
+    query = [{"month": month, "party": party} for month in months]  # each of them is one seek
+    numbers = np.lexsort((np.arange(len(matches)), -matches))[:most]
+    found = []
+    for number in numbers[matches[numbers] > 0].tolist():
+        set_name, external, category, added = connection.execute(_ENTRY, (number,)).fetchone()
+        last = max(connection.execute(_LAST, {**one, "entry": number}).fetchone()[0] or 0 for one in query)
+        times = (added, int(known.first_hit[number]), last)
+        sums = (int(matches[number]), int(parties[number]))
+        found.append(RepeatedEntry(number, set_name, external, category, *times, *sums))
+    return found
+
+
+_SIGHTINGS = """
+SELECT month, entry, party, matches FROM sightings
+WHERE month >= :first AND month < :end AND (:party IS NULL OR party = :party)
+"""
+_LAST = """
+SELECT max(last) FROM sightings WHERE month = :month AND entry = :entry AND (:party IS NULL OR party = :party)
+"""
+_ENTRY = "SELECT set_name, external, category, added FROM entries WHERE id = ?"
+_FIRST_AT_PARTY = "SELECT entry, min(first) FROM sightings WHERE party = ? GROUP BY entry"
+_EVER_HIT = "SELECT set_name, count(*) FROM entries WHERE first_hit < ? GROUP BY set_name"
