@@ -139,6 +139,20 @@ class Ledger:
                 self._roll_back()
                 raise
 
+    def execute(self, statement: str, values: tuple[object, ...]) -> None:
+        """Write one statement, which is a transaction of its own.
+
+        Raises:
+            LedgerFull: the disk is full.
+            LedgerError: it cannot be written.
+        """
+        with self.exclusive():
+            try:
+                self.connection.execute(statement, values)
+            except sqlite3.Error as error:
+                self._roll_back()
+                raise explain(error, self.folder) from error
+
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors
             if self.connection.in_transaction:

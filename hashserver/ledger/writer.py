@@ -2,13 +2,18 @@
 
 A worker has one writer. While it commits, the requests that come in queue up for the next commit; so the
 cost of synchronising with the disk is shared by all that wait for it, and a lone request waits for one.
+
+Hits are one statement a commit: whatever takes the interpreter's lock more often than that holds up the event
+loop, which runs in the same process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +64,10 @@ class LedgerWriter:
 
     def __init__(self, folder: Path) -> None:
         self._ledger = Ledger(folder)
-        self._changed = threading.Condition(threading.Lock())
-        self._tickets: list[_Ticket] = []
+        self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._counts: _Counts = {}
-        self._closing = False
+        self._counting = threading.Lock()
+        self._flushed = time.monotonic()
         self._trouble: LedgerError | None = None
         self._waiting = waiting(self._ledger)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -75,16 +80,13 @@ class LedgerWriter:
 
     def close(self) -> None:
         """Write what is left, and let go of the file."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self._tickets.put(None)
         self._thread.join()
         self._ledger.close()
 
     def count(self, party: int, tallies: dict[str, Tally]) -> None:
         """Add to the counts; they are on disk within a second."""
-        with self._changed:
-            self._add(now_ms() // HOUR_MS, party, tallies, 1)
+        self._add(now_ms() // HOUR_MS, party, tallies, 1)
 
     async def record(
         self, party: int, rows: Sequence[MatchRow], tallies: dict[str, Tally], *, numbered: bool = False
@@ -107,96 +109,118 @@ class LedgerWriter:
         done: asyncio.Future[list[int]] = loop.create_future()
         ticket = _Ticket(rows, orjson.dumps(rows)[1:-1], numbered, loop, done, [])
         hour = now_ms() // HOUR_MS
-        with self._changed:
-            self._add(hour, party, tallies, 1)
-            self._tickets.append(ticket)
-            self._changed.notify()
-        try:
-            return await done
-        except LedgerError:
-            with self._changed:
-                self._add(hour, party, tallies, -1)
-            raise
+        self._tickets.put(ticket)
+        numbers = await done
+        self._add(hour, party, tallies, 1)
+        return numbers
 
-    def _add(self, hour: int, party: int, tallies: dict[str, Tally], sign: int) -> None:
-        for kind, tally in tallies.items():
-            row = self._counts.get((hour, party, kind))
-            if row is None:
-                row = self._counts[hour, party, kind] = [0, 0, 0, 0]
-            row[0] += sign
-            row[1] += sign * tally.checked
-            row[2] += sign * tally.hits
-            row[3] += sign * tally.invalid
+    def _add(self, hour: int, party: int, tallies: dict[str, Tally], requests: int) -> None:
+        with self._counting:
+            for kind, tally in tallies.items():
+                row = self._counts.get((hour, party, kind))
+                if row is None:
+                    row = self._counts[hour, party, kind] = [0, 0, 0, 0]
+                row[0] += requests
+                row[1] += tally.checked
+                row[2] += tally.hits
+                row[3] += tally.invalid
 
     def _run(self) -> None:
-        flushed = 0
-        while True:
-            with self._changed:
-                idle = not self._tickets and not self._closing and not self._changed.wait(_FLUSH_SECONDS)
-                closing = self._closing
-                tickets, self._tickets = self._tickets, []
-                counts: _Counts = {}
-                if idle or closing or now_ms() - flushed > 1000 * _FLUSH_SECONDS:
-                    counts, self._counts = self._counts, {}
-                    flushed = now_ms()
-            if tickets or counts or self._trouble:
-                self._commit(tickets, counts)
-            if closing:
-                return
-            if self._waiting and (idle or self._waiting > _MOST_WAITING) and not self._trouble:
-                self._fold(everything=idle)
+        closing = False
+        while not closing:
+            tickets, closing = self._take()
+            if tickets:
+                self._commit(tickets)
+            if closing or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
+                self._flush()
+            if not closing and self._waiting and (not tickets or self._waiting > _MOST_WAITING):
+                self._fold(everything=not tickets)
 
-    def _commit(self, tickets: list[_Ticket], counts: _Counts) -> None:
+    def _take(self) -> tuple[list[_Ticket], bool]:
+        """Those who wait, once there is somebody or it is time to flush; and whether the writer is to end."""
+        tickets: list[_Ticket] = []
+        timeout = max(0.0, self._flushed + _FLUSH_SECONDS - time.monotonic())
+        try:
+            ticket = self._tickets.get(timeout=timeout)
+            while ticket is not None:
+                tickets.append(ticket)
+                ticket = self._tickets.get_nowait()
+        except queue.Empty:
+            return tickets, False
+        return tickets, True
+
+    def _commit(self, tickets: list[_Ticket]) -> None:
+        try:
+            self._write(tickets)
+        except Exception as error:
+            self._note(error)
+            _resolve(tickets, self._trouble)
+        else:
+            self._note(None)
+            _resolve(tickets, None)
+
+    def _write(self, tickets: list[_Ticket]) -> None:
+        count = sum(len(ticket.rows) for ticket in tickets)
+        values = (count, (b"[%s]" % b",".join([ticket.json for ticket in tickets])).decode())
+        numbered = [ticket for ticket in tickets if ticket.numbered]
+        if not numbered:
+            self._ledger.execute(_ADD_TO_INBOX, values)
+        else:
+            with self._ledger.transaction() as connection:
+                connection.execute(_ADD_TO_INBOX, values)
+                for ticket in numbered:
+                    numbers = number_entries(connection, ticket.rows)
+                    ticket.numbers = [numbers[row[7], row[8]] for row in ticket.rows]
+        self._waiting += count
+
+    def _flush(self) -> None:
+        """Write the counts; where that fails they are kept, and are late."""
+        self._flushed = time.monotonic()
+        with self._counting:
+            counts, self._counts = self._counts, {}
+        if not counts and self._trouble is None:
+            return
         try:
             with self._ledger.transaction() as connection:
                 if self._trouble:  # find out whether it is over, even if there is nothing to write
                     connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'probe'")
-                rows = [(*key, *row) for key, row in counts.items() if any(row)]
-                if rows:
-                    connection.executemany(_ADD_COUNTS, rows)
-                self._write(tickets)
+                connection.executemany(_ADD_COUNTS, [(*key, *row) for key, row in counts.items()])
         except Exception as error:
-            trouble = error if isinstance(error, LedgerError) else LedgerError(f"the ledger failed: {error!r}")
-            if self._trouble is None:
-                log.error("%s", trouble)
-            self._trouble = trouble
-            with self._changed:  # counts are not lost, only late
+            self._note(error)
+            with self._counting:
                 for key, row in counts.items():
                     before = self._counts.setdefault(key, [0, 0, 0, 0])
-                    for place, value in enumerate(row):
-                        before[place] += value
-            _resolve(tickets, trouble)
-            return
-        if self._trouble is not None:
-            log.info("the ledger can be written again")
-            self._trouble = None
-        _resolve(tickets, None)
+                    before[:] = [one + other for one, other in zip(before, row, strict=True)]
+        else:
+            self._note(None)
 
-    def _write(self, tickets: list[_Ticket]) -> None:
-        if not tickets:
+    def _note(self, error: Exception | None) -> None:
+        """Remember whether the ledger can be written, and tell when that changes."""
+        if error is None:
+            if self._trouble is not None:
+                log.info("the ledger can be written again")
+            self._trouble = None
             return
-        count = sum(len(ticket.rows) for ticket in tickets)
-        text = b"[%s]" % b",".join([ticket.json for ticket in tickets])
-        connection = self._ledger.connection
-        connection.execute("INSERT INTO inbox (matches, hits) VALUES (?, ?)", (count, text.decode()))
-        self._waiting += count
-        for ticket in tickets:
-            if ticket.numbered:
-                numbers = number_entries(connection, ticket.rows)
-                ticket.numbers = [numbers[row[7], row[8]] for row in ticket.rows]
+        trouble = error if isinstance(error, LedgerError) else LedgerError(f"the ledger failed: {error!r}")
+        if self._trouble is None:
+            log.error("%s", trouble)
+        self._trouble = trouble
 
     def _fold(self, *, everything: bool) -> None:
         """Fold a slice, or slices until there is something else to do."""
+        if self._trouble:
+            return
         try:
             while folded := fold_slice(self._ledger):
                 self._waiting = max(0, self._waiting - folded)
-                if self._tickets or self._closing or not everything:
+                if not self._tickets.empty() or not everything:
                     return
         except LedgerError as error:
             log.warning("hits are on disk, but cannot be prepared for reports: %s", error)
         self._waiting = 0  # by us or by another worker
 
 
+_ADD_TO_INBOX = "INSERT INTO inbox (matches, hits) VALUES (?, ?)"
 _ADD_COUNTS = """
 INSERT INTO counts (hour, party, type, requests, checked, hits, invalid) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, checked = checked + excluded.checked,
