@@ -389,7 +389,7 @@ def test_base64_is_read_where_the_type_is_written_so(escaped: bool) -> None:
     assert asked.index is not None
     assert asked.index.tolist() == [0, 1, 2, 4]
     assert [(bad.type, bad.index, bad.reason) for bad in request.invalid] == [
-        ("photodna", 3, "the 192 characters are not base64"),
+        ("photodna", 3, "the 192 characters are not base64 of 144 bytes"),
         ("photodna", 5, "expected 288 hexadecimal digits or 192 characters of base64, got 191"),
         ("md5", 0, "expected 32 hexadecimal digits, got 192"),
     ]
