@@ -7,14 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType, hash_type
 from hashcore.rows import Digests, Reject, Rows, Withdrawals
-from hashserver.client import Client
+from hashserver.client import CheckResult, Client
 from hashserver.read_ahead import read_ahead
 from hashserver.readers import Source, read_rows
 from hashserver.reports import Finding, Report
@@ -23,7 +22,7 @@ _SHOWN_REJECTS = 10
 
 
 @dataclass(slots=True)
-class CheckResult:
+class ListingResult:
     """What a check of a listing came to.
 
     Args:
@@ -70,7 +69,7 @@ def check_listing(
     batch: int,
     distances: Mapping[str, int],
     on_progress: Callable[[int], None],
-) -> CheckResult:
+) -> ListingResult:
     """Check every hash of a listing.
 
     Args:
@@ -86,7 +85,7 @@ def check_listing(
         ReadError: the listing cannot be read.
         ClientError: the server cannot be asked; what was found until then is in the report.
     """
-    result = CheckResult()
+    result = ListingResult()
     started = time.monotonic()
 
     def on_reject(reject: Reject) -> None:
@@ -95,7 +94,7 @@ def check_listing(
             result.first_rejects.append(reject)
 
     blocks = read_ahead(read_rows(source, format=format, hash_type=hash_type, on_reject=on_reject))
-    under_way: deque[tuple[_Batch, Future[dict[str, Any]]]] = deque()
+    under_way: deque[tuple[_Batch, Future[CheckResult]]] = deque()
 
     def settle() -> None:
         sent, future = under_way.popleft()
@@ -108,7 +107,7 @@ def check_listing(
                 if len(under_way) >= 2 * client.connections:
                     settle()
                 distance = distances.get(piece.kind.name)
-                under_way.append((piece, senders.submit(client.check, piece.kind, piece.digests, distance)))
+                under_way.append((piece, senders.submit(client.check_packed, piece.kind, piece.digests, distance)))
             while under_way:
                 settle()
         except BaseException:
@@ -130,26 +129,26 @@ def _batches(blocks: Iterator[Rows | Withdrawals], size: int) -> Iterator[_Batch
                 yield _Batch(hash_type(name), digests[start:stop], here[start:stop], block)
 
 
-def _record(sent: _Batch, answer: dict[str, Any], report: Report, result: CheckResult) -> None:
-    result.checked += answer["checked"].get(sent.kind.name, 0)
-    result.numbers.add(answer["generation"])
+def _record(sent: _Batch, answer: CheckResult, report: Report, result: ListingResult) -> None:
+    result.checked += answer.checked.get(sent.kind.name, 0)
+    result.numbers.update(answer.generations)
     matched = set()
-    for match in answer["matches"]:
-        row = int(sent.rows[match["index"]])
+    for match in answer.matches:
+        row = int(sent.rows[match.index])
         matched.add(row)
         names = sent.block.names
         name = None if names is None else names[row].decode("utf-8", "surrogateescape")
-        for entry in match["entries"]:
+        for entry in match.entries:
             report.add(
                 Finding(
                     line=int(sent.block.lines[row]),
                     name=name,
-                    type=match["type"],
-                    hash=match["hash"],
-                    distance=match["distance"],
-                    set=entry["set"],
-                    category=entry["category"],
-                    id=entry["id"],
+                    type=match.type,
+                    hash=match.hash,
+                    distance=match.distance,
+                    set=entry.set,
+                    category=entry.category,
+                    id=entry.id,
                 )
             )
     result.matched += len(matched)

@@ -259,12 +259,12 @@ class _Scan:
                 continue
             packed = b"".join(rows[place][1][name] for place in places)
             digests = np.frombuffer(packed, np.uint8).reshape(len(places), -1)
-            answer = self._client.check(HASH_TYPES[name], digests)
-            generations.append(answer["generation"])
-            for match in answer["matches"]:
-                for entry in match["entries"]:
-                    hit = Hit(name, match["hash"], match["distance"], entry["set"], entry["category"], entry["id"])
-                    hits[places[match["index"]]].append(hit)
+            answer = self._client.check_packed(HASH_TYPES[name], digests)
+            generations.append(answer.generation)
+            for match in answer.matches:
+                for entry in match.entries:
+                    hit = Hit(name, match.hash, match.distance, entry.set, entry.category, entry.id)
+                    hits[places[match.index]].append(hit)
         # Several requests may have met several generations: the file counts as asked about in the oldest.
         generation = min(generations)
         known = [self._state.hits_of(path) if found else [] for (path, _), found in zip(rows, hits, strict=True)]

@@ -1,0 +1,143 @@
+"""From what a caller has to packed batches: hexadecimal strings, bytes or arrays become digests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.hashtypes import HashType, check_distance, hash_type
+from hashcore.hexcodec import OK, decode_hex, explain_invalid
+from hashcore.rows import Digests
+from hashserver.client.results import Invalid
+
+Hashes = Iterable[str | bytes] | NDArray[np.uint8]
+"""Hashes of one type: hexadecimal strings and raw digests, or uint8[n, width]."""
+
+Places = NDArray[np.int64] | range
+"""Where each digest stood in what the caller gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request asks about.
+
+    Args:
+        kind: the type.
+        digests: uint8[n, width].
+        places: n indices of the caller's.
+        max_distance: of a perceptual type; None for each set's own.
+    """
+
+    kind: HashType
+    digests: Digests
+    places: Places
+    max_distance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that one check asks: its types, its batches (at least one), and what is not worth asking about."""
+
+    types: list[str]
+    batches: list[Batch]
+    invalid: list[Invalid]
+
+
+def question(hashes: Mapping[str, Hashes], max_distance: Mapping[str, int] | None, size: int) -> Question:
+    """Decode the hashes of a check, and cut them into batches of a size.
+
+    A check of nothing has one empty batch, so that a key is tried and a generation answers all the same.
+
+    Raises:
+        UnknownHashType: there is no such type.
+        BadDistance: a distance that cannot be asked for.
+        TypeError, ValueError: no types at all, one hash instead of several, or an array that holds no digests.
+    """
+    if not hashes:
+        raise ValueError("name the hashes to check by their type, as in check(md5=[...])")
+    distances = max_distance or {}
+    for name, distance in distances.items():
+        check_distance(name, distance)
+    batches: list[Batch] = []
+    invalid: list[Invalid] = []
+    for name, items in hashes.items():
+        kind = hash_type(name)
+        digests, places, bad = decoded(kind, items)
+        invalid += bad
+        batches += _cut(Batch(kind, digests, places, distances.get(name)), size)
+    full = [batch for batch in batches if len(batch.digests)]
+    return Question(list(hashes), full or batches[:1], invalid)
+
+
+def _cut(whole: Batch, size: int) -> Iterator[Batch]:
+    for start in range(0, max(1, len(whole.digests)), size):
+        part = slice(start, start + size)
+        yield Batch(whole.kind, whole.digests[part], whole.places[part], whole.max_distance)
+
+
+def decoded(kind: HashType, hashes: Hashes) -> tuple[Digests, Places, list[Invalid]]:
+    """Read hashes of one type.
+
+    Returns:
+        digests uint8[n, width] of those that are well-formed, where they stood, and the others.
+
+    Raises:
+        TypeError, ValueError: these are not hashes in a row.
+    """
+    if isinstance(hashes, np.ndarray) and hashes.dtype.kind not in "UO":
+        digests = as_digests(kind, hashes)
+        return digests, range(len(digests)), []
+    if isinstance(hashes, str | bytes | bytearray | memoryview):
+        raise TypeError(f"{kind.name} takes a list of hashes; put the one hash into a list")
+    items = list(hashes)
+    types = set(map(type, items))
+    if types == {bytes} and set(map(len, items)) == {kind.width}:
+        packed = np.frombuffer(b"".join(items), np.uint8).reshape(-1, kind.width)
+        return packed, range(len(items)), []
+    return _from_hex(kind, items, items if types <= {str} else [_as_hex(item) for item in items])
+
+
+def as_digests(kind: HashType, array: NDArray[Any]) -> Digests:
+    """The array itself when it holds digests, C-contiguous.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != kind.width:
+        raise ValueError(
+            f"an array of {kind.name} digests is uint8[n, {kind.width}], not {array.dtype}{list(array.shape)}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _from_hex(
+    kind: HashType, items: Sequence[object], texts: Sequence[Any]
+) -> tuple[Digests, Places, list[Invalid]]:
+    # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
+    buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    digests, status, wrong = decode_hex(kind, buffer, np.cumsum(lengths) - lengths, lengths)
+    if not wrong:
+        return digests, range(len(items)), []
+    good = np.flatnonzero(status == OK)
+    bad = np.flatnonzero(status != OK).tolist()
+    return digests[good], good, [Invalid(kind.name, place, _reason(kind, items[place])) for place in bad]
+
+
+def _as_hex(item: object) -> str:
+    if isinstance(item, str):
+        return item
+    return bytes(item).hex() if isinstance(item, bytes | bytearray | memoryview) else ""
+
+
+def _reason(kind: HashType, item: object) -> str:
+    if isinstance(item, str):
+        return explain_invalid(kind, item)
+    if isinstance(item, bytes | bytearray | memoryview):
+        size = memoryview(item).nbytes
+        return f"expected {kind.width} bytes, got {size}; a hash in hexadecimal is a string"
+    return f"expected a string or bytes, got {type(item).__name__}"

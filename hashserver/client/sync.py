@@ -1,0 +1,173 @@
+"""The client for programs with threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from hashcore.hashtypes import HashType
+from hashcore.rows import Digests
+from hashserver.client.hashes import Batch, Hashes, as_digests, question
+from hashserver.client.protocol import (
+    Request,
+    Tries,
+    Verdict,
+    check_request,
+    feedback_request,
+    http_options,
+    not_a_url,
+    read_check,
+    read_object,
+    read_sets,
+)
+from hashserver.client.results import CheckResult, merged
+
+
+class Client:
+    """A connection pool to one server; threads share it.
+
+    Args:
+        url: the server's root URL.
+        key: API key, or None where the server needs none.
+        batch: hashes in a request of `check`.
+        connections: requests under way at once.
+        timeout: seconds to wait for an answer.
+        retries: how often a request is sent again when the connection breaks or the server is busy.
+
+    Raises:
+        ClientError: the URL or the key cannot be one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        batch: int = 50_000,
+        connections: int = 4,
+        timeout: float = 60.0,
+        retries: int = 6,
+    ) -> None:
+        if batch < 1 or connections < 1:
+            raise ValueError("a client needs at least one hash in a batch, and one connection")
+        self._server, self._batch, self._retries = url.rstrip("/"), batch, retries
+        self.connections = connections
+        try:
+            self._http = httpx.Client(**http_options(self._server, key, connections=connections, timeout=timeout))
+        except (httpx.InvalidURL, ValueError) as error:
+            raise not_a_url(url, error) from error
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def server(self) -> str:
+        """The root URL."""
+        return self._server
+
+    def check(self, *, max_distance: Mapping[str, int] | None = None, **hashes: Hashes) -> CheckResult:
+        """Check hashes, in as many requests as it takes, several of them at once.
+
+        A check changes nothing, so its requests are sent again when the connection breaks or the server is
+        busy. When one fails for good, the whole check fails.
+
+        Args:
+            max_distance: greatest distance by perceptual type; each set's own where absent.
+            hashes: by type (md5, sha1, sha256, pdq, phash): hexadecimal strings in either case and raw digests
+                as bytes, mixed as you like, or an array, uint8[n, width]. One that is malformed is listed in
+                `invalid`, and the others are checked.
+
+        Raises:
+            ClientError: when the server refuses, or after the last try.
+            UnknownHashType, BadDistance: there is no such type, or a distance is out of range.
+            TypeError, ValueError: an argument does not hold hashes at all.
+        """
+        asked = question(hashes, max_distance, self._batch)
+        if len(asked.batches) == 1:
+            return merged([self._check(asked.batches[0])], asked.types, asked.invalid)
+        with ThreadPoolExecutor(min(self.connections, len(asked.batches))) as senders:
+            under_way = [senders.submit(self._check, batch) for batch in asked.batches]
+            try:
+                parts = [future.result() for future in under_way]
+            except BaseException:
+                senders.shutdown(wait=False, cancel_futures=True)
+                raise
+        return merged(parts, asked.types, asked.invalid)
+
+    def check_packed(self, kind: HashType, digests: Digests, max_distance: int | None = None) -> CheckResult:
+        """Check digests of one type, uint8[n, width], in one request.
+
+        Raises:
+            ClientError: as for `check`.
+            ValueError: the array holds no digests of this type.
+        """
+        return self._check(Batch(kind, as_digests(kind, digests), range(len(digests)), max_distance))
+
+    def sets(self) -> dict[str, Any]:
+        """The sets that the server has, and its generation, as `GET /v2/sets` answers.
+
+        Raises:
+            ClientError: as for `check`.
+        """
+        return read_sets(self._send(Request("GET", "/v2/sets")), self._server)
+
+    def usage(self) -> dict[str, Any]:
+        """What this party has checked and what matched, as `GET /v2/usage` answers.
+
+        Raises:
+            ClientError: as for `check`.
+        """
+        return self._send(Request("GET", "/v2/usage"))
+
+    def feedback(self, *, set: str, id: str, verdict: Verdict, note: str = "") -> dict[str, Any]:
+        """Tell the server what an entry that matched turned out to be.
+
+        It is sent again only when the server has certainly not taken it.
+
+        Args:
+            set, id: the entry, as the match names it.
+            verdict: "false-positive" or "confirmed".
+            note: a sentence for the people who look into it; no customer's data.
+
+        Raises:
+            ClientError: the server refuses, cannot be reached, or breaks off.
+            ValueError: there is no such verdict.
+        """
+        return self._send(feedback_request(set=set, id=id, verdict=verdict, note=note))
+
+    def _check(self, batch: Batch) -> CheckResult:
+        answer = self._send(check_request(batch.kind, batch.digests, batch.max_distance))
+        return read_check(answer, batch, self._server)
+
+    def _send(self, request: Request) -> dict[str, Any]:
+        tries = Tries(request, self._server, self._retries)
+        while True:
+            try:
+                response = self._http.request(
+                    request.method,
+                    request.path,
+                    params=request.parameters,
+                    content=request.body,
+                    headers=request.headers,
+                )
+            except httpx.RequestError as error:
+                time.sleep(tries.pause_after_error(error))
+                continue
+            wait = tries.pause_after_answer(response.status_code, response.headers)
+            if wait is None:
+                return read_object(response, self._server)
+            time.sleep(wait)
