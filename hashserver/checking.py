@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType, hash_type
-from hashcore.rows import Digests, Reject, Rows
+from hashcore.rows import Digests, Reject, Rows, Withdrawals
 from hashserver.client import Client
 from hashserver.read_ahead import read_ahead
 from hashserver.readers import Source, read_rows
@@ -118,8 +118,10 @@ def check_listing(
     return result
 
 
-def _batches(blocks: Iterator[Rows], size: int) -> Iterator[_Batch]:
+def _batches(blocks: Iterator[Rows | Withdrawals], size: int) -> Iterator[_Batch]:
     for block in blocks:
+        if isinstance(block, Withdrawals):
+            continue  # nothing to ask about
         for name, column in block.hashes.items():
             here = np.arange(len(block)) if column.present is None else np.flatnonzero(column.present)
             digests = column.digests if column.present is None else column.digests[here]

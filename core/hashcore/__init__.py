@@ -19,7 +19,7 @@ It knows nothing of HTTP, of parties, or of what time it is. Open a store, load 
 from hashcore.errors import BadDistance, HashcoreError
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
 from hashcore.publish import Limits, LoadOptions, Outcome
-from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings
+from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
 from hashcore.snapshot import Entry, Matches, Snapshot
 from hashcore.store import Store
 
@@ -41,5 +41,6 @@ __all__ = [
     "Snapshot",
     "Store",
     "Strings",
+    "Withdrawals",
     "hash_type",
 ]

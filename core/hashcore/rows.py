@@ -99,3 +99,19 @@ class Reject:
     line: int
     reason: str
     text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """External ids that the source has withdrawn.
+
+    Args:
+        lines: int64[n], where each stands in its source (1-based).
+        ids: the ids.
+    """
+
+    lines: NDArray[np.int64]
+    ids: Strings
+
+    def __len__(self) -> int:
+        return len(self.lines)

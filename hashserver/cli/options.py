@@ -17,7 +17,8 @@ HashTypeName = Annotated[
     typer.Option("--type", help="Hash type where the file does not tell: md5, sha1, sha256, pdq, phash."),
 ]
 FormatName = Annotated[
-    str | None, typer.Option("--format", help="csv, text, sums, jsonl or parquet, where it is not detected.")
+    str | None,
+    typer.Option("--format", help="csv, text, sums, jsonl, parquet or ncmec, where it is not detected."),
 ]
 Distances = Annotated[
     list[str] | None,

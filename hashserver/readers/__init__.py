@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from hashcore.hashtypes import hash_type as look_up
-from hashcore.rows import Reject, Rows
+from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.detect import detect_format
 from hashserver.readers.errors import ReadError
 from hashserver.readers.json_lines import read_json_lines
+from hashserver.readers.ncmec import read_ncmec
 from hashserver.readers.parquet import read_parquet
 from hashserver.readers.plain import read_text
 from hashserver.readers.source import Source, open_source
@@ -21,12 +22,13 @@ from hashserver.readers.sums import read_sums
 
 __all__ = ["FORMATS", "ReadError", "Source", "open_source", "read_rows"]
 
-FORMATS: dict[str, Callable[..., Iterator[Rows]]] = {
+FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     "csv": read_csv,
     "text": read_text,
     "sums": read_sums,
     "jsonl": read_json_lines,
     "parquet": read_parquet,
+    "ncmec": read_ncmec,
 }
 
 
@@ -36,7 +38,7 @@ def read_rows(
     format: str | None = None,
     hash_type: str | None = None,
     on_reject: Callable[[Reject], None],
-) -> Iterator[Rows]:
+) -> Iterator[Rows | Withdrawals]:
     """Read a source in blocks.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
+from hashserver.readers import ncmec
 from hashserver.readers.columns import type_of
 from hashserver.readers.csv_text import find_meaning, sniff_delimiter
 from hashserver.readers.errors import ReadError
@@ -22,6 +23,7 @@ _BY_SUFFIX = {
     ".sha1": "sums",
     ".sha256": "sums",
     ".parquet": "parquet",
+    ".xml": "ncmec",
 }
 
 
@@ -34,6 +36,8 @@ def detect_format(source: Source, hash_type: str | None) -> str:
     sample = source.peek(_SAMPLE)
     if sample.startswith(b"PAR1"):
         return "parquet"
+    if ncmec.looks_like(sample):
+        return "ncmec"
     lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
     lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
     if not lines:
@@ -59,7 +63,7 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         return _BY_SUFFIX[suffixes[-1]]
     raise ReadError(
         f"{source.name}: cannot tell what format this is; name it with --format (csv, text, sums, jsonl, "
-        "parquet), and the hash type with --type where the file does not tell"
+        "parquet, ncmec), and the hash type with --type where the file does not tell"
     )
 
 

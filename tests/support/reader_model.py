@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import assume
 
 from hashcore.hashtypes import HASH_TYPES
-from hashcore.rows import Reject, Rows
+from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers import Source, read_rows
 
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
@@ -40,6 +40,7 @@ class Taken:
 
     rows: list[Row] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    withdrawn: list[tuple[int, bytes]] = field(default_factory=list)
 
     @property
     def rejected(self) -> list[tuple[int, bytes]]:
@@ -60,7 +61,10 @@ def read(data: bytes, *, format: str | None = None, hash_type: str | None = None
 
 
 def read_blocks(
-    reader: Callable[..., Iterator[Rows]], data: bytes, block_bytes: int, hash_type: str | None = None
+    reader: Callable[..., Iterator[Rows | Withdrawals]],
+    data: bytes,
+    block_bytes: int,
+    hash_type: str | None = None,
 ) -> Taken:
     """Read bytes with one reader, a small block at a time."""
     # Text that happens to begin as a packed file does is taken for one, as it should be.
@@ -73,10 +77,14 @@ def read_blocks(
     )
 
 
-def collect(start: Callable[[Callable[[Reject], None]], Iterator[Rows]]) -> Taken:
+def collect(start: Callable[[Callable[[Reject], None]], Iterator[Rows | Withdrawals]]) -> Taken:
     """Run a reader to its end; every block has to be well-formed."""
     taken = Taken()
     for block in start(taken.rejects.append):
+        if isinstance(block, Withdrawals):
+            assert len(block.lines) == len(block.ids) > 0
+            taken.withdrawn += [(int(line), block.ids[row]) for row, line in enumerate(block.lines)]
+            continue
         taken.rows += written_out(block)
     for reject in taken.rejects:
         assert reject.line >= 1
