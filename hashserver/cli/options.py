@@ -18,7 +18,7 @@ HashTypeName = Annotated[
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", help="csv, text, sums, jsonl, parquet or ncmec, where it is not detected."),
+    typer.Option("--format", help="csv, text, sums, jsonl, parquet, ncmec or hashdeep, where it is not detected."),
 ]
 Distances = Annotated[
     list[str] | None,

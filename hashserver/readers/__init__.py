@@ -13,6 +13,7 @@ from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.detect import detect_format
 from hashserver.readers.errors import ReadError
+from hashserver.readers.hashdeep import read_hashdeep
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.ncmec import read_ncmec
 from hashserver.readers.parquet import read_parquet
@@ -29,6 +30,7 @@ FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     "jsonl": read_json_lines,
     "parquet": read_parquet,
     "ncmec": read_ncmec,
+    "hashdeep": read_hashdeep,
 }
 
 

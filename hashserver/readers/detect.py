@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from hashserver.readers import ncmec
+from hashserver.readers import hashdeep, ncmec
 from hashserver.readers.columns import type_of
 from hashserver.readers.csv_text import find_meaning, sniff_delimiter
 from hashserver.readers.errors import ReadError
@@ -38,6 +38,8 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         return "parquet"
     if ncmec.looks_like(sample):
         return "ncmec"
+    if hashdeep.looks_like(sample):
+        return "hashdeep"
     lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
     lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
     if not lines:
@@ -63,7 +65,7 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         return _BY_SUFFIX[suffixes[-1]]
     raise ReadError(
         f"{source.name}: cannot tell what format this is; name it with --format (csv, text, sums, jsonl, "
-        "parquet, ncmec), and the hash type with --type where the file does not tell"
+        "parquet, ncmec, hashdeep), and the hash type with --type where the file does not tell"
     )
 
 

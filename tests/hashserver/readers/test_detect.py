@@ -38,6 +38,7 @@ CASES = {
     "JSON lines": (f'\n {{"md5": "{MD5}"}}\n', "jsonl"),
     "a byte order mark and JSON lines": ('\ufeff{"md5": "x"}\n', "jsonl"),
     "Parquet": ("PAR1", "parquet"),
+    "hashdeep": ("%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n", "hashdeep"),
     "XML": ('<?xml version="1.0"?><queryResult/>', "ncmec"),
     "a byte order mark and XML": ("\ufeff<queryResult/>", "ncmec"),
 }
