@@ -18,7 +18,10 @@ HashTypeName = Annotated[
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", help="csv, text, sums, jsonl, parquet, ncmec or hashdeep, where it is not detected."),
+    typer.Option(
+        "--format",
+        help="csv, text, sums, jsonl, parquet, ncmec, hashdeep, nsrl or rds, where it is not detected.",
+    ),
 ]
 Distances = Annotated[
     list[str] | None,

@@ -10,18 +10,21 @@ from collections.abc import Callable, Iterator
 
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows, Withdrawals
+from hashserver.readers import nsrl, rds
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.detect import detect_format
 from hashserver.readers.errors import ReadError
 from hashserver.readers.hashdeep import read_hashdeep
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.ncmec import read_ncmec
+from hashserver.readers.nsrl import read_nsrl
 from hashserver.readers.parquet import read_parquet
 from hashserver.readers.plain import read_text
+from hashserver.readers.rds import read_rds
 from hashserver.readers.source import Source, open_source
 from hashserver.readers.sums import read_sums
 
-__all__ = ["FORMATS", "ReadError", "Source", "open_source", "read_rows"]
+__all__ = ["DEFAULT_ROLES", "FORMATS", "ReadError", "Source", "choose_format", "open_source", "read_rows"]
 
 FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     "csv": read_csv,
@@ -31,7 +34,20 @@ FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     "parquet": read_parquet,
     "ncmec": read_ncmec,
     "hashdeep": read_hashdeep,
+    "nsrl": read_nsrl,
+    "rds": read_rds,
 }
+
+DEFAULT_ROLES = {"nsrl": nsrl.DEFAULT_ROLE, "rds": rds.DEFAULT_ROLE}
+"""The roles of new sets that come from sources of known software; a set from any other format matches."""
+
+
+def choose_format(source: Source, format: str | None, hash_type: str | None) -> str:
+    """The format that a source is read in; see `read_rows`."""
+    chosen = format or detect_format(source, hash_type)
+    if chosen not in FORMATS:
+        raise ReadError(f"unknown format {chosen!r}; formats are {', '.join(FORMATS)}")
+    return chosen
 
 
 def read_rows(
@@ -55,7 +71,5 @@ def read_rows(
     """
     if hash_type is not None:
         look_up(hash_type)
-    chosen = format or detect_format(source, hash_type)
-    if chosen not in FORMATS:
-        raise ReadError(f"unknown format {chosen!r}; formats are {', '.join(FORMATS)}")
+    chosen = choose_format(source, format, hash_type)
     yield from FORMATS[chosen](source, hash_type=hash_type, on_reject=on_reject)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from hashserver.readers import hashdeep, ncmec
+from hashserver.readers import hashdeep, ncmec, nsrl, rds
 from hashserver.readers.columns import type_of
 from hashserver.readers.csv_text import find_meaning, sniff_delimiter
 from hashserver.readers.errors import ReadError
@@ -13,6 +13,7 @@ from hashserver.readers.sums import looks_like_sums
 
 _SAMPLE = 1 << 16
 _LINES = 20
+_BY_BEGINNING = {"rds": rds, "ncmec": ncmec, "hashdeep": hashdeep, "nsrl": nsrl}
 _BY_SUFFIX = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -36,10 +37,9 @@ def detect_format(source: Source, hash_type: str | None) -> str:
     sample = source.peek(_SAMPLE)
     if sample.startswith(b"PAR1"):
         return "parquet"
-    if ncmec.looks_like(sample):
-        return "ncmec"
-    if hashdeep.looks_like(sample):
-        return "hashdeep"
+    for name, module in _BY_BEGINNING.items():
+        if module.looks_like(sample):
+            return name
     lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
     lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
     if not lines:
@@ -65,7 +65,7 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         return _BY_SUFFIX[suffixes[-1]]
     raise ReadError(
         f"{source.name}: cannot tell what format this is; name it with --format (csv, text, sums, jsonl, "
-        "parquet, ncmec, hashdeep), and the hash type with --type where the file does not tell"
+        "parquet, ncmec, hashdeep, nsrl, rds), and the hash type with --type where the file does not tell"
     )
 
 

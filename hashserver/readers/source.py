@@ -57,6 +57,12 @@ class Source:
         elif self._raw.startswith(_ZSTD):
             self._packed = "zstd"
 
+    @property
+    def path(self) -> str | None:
+        """Where it lies as it is read, a file that is not packed; None for everything else."""
+        plain = self._packed is None and self.total_bytes is not None
+        return self.name if plain and os.path.isfile(self.name) else None
+
     def peek(self, size: int) -> bytes:
         """The next bytes, at most `size`, without taking them; fewer only at the end."""
         while len(self._ahead) < size:

@@ -39,6 +39,8 @@ CASES = {
     "a byte order mark and JSON lines": ('\ufeff{"md5": "x"}\n', "jsonl"),
     "Parquet": ("PAR1", "parquet"),
     "hashdeep": ("%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n", "hashdeep"),
+    "NSRL as text": ('"SHA-1","MD5","CRC32","FileName"\r\n', "nsrl"),
+    "SQLite": ("SQLite format 3\0", "rds"),
     "XML": ('<?xml version="1.0"?><queryResult/>', "ncmec"),
     "a byte order mark and XML": ("\ufeff<queryResult/>", "ncmec"),
 }
