@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 HELP = """Load a file into a hash set and publish it.
 
-CSV, plain text, md5sum and sha1sum listings, JSON Lines and Parquet, also packed with gzip or zstd; - reads
-standard input. What is in the file is detected. The set becomes the file, unless --append is given. Lines
-that are not taken go to a reject file with their reason.
+CSV, plain text, NCMEC's XML, NSRL, ThreatExchange's CSV, listings, JSON Lines and Parquet, also packed with
+gzip or zstd; - reads standard input. What is in the file is detected. The set becomes the file, unless
+--append is given. Lines that are not taken go to a reject file with their reason. A new set from NSRL is
+known-good, unless --role says otherwise.
 
 [bold]Examples[/bold]
 
@@ -94,6 +95,8 @@ def load(
             on_wait=lambda sentence: print(f"hashserver: {sentence}", file=sys.stderr),
         )
         rejected = reject_file.count
+        if source.not_checkable:
+            print(f"hashserver: {source.not_checkable:,} rows hold no hash and are left out", file=sys.stderr)
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
     print(orjson.dumps(summary).decode() if as_json else _sentences(summary))
     return 0

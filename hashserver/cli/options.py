@@ -20,7 +20,8 @@ FormatName = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="csv, text, sums, jsonl, parquet, ncmec, hashdeep, nsrl or rds, where it is not detected.",
+        help="csv, text, sums, jsonl, parquet, ncmec, hashdeep, nsrl, rds, s3-inventory or exchange, "
+        "where it is not detected.",
     ),
 ]
 Distances = Annotated[

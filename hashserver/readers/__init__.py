@@ -14,6 +14,7 @@ from hashserver.readers import nsrl, rds
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.detect import detect_format
 from hashserver.readers.errors import ReadError
+from hashserver.readers.exchange import read_exchange
 from hashserver.readers.hashdeep import read_hashdeep
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.ncmec import read_ncmec
@@ -21,6 +22,7 @@ from hashserver.readers.nsrl import read_nsrl
 from hashserver.readers.parquet import read_parquet
 from hashserver.readers.plain import read_text
 from hashserver.readers.rds import read_rds
+from hashserver.readers.s3_inventory import read_s3_inventory
 from hashserver.readers.source import Source, open_source
 from hashserver.readers.sums import read_sums
 
@@ -36,6 +38,8 @@ FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     "hashdeep": read_hashdeep,
     "nsrl": read_nsrl,
     "rds": read_rds,
+    "s3-inventory": read_s3_inventory,
+    "exchange": read_exchange,
 }
 
 DEFAULT_ROLES = {"nsrl": nsrl.DEFAULT_ROLE, "rds": rds.DEFAULT_ROLE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from hashserver.readers import hashdeep, ncmec, nsrl, rds
+from hashserver.readers import exchange, hashdeep, ncmec, nsrl, rds, s3_inventory
 from hashserver.readers.columns import type_of
 from hashserver.readers.csv_text import find_meaning, sniff_delimiter
 from hashserver.readers.errors import ReadError
@@ -13,7 +13,14 @@ from hashserver.readers.sums import looks_like_sums
 
 _SAMPLE = 1 << 16
 _LINES = 20
-_BY_BEGINNING = {"rds": rds, "ncmec": ncmec, "hashdeep": hashdeep, "nsrl": nsrl}
+_BY_BEGINNING = {
+    "rds": rds,
+    "ncmec": ncmec,
+    "hashdeep": hashdeep,
+    "nsrl": nsrl,
+    "s3-inventory": s3_inventory,
+    "exchange": exchange,
+}
 _BY_SUFFIX = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -65,7 +72,8 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         return _BY_SUFFIX[suffixes[-1]]
     raise ReadError(
         f"{source.name}: cannot tell what format this is; name it with --format (csv, text, sums, jsonl, "
-        "parquet, ncmec, hashdeep, nsrl, rds), and the hash type with --type where the file does not tell"
+        "parquet, ncmec, hashdeep, nsrl, rds, s3-inventory, exchange), "
+        "and the hash type with --type where the file does not tell"
     )
 
 
