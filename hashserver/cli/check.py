@@ -13,9 +13,9 @@ from hashserver.cli.progress import bytes_progress, short
 
 HELP = """Check the hashes of a listing against a server.
 
-md5sum, sha1sum and rclone listings, CSV, plain text, JSON and Parquet, also packed with gzip or
-zstd; - reads standard input. Prints what matched. Exit codes: 0 nothing matched, 1 something matched,
-2 bad input, 3 trouble with the server or the network; nothing is left out silently.
+md5sum, sha1sum, hashdeep and rclone listings, S3 inventories, CSV, plain text, JSON and Parquet, also
+packed with gzip or zstd; - reads standard input. Prints what matched. Exit codes: 0 nothing matched,
+1 something matched, 2 bad input, 3 trouble with the server or the network; nothing is left out silently.
 
 [bold]Examples[/bold]
 
@@ -74,9 +74,15 @@ def check(
         f"{result.rejected:,} lines not checked, generation {result.generations}",
         file=sys.stderr,
     )
+    if result.not_checkable:
+        print(
+            f"hashserver: {result.not_checkable:,} objects not checkable: their ETag is no MD5, "
+            "since they were uploaded in parts or are encrypted",
+            file=sys.stderr,
+        )
     for reject in result.first_rejects:
         print(f"hashserver: line {reject.line}: {reject.reason}", file=sys.stderr)
     sys.stdout.flush()
-    if result.rejected and not result.checked:
+    if (result.rejected or result.not_checkable) and not result.checked:
         return 2
     return 1 if result.matched else 0

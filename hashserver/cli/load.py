@@ -17,13 +17,14 @@ from hashserver.settings import load_settings
 from hashserver.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashcore import Outcome
+    from hashcore import Outcome, Store
 
 HELP = """Load a file into a hash set and publish it.
 
-CSV, plain text, md5sum and sha1sum listings, JSON Lines and Parquet, also packed with gzip or zstd; - reads
-standard input. What is in the file is detected. The set becomes the file, unless --append is given. Lines
-that are not taken go to a reject file with their reason.
+CSV, plain text, NCMEC's XML, NSRL, ThreatExchange's CSV, listings, JSON Lines and Parquet, also packed with
+gzip or zstd; - reads standard input. What is in the file is detected. The set becomes the file, unless
+--append is given. Lines that are not taken go to a reject file with their reason. A new set from NSRL is
+known-good, unless --role says otherwise.
 
 [bold]Examples[/bold]
 
@@ -66,7 +67,7 @@ def load(
     from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited
     from hashserver.read_ahead import read_ahead
-    from hashserver.readers import open_source, read_rows
+    from hashserver.readers import choose_format, open_source, read_rows
 
     reject_path = rejects or Path(("stdin" if file == "-" else Path(file).name) + ".rejects")
     started = time.monotonic()
@@ -85,7 +86,9 @@ def load(
             else:
                 progress.update(task, description=phase, count=max(done, progress.tasks[0].fields["count"]))
 
-        rows = read_rows(source, format=format_name, hash_type=hash_type, on_reject=reject_file.add)
+        chosen = choose_format(source, format_name, hash_type)
+        role = role or _usual_role(store, name, chosen)
+        rows = read_rows(source, format=chosen, hash_type=hash_type, on_reject=reject_file.add)
         outcome = store.load(
             name,
             read_ahead(rows),
@@ -98,9 +101,26 @@ def load(
             on_done=audited(ledger, store, who=shell_user(), action="load", subject=name),
         )
         rejected = reject_file.count
+        if source.not_checkable:
+            print(f"hashserver: {source.not_checkable:,} rows hold no hash and are left out", file=sys.stderr)
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
     print(orjson.dumps(summary).decode() if as_json else _sentences(summary))
     return 0
+
+
+def _usual_role(store: Store, name: str, format: str) -> str | None:
+    """The role of a new set from a source of known software; None where the store decides."""
+    from hashserver.readers import DEFAULT_ROLES
+
+    role = DEFAULT_ROLES.get(format)
+    with store.read() as snapshot:
+        if role is None or name in snapshot.manifest.sets:
+            return None
+    print(
+        f"hashserver: {name} becomes a {role} set, since it comes from NSRL; --role match overrides that",
+        file=sys.stderr,
+    )
+    return role
 
 
 def _check_name(name: str) -> None:

@@ -19,7 +19,12 @@ HashTypeName = Annotated[
     ),
 ]
 FormatName = Annotated[
-    str | None, typer.Option("--format", help="csv, text, sums, jsonl or parquet, where it is not detected.")
+    str | None,
+    typer.Option(
+        "--format",
+        help="csv, text, sums, jsonl, parquet, ncmec, hashdeep, nsrl, rds, s3-inventory or exchange, "
+        "where it is not detected.",
+    ),
 ]
 Distances = Annotated[
     list[str] | None,

@@ -15,11 +15,22 @@ from hashserver.readers.errors import ReadError
 from hashserver.readers.formats import KNOWN_FORMATS
 from hashserver.readers.source import Source, open_source
 
-__all__ = ["FORMATS", "ReadError", "Source", "open_source", "read_rows"]
+__all__ = ["DEFAULT_ROLES", "FORMATS", "ReadError", "Source", "choose_format", "open_source", "read_rows"]
 
 FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     known.name: known.read for known in KNOWN_FORMATS
 }
+
+DEFAULT_ROLES = {known.name: known.default_role for known in KNOWN_FORMATS if known.default_role is not None}
+"""The roles of new sets that come from sources of known software; a set from any other format matches."""
+
+
+def choose_format(source: Source, format: str | None, hash_type: str | None) -> str:
+    """The format that a source is read in; see `read_rows`."""
+    chosen = format or detect_format(source, hash_type)
+    if chosen not in FORMATS:
+        raise ReadError(f"unknown format {chosen!r}; formats are {', '.join(FORMATS)}")
+    return chosen
 
 
 def read_rows(
@@ -43,7 +54,5 @@ def read_rows(
     """
     if hash_type is not None:
         look_up(hash_type)
-    chosen = format or detect_format(source, hash_type)
-    if chosen not in FORMATS:
-        raise ReadError(f"unknown format {chosen!r}; formats are {', '.join(FORMATS)}")
+    chosen = choose_format(source, format, hash_type)
     yield from FORMATS[chosen](source, hash_type=hash_type, on_reject=on_reject)

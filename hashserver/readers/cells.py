@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numba as nb
@@ -94,6 +94,13 @@ def _copy_spans(
             j += 1
     offsets[starts.shape[0]] = at
     return bool(union >= 0x80)
+
+
+def cells_of(values: Sequence[bytes]) -> Cells:
+    """Lay values out as cells."""
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    buffer = np.frombuffer(bytearray(b"".join(values)), np.uint8)
+    return Cells(buffer, np.cumsum(lengths) - lengths, lengths)
 
 
 def trim(cells: Cells) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numba as nb
 import numpy as np
@@ -165,36 +166,110 @@ def read_csv(
 ) -> Iterator[Rows]:
     """Read CSV in blocks; see `hashserver.readers.read_rows`."""
     sample = source.peek(_SAMPLE)
-    if len(sample) < _SAMPLE and not sample.strip(b"\xef\xbb\xbf\r\n"):
+    if is_blank(sample):
         return
     delimiter = sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf"))
-    reader = _CsvReader(find_meaning(sample, delimiter, hash_type, source.name), delimiter, on_reject)
-    for _ in Blocks(source, on_reject, block_bytes).feed(reader.consume):
-        yield from reader.take()
+    meaning = find_meaning(sample, delimiter, hash_type, source.name)
+    for records in read_records(source, delimiter, layout_of(meaning), on_reject, block_bytes):
+        rows = _assemble(records, meaning, on_reject)
+        if rows is not None:
+            yield rows
 
 
-class _CsvReader:
-    """Turns the records of one block after another into rows."""
+def is_blank(sample: bytes) -> bool:
+    """Whether a file of which this is the beginning has no record at all."""
+    return len(sample) < _SAMPLE and not sample.strip(b"\xef\xbb\xbf\r\n")
 
-    def __init__(self, meaning: Meaning, delimiter: int, on_reject: Callable[[Reject], None]) -> None:
-        self._meaning, self._delimiter, self._on_reject = meaning, delimiter, on_reject
-        positions = [*meaning.hashes.values(), meaning.category, meaning.id, meaning.name]
-        self._positions = sorted({position for position in positions if position is not None})
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which columns of a CSV file are wanted.
+
+    Args:
+        positions: of those that are.
+        columns: how many there are.
+        header: whether the first record names them.
+        narrowest: bytes that a usual record has at least, by which room is made.
+    """
+
+    positions: frozenset[int]
+    columns: int
+    header: bool
+    narrowest: int = 16
+
+
+def layout_of(meaning: Meaning) -> Layout:
+    """The columns that have a meaning."""
+    positions = [*meaning.hashes.values(), meaning.category, meaning.id, meaning.name]
+    return Layout(
+        frozenset(position for position in positions if position is not None),
+        meaning.columns,
+        meaning.header,
+        min(hash_type(name).hex_digits for name in meaning.hashes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of a block.
+
+    Args:
+        cells: the wanted columns by position; trimming one changes no other.
+        lines: int64[n], where each begins.
+        broken: those without the right number of columns, and why.
+        spans: int64[n, 3], where each begins and ends in the text, and a line.
+    """
+
+    cells: dict[int, Cells]
+    lines: NDArray[np.int64]
+    broken: dict[int, str]
+    spans: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def column(self, position: int | None) -> Cells | None:
+        """A copy of the spans of a column, since one column may mean two things."""
+        if position is None:
+            return None
+        cells = self.cells[position]
+        return Cells(cells.buffer, cells.starts.copy(), cells.lengths.copy(), cells.doubled)
+
+    def raw(self, row: int) -> bytes:
+        """A record as it stands."""
+        text = next(iter(self.cells.values())).buffer
+        return text[self.spans[row, 0] : self.spans[row, 1]].tobytes().rstrip(b"\r\n")
+
+
+def read_records(
+    source: Source, delimiter: int, layout: Layout, on_reject: Callable[[Reject], None], block_bytes: int
+) -> Iterator[Records]:
+    """Cut CSV into blocks of records; only those that are too long are rejected here."""
+    tokeniser = _Tokeniser(layout, delimiter)
+    for _ in Blocks(source, on_reject, block_bytes).feed(tokeniser.consume):
+        yield from tokeniser.take()
+
+
+class _Tokeniser:
+    """Turns one block of text after another into records."""
+
+    def __init__(self, layout: Layout, delimiter: int) -> None:
+        self._layout, self._delimiter = layout, delimiter
+        self._positions = sorted(layout.positions)
         self._wanted = np.full(max(self._positions) + 1, -1, np.int64)
         self._wanted[self._positions] = np.arange(len(self._positions))
-        self._header = meaning.header
-        self._ready: list[Rows] = []
+        self._header = layout.header
+        self._ready: list[Records] = []
 
-    def take(self) -> list[Rows]:
-        """The rows made since the last call."""
+    def take(self) -> list[Records]:
+        """The records made since the last call."""
         ready, self._ready = self._ready, []
         return ready
 
     def consume(self, text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
         """Take the whole records of a block; see `hashserver.readers.blocks.Consume`."""
-        narrowest = min(hash_type(name).hex_digits for name in self._meaning.hashes)
         # Room for a block of plain rows; a block of shorter ones is taken in several rounds.
-        room = len(text) // narrowest + 16
+        room = len(text) // self._layout.narrowest + 16
         slots = len(self._positions)
         starts, lengths = np.empty((slots, room), np.int64), np.empty((slots, room), np.int64)
         doubled = np.empty((slots, room), np.bool_)
@@ -206,46 +281,33 @@ class _CsvReader:
         self._header = self._header and not rows
         if rows > skip:
             chosen = slice(skip, rows)
-            columns = [
-                Cells(text, starts[slot, chosen], lengths[slot, chosen], doubled[slot, chosen])
-                for slot in range(slots)
-            ]
-            made = self._assemble(columns, fields[chosen], spans[chosen], first_line)
-            if made is not None:
-                self._ready.append(made)
+            cells = {
+                position: Cells(text, starts[slot, chosen], lengths[slot, chosen], doubled[slot, chosen])
+                for slot, position in enumerate(self._positions)
+            }
+            broken = self._explain(fields[chosen])
+            self._ready.append(Records(cells, spans[chosen, 2] + first_line, broken, spans[chosen]))
         return int(taken), int(lines)
 
-    def _assemble(
-        self, columns: list[Cells], fields: NDArray[np.int64], spans: NDArray[np.int64], first_line: int
-    ) -> Rows | None:
-        meaning = self._meaning
-        text = columns[0].buffer
-        broken = {}
-        for row in np.flatnonzero(fields != meaning.columns).tolist():
-            broken[row] = (
-                "a quote that is not closed, or text after a closing quote"
-                if fields[row] == _STRAY_QUOTE
-                else f"expected {meaning.columns} columns, got {fields[row]}"
-            )
+    def _explain(self, fields: NDArray[np.int64]) -> dict[int, str]:
+        return {
+            row: "a quote that is not closed, or text after a closing quote"
+            if fields[row] == _STRAY_QUOTE
+            else f"expected {self._layout.columns} columns, got {fields[row]}"
+            for row in np.flatnonzero(fields != self._layout.columns).tolist()
+        }
 
-        def column(position: int | None) -> Cells | None:
-            if position is None:
-                return None
-            cells = columns[self._positions.index(position)]
-            # A column may be both the id and the name, and is trimmed in place.
-            return Cells(cells.buffer, cells.starts.copy(), cells.lengths.copy(), cells.doubled)
 
-        hashes = [
-            decode_cells(hash_type(name), columns[self._positions.index(position)])
-            for name, position in meaning.hashes.items()
-        ]
-        return assemble(
-            spans[:, 2] + first_line,
-            hashes,
-            category=column(meaning.category),
-            ids=column(meaning.id),
-            names=column(meaning.name),
-            broken=broken,
-            raw=lambda row: text[spans[row, 0] : spans[row, 1]].tobytes().rstrip(b"\r\n"),
-            on_reject=self._on_reject,
-        )
+def _assemble(records: Records, meaning: Meaning, on_reject: Callable[[Reject], None]) -> Rows | None:
+    # The other columns first: a hash's cells are trimmed in place.
+    category, ids, names = map(records.column, (meaning.category, meaning.id, meaning.name))
+    return assemble(
+        records.lines,
+        [decode_cells(hash_type(name), records.cells[position]) for name, position in meaning.hashes.items()],
+        category=category,
+        ids=ids,
+        names=names,
+        broken=records.broken,
+        raw=records.raw,
+        on_reject=on_reject,
+    )

@@ -23,6 +23,7 @@ _BY_SUFFIX = {
     ".sha1": "sums",
     ".sha256": "sums",
     ".parquet": "parquet",
+    ".xml": "ncmec",
 }
 
 
@@ -33,11 +34,11 @@ def detect_format(source: Source, hash_type: str | None) -> str:
         ReadError: it looks like none.
     """
     sample = source.peek(_SAMPLE)
-    if _is_utf16(sample):
-        raise _cannot_tell(source, "; it seems to be UTF-16: convert it to UTF-8 first")
     for known in KNOWN_FORMATS:
         if known.looks_like is not None and known.looks_like(sample):
             return known.name
+    if _is_utf16(sample):
+        raise _cannot_tell(source, "; it seems to be UTF-16: convert it to UTF-8 first")
     lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
     lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
     if not lines:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hashcore.rows import Rows, Withdrawals
-from hashserver.readers import exchange, tat, vics
+from hashserver.readers import exchange, exchange_csv, hashdeep, ncmec, nsrl, rds, s3_inventory, tat, vics
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.parquet import looks_like_parquet, read_parquet
@@ -23,11 +23,13 @@ class Format:
         read: see `hashserver.readers.read_rows`.
         looks_like: whether a file is of this format, by its first bytes (64 KiB, or all of it); None for
             the formats that have no signature, which `detect_format` tells apart by their lines.
+        default_role: of a new set that comes from such a file, where it is not `match`.
     """
 
     name: str
     read: Callable[..., Iterator[Rows | Withdrawals]]
     looks_like: Callable[[bytes], bool] | None = None
+    default_role: str | None = None
 
 
 KNOWN_FORMATS = (
@@ -39,4 +41,10 @@ KNOWN_FORMATS = (
     Format("vics", vics.read_vics, vics.looks_like),
     Format("exchange", exchange.read_exchange, exchange.looks_like),
     Format("tat", tat.read_tat, tat.looks_like),
+    Format("rds", rds.read_rds, rds.looks_like, rds.DEFAULT_ROLE),
+    Format("ncmec", ncmec.read_ncmec, ncmec.looks_like),
+    Format("hashdeep", hashdeep.read_hashdeep, hashdeep.looks_like),
+    Format("nsrl", nsrl.read_nsrl, nsrl.looks_like, nsrl.DEFAULT_ROLE),
+    Format("s3-inventory", s3_inventory.read_s3_inventory, s3_inventory.looks_like),
+    Format("exchange-csv", exchange_csv.read_exchange_csv, exchange_csv.looks_like),
 )

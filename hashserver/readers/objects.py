@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
-from hashserver.readers.cells import Cells, assemble, decode_cells
+from hashserver.readers.cells import assemble, cells_of, decode_cells
 from hashserver.readers.json_items import Items
 
 ReadObject = Callable[[dict[str, Any]], dict[str, bytes]]
@@ -80,13 +80,6 @@ def _assemble(
         raw=raw,
         on_reject=on_reject,
     )
-
-
-def cells_of(values: list[bytes]) -> Cells:
-    """Byte strings as a column."""
-    lengths = np.fromiter(map(len, values), np.int64, len(values))
-    buffer = np.frombuffer(bytearray(b"".join(values)), np.uint8)
-    return Cells(buffer, np.cumsum(lengths) - lengths, lengths)
 
 
 def text_of(name: str, value: Any) -> bytes:

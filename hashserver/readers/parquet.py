@@ -16,6 +16,7 @@ from hashserver.read_ahead import read_ahead
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
+from hashserver.readers.s3_inventory import Columns, columns_in, take_checkable
 from hashserver.readers.source import Source
 
 BATCH_ROWS = 1 << 16
@@ -42,6 +43,10 @@ def read_parquet(
             parquet = pq.ParquetFile(file)
             names = parquet.schema_arrow.names
         meaning = by_header(names, hash_type)
+        inventory = columns_in(names) if meaning is None else None
+        if inventory is not None:
+            yield from _read_inventory(parquet, inventory, names, batch_rows, source, on_reject)
+            return
         if meaning is None:
             raise ReadError(
                 f"{source.name}: no column is named by a hash type; its columns are {', '.join(names)[:200]}"
@@ -56,6 +61,42 @@ def read_parquet(
                 line += batch.num_rows
                 if rows is not None:
                     yield rows
+
+
+def _read_inventory(
+    parquet: Any,
+    columns: Columns,
+    names: list[str],
+    batch_rows: int,
+    source: Source,
+    on_reject: Callable[[Reject], None],
+) -> Iterator[Rows]:
+    """Read an S3 inventory, whose ETags are MD5s or not."""
+    import pyarrow as pa
+
+    wanted = sorted({names[p] for p in (columns.key, columns.etag, columns.encryption) if p is not None})
+    line = 1
+    with closing(read_ahead(_batches(parquet, batch_rows, wanted, source.name))) as batches:
+        for batch in batches:
+
+            def text(position: int, batch: Any = batch) -> Cells:
+                return _text_cells(_as_text(_column(batch, names[position]), names[position], source.name))
+
+            with _refusing(source.name, pa.ArrowException):
+                rows = take_checkable(
+                    source,
+                    etags=text(columns.etag),
+                    keys=text(columns.key),
+                    encryption=None if columns.encryption is None else text(columns.encryption),
+                    lines=np.arange(line, line + batch.num_rows, dtype=np.int64),
+                    broken={},
+                    raw=lambda row, batch=batch: _raw(batch, row),  # type: ignore[misc]
+                    on_reject=on_reject,
+                    quoted=False,
+                )
+            line += batch.num_rows
+            if rows is not None:
+                yield rows
 
 
 def _batches(parquet: Any, batch_rows: int, wanted: list[str], source_name: str) -> Generator[Any, None, None]:

@@ -40,6 +40,9 @@ class Source:
         file: what to read.
         name: for messages.
         total_bytes: size of the file as it lies, or None for a pipe.
+
+    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but hold no hash of
+    what they list.
     """
 
     def __init__(self, file: BinaryIO, name: str, total_bytes: int | None) -> None:
@@ -47,6 +50,7 @@ class Source:
         self.name = name
         self.total_bytes = total_bytes
         self.bytes_read = 0
+        self.not_checkable = 0
         self._ahead = b""
         self._packed: str | None = None
         self._member: _Decompressor | None = None
@@ -56,6 +60,12 @@ class Source:
             self._packed = "gzip"
         elif self._raw.startswith(_ZSTD):
             self._packed = "zstd"
+
+    @property
+    def path(self) -> str | None:
+        """Where it lies as it is read, a file that is not packed; None for everything else."""
+        plain = self._packed is None and self.total_bytes is not None
+        return self.name if plain and os.path.isfile(self.name) else None
 
     def peek(self, size: int) -> bytes:
         """The next bytes, at most `size`, without taking them; fewer only at the end."""

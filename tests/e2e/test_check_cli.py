@@ -256,3 +256,17 @@ def test_a_listing_that_is_not_there_is_code_2(server: Server, tmp_path: Path) -
     ran = run("check", "missing.md5", "--server", server.url, cwd=tmp_path)
     assert ran.code == 2
     assert ran.err.startswith("hashserver: cannot read missing.md5")
+
+
+def test_objects_without_an_md5_in_an_inventory_are_counted_and_no_errors(server: Server, tmp_path: Path) -> None:
+    row = '"photos","{}","1","2024-05-01T09:00:00.000Z","{}","{}"\n'
+    parts = row.format("long.mp4", f"{KNOWN[1]}-6", "NOT-SSE") + row.format("kms.jpg", KNOWN[1], "SSE-KMS")
+    ran = check(server, tmp_path, parts + row.format("album/a+b.jpg", KNOWN[3], "NOT-SSE"), "--json")
+    assert ran.code == 1
+    assert [(found["name"], found["line"], found["id"]) for found in ran.lines] == [("album/a b.jpg", 3, "A-3")]
+    assert "1 hashes checked" in ran.err
+    assert "0 lines not checked" in ran.err
+    assert "2 objects not checkable: their ETag is no MD5" in ran.err
+    nothing = check(server, tmp_path, parts)
+    assert nothing.code == 2
+    assert "2 objects not checkable" in nothing.err

@@ -269,3 +269,23 @@ def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     sealed.mkdir(mode=0o500)
     ran = run("load", "-", "--set", "a", "--data-dir", sealed / "store", cwd=tmp_path, stdin=CSV.encode())
     _is_one_sentence(ran, "sealed", "owner")
+
+
+NSRL = '"SHA-1","MD5","CRC32","FileName","FileSize","ProductCode","OpSystemCode","SpecialCode"\r\n' + "".join(
+    f'"{number:040X}","{text.upper()}","00000000","a.txt",1,1,"362",""\r\n' for number, text in enumerate(HASHES)
+)
+
+
+def test_a_new_set_from_nsrl_is_known_good_unless_said_otherwise(tmp_path: Path) -> None:
+    def load_nsrl(name: str, *options: str) -> Ran:
+        ran = run("load", "-", "--set", name, "--data-dir", "store", *options, cwd=tmp_path, stdin=NSRL.encode())
+        assert ran.code == 0, ran.err
+        return ran
+
+    said = "known becomes a known-good set, since it comes from NSRL"
+    assert said in load_nsrl("known").err
+    assert "becomes" not in load_nsrl("known").err  # it is one already
+    assert "becomes" not in load_nsrl("other", "--role", "match").err
+    assert "becomes" not in load_nsrl("other").err  # a set that there is keeps its role
+    described = run("sets", "--json", "--data-dir", "store", cwd=tmp_path).json["sets"]
+    assert {entry["name"]: entry["role"] for entry in described} == {"known": "known-good", "other": "match"}

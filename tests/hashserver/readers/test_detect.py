@@ -52,6 +52,16 @@ CASES = {
     "an exchange's array": ('[{"type":"HASH_MD5","value":"x"}]', "exchange"),
     "StopNCII": ('{"count": 1, "hashRecords": [{"signalType": "ImagePDQ"}]}', "exchange"),
     "Tech Against Terrorism": ('[\n {"id": 1, "hash_digest": "x", "algorithm": "MD5"}]', "tat"),
+    "hashdeep": ("%%%% HASHDEEP-1.0\n%%%% size,md5,filename\n", "hashdeep"),
+    "NSRL as text": ('"SHA-1","MD5","CRC32","FileName"\r\n', "nsrl"),
+    "SQLite": ("SQLite format 3\0", "rds"),
+    "an inventory": (f'"b","a.jpg","7","2024-05-01T09:00:00.000Z","{MD5}"\n', "s3-inventory"),
+    "an inventory in parts": (f'"b","a.jpg","7","2024-05-01T09:00:00.000Z","{MD5}-12"\n', "s3-inventory"),
+    "no inventory without times": (f'"b","a.jpg","7","{MD5}"\n', "csv"),
+    "ThreatExchange": (f"indicator,type\n{MD5},HASH_MD5\n", "exchange-csv"),
+    "a header with a type, too": (f"md5,type\n{MD5},x\n", "csv"),
+    "XML": ('<?xml version="1.0"?><queryResult/>', "ncmec"),
+    "a byte order mark and XML": ("\ufeff<queryResult/>", "ncmec"),
 }
 
 
