@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -18,6 +19,7 @@ from hashserver.settings import load_settings
 
 if TYPE_CHECKING:
     from hashserver.statistics import Period, Usage
+    from hashserver.statistics.effect import Effect
     from hashserver.statistics.usage import Line
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ app = typer.Typer(
   hashserver report usage --party "Example Hosting" --csv > usage.csv
 
   hashserver report annual --year 2020 --lang nl -o report.html
+
+  hashserver report effect --reports reports.csv -o effect.html
 """,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -111,6 +115,89 @@ def annual(
         figures = collect(ledger.connection, chosen, entries_in_store(folder))
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
     print(f"the report of {chosen} is in {output}")
+
+
+@app.command()
+def effect(
+    reports: Annotated[
+        Path, typer.Option(help="CSV of the hotline's reports, columns date, provider and urls.", dir_okay=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file to write as well.", dir_okay=False)
+    ] = None,
+    since: Annotated[
+        str, typer.Option(help="When a party counts as connected: its first-check, or when it was created.")
+    ] = "first-check",
+    language: Language = "en",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the months around connecting as CSV.")] = False,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare the reported URLs of connected and unconnected providers, before and after connecting.
+
+    Providers of the reports are parties of the same name. docs/reports.md has the method and its caveats.
+
+    Example:  hashserver report effect --reports reports.csv -o effect.html
+    """
+    from hashserver.documents import effect as document
+    from hashserver.ledger import Ledger
+    from hashserver.statistics.effect import estimate_effect
+    from hashserver.statistics.panel import connections_of, read_panel
+
+    _check_language(language)
+    if since not in ("first-check", "created"):
+        raise typer.BadParameter(f"{since!r} is neither first-check nor created", param_hint="--since")
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
+    with Ledger(load_settings(data_dir=data_dir).data_dir, read_only=True) as ledger:
+        connections = connections_of(ledger.connection, by_first_check=since == "first-check")
+    panel = read_panel(reports, connections)
+    found = estimate_effect(panel)
+    if output is not None:
+        output.write_text(document.render(found, panel.months, language), encoding="utf-8")
+        print(f"the report is in {output}", file=sys.stderr)
+    if as_json:
+        print(orjson.dumps(found).decode())
+    elif as_csv:
+        _write_relative(found)
+    else:
+        _print_effect(found)
+
+
+def _write_relative(found: Effect) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["month", "providers", "reported", "expected", "ratio", "low", "high"])
+    for one in found.relative:
+        estimate = (one.estimate.ratio, one.estimate.low, one.estimate.high)
+        figures = (f"{value:.4f}" for value in (one.reported, one.expected, *estimate))
+        writer.writerow([one.month, one.providers, *figures])
+
+
+def _print_effect(found: Effect) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    rows = [
+        (name, f"{one.providers}", f"{one.before:,.1f}", f"{one.after:,.1f}", f"{one.ratio - 1:+.1%}")
+        for name, one in (("connected", found.connected), ("not connected", found.unconnected))
+    ]
+    _print_table(console, "URLs a provider and month", ("", "providers", "before", "after", "change"), rows)
+    estimate = found.estimate
+    console.print(
+        f"After connecting, {found.reported:,.0f} URLs were reported where {found.expected:,.0f} were to be "
+        f"expected: {estimate.ratio - 1:+.1%}, 95 % interval {estimate.low - 1:+.1%} to {estimate.high - 1:+.1%}."
+    )
+    if found.placebo is not None:
+        placebo = found.placebo
+        console.print(
+            f"The three months before connecting, as a test: {placebo.ratio - 1:+.1%}, 95 % interval "
+            f"{placebo.low - 1:+.1%} to {placebo.high - 1:+.1%}; far from 0, the groups cannot be compared."
+        )
+    if found.few:
+        console.print("One of the groups has fewer than ten providers: the interval is likely to be too narrow.")
+    if found.left_out:
+        console.print(f"Not compared, as nothing was reported before or after: {', '.join(found.left_out)}.")
+    if found.unreported:
+        console.print(f"Parties that no report names: {', '.join(found.unreported)}.")
+    console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
 
 
 def read_period(start: str | None, end: str | None) -> Period:

@@ -23,7 +23,7 @@ from hashserver.statistics.phases import (
 from hashserver.statistics.usage import Line, Scope, total_of
 
 _MOST_BARS = 30
-_MOST_REPEATED = 15
+_MOST_REPEATED = 12
 _SPREAD = ((1, 1), (2, 2), (3, 5), (6, 10), (11, 20), (21, 1 << 30))
 
 

@@ -164,5 +164,42 @@ def rows(
     return Chart(identity, title, description, height, boxes, ticks, marks, legend, across=True)
 
 
+def lines(
+    identity: str,
+    title: str,
+    description: str,
+    names: Sequence[str],
+    series: Sequence[Series],
+    short: Format,
+    *,
+    band: tuple[Sequence[float], Sequence[float]] | None = None,
+    event: int | None = None,
+) -> Chart:
+    """Lines over columns.
+
+    Args:
+        identity, title, description, names, series, short: see `columns`.
+        band: lower and upper bounds around the first series.
+        event: the column to mark with a line from top to bottom.
+    """
+    highest = [value for one in series for value in one.values] + list(band[1] if band else ())
+    levels = nice_ticks(max(highest, default=0))
+    scale, step = (HEIGHT - TOP - BOTTOM) / levels[-1], (WIDTH - LEFT - RIGHT) / max(1, len(names))
+    middle = [LEFT + step * (place + 0.5) for place in range(len(names))]
+
+    def points(values: Sequence[float]) -> list[str]:
+        return [f"{x:.1f},{HEIGHT - BOTTOM - value * scale:.1f}" for x, value in zip(middle, values, strict=True)]
+
+    curves = []
+    for place, one in enumerate(series):
+        around = [*points(band[0]), *reversed(points(band[1]))] if band and place == 0 else []
+        curves.append(Curve(" ".join(points(one.values)), " ".join(around), one.colour, one.label))
+    ticks = [Mark(LEFT, HEIGHT - BOTTOM - level * scale, short(level)) for level in levels]
+    marks = [Mark(x, HEIGHT - 8, name) for x, name in zip(middle, names, strict=True)]
+    vertical = None if event is None else middle[event]
+    legend = list(series) if len(series) > 1 else []
+    return Chart(identity, title, description, HEIGHT, [], ticks, marks, legend, curves=curves, vertical=vertical)
+
+
 def _cut(name: str, most: int = 18) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"

@@ -151,6 +151,110 @@ WORDS: dict[str, tuple[str, str]] = {
         "they are now, less those of these sets that were hit by the end of the year; entries withdrawn "
         "since make it too low.",
     ),
+    # the report of effect
+    "effect_title": ("Wat aansluiten veranderde", "What connecting changed"),
+    "e_lead": (
+        "Na aansluiting werden er {reported} URL's gemeld, waar er {expected} te verwachten waren: {change}"
+        " (95 %-interval {low} tot {high}).",
+        "After connecting, {reported} URLs were reported where {expected} were to be expected: {change} (95"
+        " % interval {low} to {high}).",
+    ),
+    "e_unsure": (
+        "Het interval bevat 0: deze meldingen laten niet zien dat aansluiten iets veranderde.",
+        "The interval includes 0: these reports do not show that connecting changed anything.",
+    ),
+    "e_sure": (
+        "Het interval bevat 0 niet. Of aansluiten de oorzaak is, hangt af van de kanttekeningen hieronder.",
+        "The interval does not include 0. Whether connecting is the cause depends on the caveats below.",
+    ),
+    "t_change": ("verandering door aansluiten", "change with connecting"),
+    "t_interval": ("95 %-interval", "95 % interval"),
+    "t_fewer": ("URL's minder dan verwacht", "URLs fewer than expected"),
+    "s_compare": ("Voor en na, wel en niet aangesloten", "Before and after, connected and not"),
+    "p_compare": (
+        "Gemelde URL's per aanbieder per maand. Voor de niet-aangesloten aanbieders zijn dezelfde maanden "
+        "genomen, even zwaar geteld.",
+        "Reported URLs a provider and month. For unconnected providers the same months are taken, with the "
+        "same weights.",
+    ),
+    "group": ("groep", "group"),
+    "providers": ("aanbieders", "providers"),
+    "before_it": ("voor", "before"),
+    "after_it": ("na", "after"),
+    "change": ("verandering", "change"),
+    "g_connected": ("aangesloten", "connected"),
+    "g_unconnected": ("niet aangesloten", "not connected"),
+    "c_compare": ("Gemelde URL's per aanbieder per maand", "Reported URLs a provider and month"),
+    "s_relative": ("Maand voor maand", "Month by month"),
+    "c_reported": ("Gemeld en verwacht, rond de aansluiting", "Reported and expected, around connecting"),
+    "c_ratio": (
+        "Gemeld als deel van verwacht, met 95 %-interval",
+        "Reported as a share of expected, with 95 % interval",
+    ),
+    "reported": ("gemeld", "reported"),
+    "expected": ("verwacht", "expected"),
+    "ratio": ("gemeld / verwacht", "reported / expected"),
+    "relative": ("maand", "month"),
+    "p_relative": (
+        "Maand 0 is de maand van aansluiting; die telt in de schatting niet mee.",
+        "Month 0 is the month of connecting, which the estimate leaves out.",
+    ),
+    "s_caveats": ("Kanttekeningen", "Caveats"),
+    "k_cause": (
+        "Dit is geen proef: aanbieders kozen zelf of en wanneer zij aansloten. Wie aansluit na een piek in "
+        "meldingen, ziet die vanzelf dalen.",
+        "This is no experiment: providers chose whether and when to connect. Whoever connects after a peak "
+        "of reports sees them fall anyway.",
+    ),
+    "k_parallel": (
+        "De vergelijking neemt aan dat beide groepen zonder aansluiting dezelfde weg waren gegaan (in "
+        "verhouding).",
+        "The comparison assumes that without connecting both groups would have gone the same way (in proportion).",
+    ),
+    "k_placebo": (
+        "Toets daarvan: dezelfde schatting voor de drie maanden vóór aansluiting geeft {change} (95 "
+        "%-interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
+        "A test of it: the same estimate for the three months before connecting is {change} (95 % interval "
+        "{low} to {high}); far from 0, it would contradict the assumption.",
+    ),
+    "k_no_placebo": (
+        "Er zijn te weinig maanden vóór aansluiting om die aanname te toetsen.",
+        "There are too few months before connecting to test that assumption.",
+    ),
+    "k_spill": (
+        "Als materiaal naar niet-aangesloten aanbieders verhuist, stijgen hun meldingen, en lijkt het "
+        "effect groter dan het is.",
+        "If material moves to unconnected providers, their reports rise, and the effect seems larger than it is.",
+    ),
+    "k_reports": (
+        "Meldingen zijn niet het materiaal zelf: zij volgen ook de aandacht van melders en van het "
+        "meldpunt. Een URL kan vaker gemeld zijn.",
+        "Reports are not the material itself: they follow the attention of those who report and of the "
+        "hotline, too. A URL may be reported more than once.",
+    ),
+    "k_method": (
+        "Verwacht is wat aanbieder en maand samen voorspellen (Poisson met vaste effecten), berekend uit "
+        "maanden zonder aansluiting. De onzekerheid komt van het opnieuw trekken van aanbieders ({draws} "
+        "keer).",
+        "Expected is what provider and month predict together (Poisson with fixed effects), fitted to "
+        "months without connection. The uncertainty is from drawing providers again ({draws} times).",
+    ),
+    "k_few": (
+        "Een van de groepen telt minder dan tien aanbieders: het interval is waarschijnlijk te smal.",
+        "One of the groups has fewer than ten providers: the interval is likely to be too narrow.",
+    ),
+    "k_large": (
+        "Grote aanbieders wegen het zwaarst: het gaat om het totaal van de gemelde URL's.",
+        "Large providers weigh most: it is about the sum of reported URLs.",
+    ),
+    "k_left_out": (
+        "Niet te vergelijken, want niet gemeld vóór of niet gevolgd na aansluiting: {names}.",
+        "Not to be compared, as they were not reported before connecting or not followed after it: {names}.",
+    ),
+    "k_unreported": (
+        "Deelnemers die in geen melding voorkomen (heten zij daar anders?): {names}.",
+        "Parties that no report names (do they go by other names there?): {names}.",
+    ),
 }
 
 
