@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 WIDTH, HEIGHT = 480.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 6.0, 10.0, 24.0
 ROW = 22.0
-_NAMES = 112.0
+_NAMES = 134.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,5 +201,5 @@ def lines(
     return Chart(identity, title, description, HEIGHT, [], ticks, marks, legend, curves=curves, vertical=vertical)
 
 
-def _cut(name: str, most: int = 18) -> str:
+def _cut(name: str, most: int = 22) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashserver.documents.charts import Series, columns, lines
+from hashserver.documents.charts import Series, lines, rows
 from hashserver.documents.numbers import Numbers
 from hashserver.documents.pages import fill
 from hashserver.documents.words import words_for
@@ -28,7 +28,7 @@ def render(effect: Effect, months: list[str], language: str) -> str:
     # A month that tells nothing in most draws has no bounds, and a picture has to draw something.
     low = [_or(one.estimate.low, one.estimate.ratio) for one in effect.relative]
     high = [_or(one.estimate.high, one.estimate.ratio) for one in effect.relative]
-    compared = columns(
+    compared = rows(
         "c_compare",
         words["c_compare"],
         _described(groups, [numbers.decimal(one.before) + " → " + numbers.decimal(one.after) for one in means]),

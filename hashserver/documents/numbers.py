@@ -36,7 +36,11 @@ class Numbers:
 
     def percent(self, part: float | None, whole: float = 1.0, places: int = 1) -> str:
         """A share."""
-        return NONE if part is None or not whole else self._local(f"{100 * part / whole:,.{places}f}") + " %"
+        return (
+            NONE
+            if part is None or not whole
+            else self._local(f"{100 * part / whole:,.{places}f}") + "\N{NO-BREAK SPACE}%"
+        )
 
     def large(self, value: float) -> str:
         """For headlines, such as 18.2 billion."""
@@ -60,7 +64,7 @@ class Numbers:
                 number = value / float(unit[0])
                 return (
                     self._local(f"{number:,.{places}f}" if places is not None else f"{number:,g}")
-                    + f" {unit[which]}"
+                    + f"\N{NO-BREAK SPACE}{unit[which]}"
                 )
         return self._local(f"{value:,.0f}" if value == int(value) else f"{value:,g}")
 

@@ -155,7 +155,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "effect_title": ("Wat aansluiten veranderde", "What connecting changed"),
     "e_lead": (
         "Na aansluiting werden er {reported} URL's gemeld, waar er {expected} te verwachten waren: {change}"
-        " (95 %-interval {low} tot {high}).",
+        " (95 %-interval {low} tot {high}).",
         "After connecting, {reported} URLs were reported where {expected} were to be expected: {change} (95"
         " % interval {low} to {high}).",
     ),
@@ -168,7 +168,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "The interval does not include 0. Whether connecting is the cause depends on the caveats below.",
     ),
     "t_change": ("verandering door aansluiten", "change with connecting"),
-    "t_interval": ("95 %-interval", "95 % interval"),
+    "t_interval": ("95 %-interval", "95 % interval"),
     "t_fewer": ("URL's minder dan verwacht", "URLs fewer than expected"),
     "s_compare": ("Voor en na, wel en niet aangesloten", "Before and after, connected and not"),
     "p_compare": (
@@ -188,8 +188,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "s_relative": ("Maand voor maand", "Month by month"),
     "c_reported": ("Gemeld en verwacht, rond de aansluiting", "Reported and expected, around connecting"),
     "c_ratio": (
-        "Gemeld als deel van verwacht, met 95 %-interval",
-        "Reported as a share of expected, with 95 % interval",
+        "Gemeld als deel van verwacht, met 95 %-interval",
+        "Reported as a share of expected, with 95 % interval",
     ),
     "reported": ("gemeld", "reported"),
     "expected": ("verwacht", "expected"),
@@ -214,7 +214,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "k_placebo": (
         "Toets daarvan: dezelfde schatting voor de drie maanden vóór aansluiting geeft {change} (95 "
         "%-interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
-        "A test of it: the same estimate for the three months before connecting is {change} (95 % interval "
+        "A test of it: the same estimate for the three months before connecting is {change} (95 % interval "
         "{low} to {high}); far from 0, it would contradict the assumption.",
     ),
     "k_no_placebo": (

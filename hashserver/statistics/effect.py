@@ -9,7 +9,9 @@ Designs, Review of Economic Studies 91, 2024). The month of connection itself is
 
 Uncertainty is that of providers: they are drawn again with replacement, connected and unconnected ones apart,
 and all is fitted anew (a cluster bootstrap); that covers counts that vary more than Poisson's and months that
-depend on each other.
+depend on each other. A few large providers carry most of the URLs, so there are fewer independent ones than are
+counted: the interval is that of Student's t for the effective number of them (Carter, Schnepel, Steigerwald:
+Asymptotic Behavior of a t-Test Robust to Cluster Heterogeneity, Review of Economics and Statistics 99, 2017).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from hashserver.statistics.panel import NEVER, BadReports, Panel
 
 DRAWS, SEED = 2000, 2020
-_LEVELS = (2.5, 97.5)
+_NORMAL = 1.959964  # 97.5 % of the standard normal distribution
 _ROUNDS, _PRECISION = 2000, 1e-10
 _LEAST = 2
 _FEW = 10
@@ -135,7 +137,7 @@ def estimate_effect(panel: Panel, *, draws: int = DRAWS, seed: int = SEED) -> Ef
     ratios = _ratios(cells, weights, expected)
     counts = (cells.urls * cells.after).sum(), (expected[0] * cells.after).sum()
     return Effect(
-        _estimate(ratios),
+        _estimate(cells, ratios, expected),
         float(counts[0]),
         float(counts[1]),
         *_means(cells, treated),
@@ -151,8 +153,8 @@ def _check_enough(connected: int, unconnected: int) -> None:
     if connected < _LEAST or unconnected < _LEAST:
         raise BadReports(
             f"{connected} connected and {unconnected} unconnected providers can be compared, and it takes "
-            f"{_LEAST} of each; give reports of other providers, too, and of months before and after providers connected "
-            "(names have to be those of the parties)"
+            f"{_LEAST} of each; give reports of other providers, too, and of months before and after providers "
+            "connected (names have to be those of the parties)"
         )
 
 
@@ -196,10 +198,35 @@ def _ratios(cells: _Cells, weights: _Floats, expected: _Floats) -> _Floats:
         return np.asarray(reported / foreseen)
 
 
-def _estimate(ratios: _Floats) -> Estimate:
-    drawn = ratios[1:][np.isfinite(ratios[1:])]
-    low, high = np.percentile(drawn, _LEVELS) if len(drawn) else (np.nan, np.nan)
+def _estimate(cells: _Cells, ratios: _Floats, expected: _Floats) -> Estimate:
+    """The ratio of the first fit, and an interval from how far the logarithms of the others scatter."""
+    with np.errstate(divide="ignore"):
+        drawn = np.log(ratios[1:][ratios[1:] > 0])
+    if len(drawn) < _LEAST or not ratios[0] > 0:
+        return Estimate(float(ratios[0]), float("nan"), float("nan"))
+    after = np.where(cells.after & np.isfinite(expected[0]), expected[0], 0.0).sum(1)
+    others = np.where(cells.after.any(1), 0.0, (cells.urls * cells.before).sum(1))
+    count = max(float(_LEAST), min(_effective(after), _effective(others)))
+    margin = student(count - 1) * np.sqrt(count / (count - 1)) * drawn.std()
+    low, high = ratios[0] * np.exp(-margin), ratios[0] * np.exp(margin)
     return Estimate(float(ratios[0]), float(low), float(high))
+
+
+def _effective(sizes: _Floats) -> float:
+    """How many equal providers scatter as much as these: as many as there are, if they are equal."""
+    return float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.any() else 0.0
+
+
+def student(freedom: float) -> float:
+    """97.5 % of Student's t, by the expansion in Abramowitz and Stegun, 26.7.5; good from 2 degrees on."""
+    z = _NORMAL
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def _means(cells: _Cells, treated: _Mask) -> tuple[Means, Means]:
@@ -219,8 +246,9 @@ def _placebo(cells: _Cells, treated: _Mask, connected: NDArray[np.int64], weight
     if (treated & usable).sum() < _LEAST:
         return None
     shifted = _Cells(cells.urls[usable], before[usable], after[usable])
-    ratios = _ratios(shifted, weights[:, usable], _expected(shifted, weights[:, usable]))
-    return _estimate(ratios) if np.isfinite(ratios[0]) else None
+    expected = _expected(shifted, weights[:, usable])
+    ratios = _ratios(shifted, weights[:, usable], expected)
+    return _estimate(shifted, ratios, expected) if np.isfinite(ratios[0]) else None
 
 
 def _relative(
@@ -234,7 +262,8 @@ def _relative(
         providers = int(here.sum())
         if providers * 2 < treated.sum():
             continue
-        ratios = _ratios(_Cells(cells.urls, cells.before, here), weights, expected)
+        chosen = _Cells(cells.urls, cells.before, here)
+        ratios = _ratios(chosen, weights, expected)
         means = float(cells.urls[here].mean()), float(expected[0][here].mean())
-        rows.append(Relative(month, providers, *means, _estimate(ratios)))
+        rows.append(Relative(month, providers, *means, _estimate(chosen, ratios, expected)))
     return rows
