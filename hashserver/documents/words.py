@@ -156,8 +156,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "e_lead": (
         "Na aansluiting werden er {reported} URL's gemeld, waar er {expected} te verwachten waren: {change}"
         " (95 %-interval {low} tot {high}).",
-        "After connecting, {reported} URLs were reported where {expected} were to be expected: {change} (95"
-        " % interval {low} to {high}).",
+        "After connecting, {reported} URLs were reported where {expected} were to be expected: {change} ("
+        "95 % interval {low} to {high}).",
     ),
     "e_unsure": (
         "Het interval bevat 0: deze meldingen laten niet zien dat aansluiten iets veranderde.",
@@ -212,8 +212,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "The comparison assumes that without connecting both groups would have gone the same way (in proportion).",
     ),
     "k_placebo": (
-        "Toets daarvan: dezelfde schatting voor de drie maanden vóór aansluiting geeft {change} (95 "
-        "%-interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
+        "Toets daarvan: dezelfde schatting voor de drie maanden vóór aansluiting geeft {change} ("
+        "95 % -interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
         "A test of it: the same estimate for the three months before connecting is {change} (95 % interval "
         "{low} to {high}); far from 0, it would contradict the assumption.",
     ),

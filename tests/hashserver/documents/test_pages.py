@@ -69,7 +69,7 @@ def assert_accessible(page: str) -> None:
         assert description is not None
         assert title.text
         assert chart.attrib["aria-labelledby"] == f"{title.attrib['id']} {description.attrib['id']}"
-    pairs = [element for element in tree.iter("div") if element.get("class") == "pair"]
+    pairs = [element for element in tree.iter("div") if "pair" in element.get("class", "").split()]
     assert len(pairs) == len(charts)
     assert all(pair.find(".//table/caption") is not None for pair in pairs)
 
