@@ -18,6 +18,7 @@ from hashserver.cli.options import DataDir, Json
 from hashserver.settings import load_settings
 
 if TYPE_CHECKING:
+    from hashserver.ledger import Ledger
     from hashserver.statistics import Period, Usage
     from hashserver.statistics.effect import Effect
     from hashserver.statistics.usage import Line
@@ -64,7 +65,6 @@ def usage(
 
     Example:  hashserver report usage --from 2020-03 --to 2020-06 --json
     """
-    from hashserver.ledger import Ledger
     from hashserver.parties.admin import PartyAdmin
     from hashserver.statistics import measure
 
@@ -72,7 +72,7 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with Ledger(folder, read_only=True) as ledger:
+    with _open(folder) as ledger:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(
             ledger.connection,
@@ -106,11 +106,10 @@ def annual(
     Example:  hashserver report annual --year 2020 --lang nl -o report.html
     """
     from hashserver.documents.annual import collect, render
-    from hashserver.ledger import Ledger
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
-    with Ledger(folder, read_only=True) as ledger:
+    with _open(folder) as ledger:
         chosen = year if year is not None else datetime.now(UTC).year - 1
         figures = collect(ledger.connection, chosen, entries_in_store(folder))
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
@@ -140,7 +139,6 @@ def effect(
     Example:  hashserver report effect --reports reports.csv -o effect.html
     """
     from hashserver.documents import effect as document
-    from hashserver.ledger import Ledger
     from hashserver.statistics.effect import estimate_effect
     from hashserver.statistics.panel import connections_of, read_panel
 
@@ -149,7 +147,7 @@ def effect(
         raise typer.BadParameter(f"{since!r} is neither first-check nor created", param_hint="--since")
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
-    with Ledger(load_settings(data_dir=data_dir).data_dir, read_only=True) as ledger:
+    with _open(load_settings(data_dir=data_dir).data_dir) as ledger:
         connections = connections_of(ledger.connection, by_first_check=since == "first-check")
     panel = read_panel(reports, connections)
     found = estimate_effect(panel)
@@ -198,6 +196,15 @@ def _print_effect(found: Effect) -> None:
     if found.unreported:
         console.print(f"Parties that no report names: {', '.join(found.unreported)}.")
     console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
+
+
+def _open(folder: Path) -> Ledger:
+    from hashserver.ledger import Ledger
+    from hashserver.ledger.database import FILE
+
+    if not (folder / FILE).exists():  # opening would make one, and report that nothing was ever checked
+        raise typer.BadParameter(f"{folder} has no ledger; name the folder of the server", param_hint="--data-dir")
+    return Ledger(folder, read_only=True)
 
 
 def read_period(start: str | None, end: str | None) -> Period:

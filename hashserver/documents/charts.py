@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 WIDTH, HEIGHT = 480.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 6.0, 10.0, 24.0
 ROW = 22.0
-_NAMES = 134.0
+_NAMES = 150.0
 
 
 @dataclass(frozen=True, slots=True)

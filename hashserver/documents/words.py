@@ -213,7 +213,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "k_placebo": (
         "Toets daarvan: dezelfde schatting voor de drie maanden vóór aansluiting geeft {change} ("
-        "95 % -interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
+        "95 %-interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
         "A test of it: the same estimate for the three months before connecting is {change} (95 % interval "
         "{low} to {high}); far from 0, it would contradict the assumption.",
     ),

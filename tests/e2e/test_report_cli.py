@@ -80,6 +80,13 @@ def test_what_makes_no_sense_is_refused_in_words(year: Path, arguments: tuple[st
     assert words in " ".join(ran.err.replace("│", " ").split())
 
 
+def test_a_folder_without_a_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
+    ran = run("report", "usage", "--data-dir", tmp_path / "elsewhere", cwd=tmp_path)
+    assert ran.code == 2
+    assert "has no ledger" in " ".join(ran.err.split())
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_the_annual_report_is_written(year: Path, tmp_path: Path) -> None:
     ran = report(year, "annual", "--year", "2020", "--lang", "nl", "-o", tmp_path / "report.html")
     assert ran.code == 0, ran.err

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hashserver.documents.charts import HEIGHT, WIDTH, Series, columns, lines, nice_ticks, rows
 
-amounts = st.floats(0, 1e12)
+amounts = st.integers(0, 10**12)
 
 
 @given(st.floats(1e-6, 1e12))
@@ -24,12 +24,12 @@ def test_an_axis_of_nothing_has_ticks() -> None:
 
 
 @given(st.lists(st.tuples(amounts, amounts), min_size=1, max_size=12))
-def test_bars_are_in_proportion_on_top_of_each_other_and_inside(values: list[tuple[float, float]]) -> None:
+def test_bars_are_in_proportion_on_top_of_each_other_and_inside(values: list[tuple[int, int]]) -> None:
     names = [str(place) for place in range(len(values))]
     series = [Series("a", [one for one, _ in values]), Series("b", [other for _, other in values], 2)]
     standing = columns("i", "t", "d", names, series, str, str).boxes
     lying = rows("i", "t", "d", names, series, str, str).boxes
-    unit = max(standing, key=lambda box: box.height).height / max(max(max(pair) for pair in values), 1e-300)
+    unit = max(standing, key=lambda box: box.height).height / max(max(max(pair) for pair in values), 1)
     for place, pair in enumerate(values):
         low, high = standing[2 * place : 2 * place + 2]
         assert low.y == pytest.approx(high.y + high.height)
