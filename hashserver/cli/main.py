@@ -14,7 +14,7 @@ import click
 import typer
 
 from hashserver import __version__
-from hashserver.cli import check, hash, load, party, scan, serve, sets, store
+from hashserver.cli import check, hash, load, party, report, scan, serve, sets, store
 
 OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
 
@@ -58,6 +58,7 @@ app.command("load", help=_paragraphs(load.HELP))(load.load)
 app.add_typer(sets.app, name="sets")
 app.add_typer(party.app, name="party")
 app.add_typer(store.app, name="store")
+app.add_typer(report.app, name="report")
 app.command("serve", help=_paragraphs(serve.HELP))(serve.serve)
 app.command("check", help=_paragraphs(check.HELP))(check.check)
 app.command("scan", help=_paragraphs(scan.HELP))(scan.scan)
@@ -102,6 +103,8 @@ _USERS_MISTAKES = {
     "PartyRefused",
     "UnknownSet",
     "UnknownEntry",
+    "BadPeriod",
+    "BadReports",
     "UnknownGeneration",
     "UnknownHashType",
     "UnknownRole",

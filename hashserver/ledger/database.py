@@ -46,7 +46,7 @@ class Ledger:
 
     Args:
         folder: the data folder; made if absent, mode 0700.
-        read_only: never write; the ledger has to exist.
+        read_only: refuse every change of its rows.
 
     Raises:
         LedgerError: it cannot be opened, or was written by a newer program.

@@ -1,0 +1,314 @@
+"""`hashserver report`: figures of a period, the annual report, and what connecting a provider changed."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hashserver.cli.options import DataDir, Json
+from hashserver.settings import load_settings
+
+if TYPE_CHECKING:
+    from hashserver.ledger import Ledger
+    from hashserver.statistics import Period, Usage
+    from hashserver.statistics.effect import Effect
+    from hashserver.statistics.usage import Line
+
+app = typer.Typer(
+    help="""Measure what was checked and hit.
+
+[bold]Examples[/bold]
+
+  hashserver report usage --from 2020-03 --to 2020-06
+
+  hashserver report usage --party "Example Hosting" --csv > usage.csv
+
+  hashserver report annual --year 2020 --lang nl -o report.html
+
+  hashserver report effect --reports reports.csv -o effect.html
+""",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.", dir_okay=False)]
+Language = Annotated[str, typer.Option("--lang", help="nl or en.")]
+Anonymous = Annotated[bool, typer.Option("--anonymous", help="Number the parties rather than name them.")]
+
+
+@app.command()
+def usage(
+    party: Annotated[str | None, typer.Option(help="Name of a party; without it: all.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="First day, or month: 2020-03-01, 2020-03.  [default: this year]")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="First day, or month, that is no longer in it.  [default: now]")
+    ] = None,
+    most: Annotated[int, typer.Option(help="How many of the most repeated entries to show.", min=0)] = 20,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV of all tables.")] = False,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Measure hits by month, party, set, category, hash type and distance, and the entries that they were of.
+
+    Days are UTC. Figures about entries are kept by month, so they need a period of whole months.
+
+    Example:  hashserver report usage --from 2020-03 --to 2020-06 --json
+    """
+    from hashserver.parties.admin import PartyAdmin
+    from hashserver.statistics import measure
+
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
+    period = read_period(start, end)
+    folder = load_settings(data_dir=data_dir).data_dir
+    with _open(folder) as ledger:
+        number = None if party is None else PartyAdmin(ledger, "").show(party).number
+        found = measure(
+            ledger.connection,
+            period,
+            party=number,
+            in_store=None if party else entries_in_store(folder),
+            most=most,
+        )
+    if as_json:
+        from hashserver.statistics.export import as_json as described
+
+        print(orjson.dumps(described(found)).decode())
+    elif as_csv:
+        from hashserver.statistics.export import write_csv
+
+        write_csv(found, sys.stdout)
+    else:
+        _print_usage(found)
+
+
+@app.command()
+def annual(
+    output: Output,
+    year: Annotated[int | None, typer.Option(help="Which year.  [default: the one before this]")] = None,
+    language: Language = "en",
+    anonymous: Anonymous = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Write a year's report: one HTML file with all in it, to read and to print.
+
+    Example:  hashserver report annual --year 2020 --lang nl -o report.html
+    """
+    from hashserver.documents.annual import collect, render
+
+    _check_language(language)
+    folder = load_settings(data_dir=data_dir).data_dir
+    with _open(folder) as ledger:
+        chosen = year if year is not None else datetime.now(UTC).year - 1
+        figures = collect(ledger.connection, chosen, entries_in_store(folder))
+    output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
+    print(f"the report of {chosen} is in {output}")
+
+
+@app.command()
+def effect(
+    reports: Annotated[
+        Path, typer.Option(help="CSV of the hotline's reports, columns date, provider and urls.", dir_okay=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file to write as well.", dir_okay=False)
+    ] = None,
+    since: Annotated[
+        str, typer.Option(help="When a party counts as connected: its first-check, or when it was created.")
+    ] = "first-check",
+    language: Language = "en",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print the months around connecting as CSV.")] = False,
+    as_json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare the reported URLs of connected and unconnected providers, before and after connecting.
+
+    Providers of the reports are parties of the same name. docs/reports.md has the method and its caveats.
+
+    Example:  hashserver report effect --reports reports.csv -o effect.html
+    """
+    from hashserver.documents import effect as document
+    from hashserver.statistics.effect import estimate_effect
+    from hashserver.statistics.panel import connections_of, read_panel
+
+    _check_language(language)
+    if since not in ("first-check", "created"):
+        raise typer.BadParameter(f"{since!r} is neither first-check nor created", param_hint="--since")
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
+    with _open(load_settings(data_dir=data_dir).data_dir) as ledger:
+        connections = connections_of(ledger.connection, by_first_check=since == "first-check")
+    panel = read_panel(reports, connections)
+    found = estimate_effect(panel)
+    if output is not None:
+        output.write_text(document.render(found, panel.months, language), encoding="utf-8")
+        print(f"the report is in {output}", file=sys.stderr)
+    if as_json:
+        print(orjson.dumps(found).decode())
+    elif as_csv:
+        _write_relative(found)
+    else:
+        _print_effect(found)
+
+
+def _write_relative(found: Effect) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["month", "providers", "reported", "expected", "ratio", "low", "high"])
+    for one in found.relative:
+        estimate = (one.estimate.ratio, one.estimate.low, one.estimate.high)
+        figures = (f"{value:.4f}" for value in (one.reported, one.expected, *estimate))
+        writer.writerow([one.month, one.providers, *figures])
+
+
+def _print_effect(found: Effect) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    rows = [
+        (name, f"{one.providers}", f"{one.before:,.1f}", f"{one.after:,.1f}", f"{one.ratio - 1:+.1%}")
+        for name, one in (("connected", found.connected), ("not connected", found.unconnected))
+    ]
+    _print_table(console, "URLs a provider and month", ("", "providers", "before", "after", "change"), rows)
+    estimate = found.estimate
+    console.print(
+        f"After connecting, {found.reported:,.0f} URLs were reported where {found.expected:,.0f} were to be "
+        f"expected: {estimate.ratio - 1:+.1%}, 95 % interval {estimate.low - 1:+.1%} to {estimate.high - 1:+.1%}."
+    )
+    if found.placebo is not None:
+        placebo = found.placebo
+        console.print(
+            f"The three months before connecting, as a test: {placebo.ratio - 1:+.1%}, 95 % interval "
+            f"{placebo.low - 1:+.1%} to {placebo.high - 1:+.1%}; far from 0, the groups cannot be compared."
+        )
+    if found.few:
+        console.print("One of the groups has fewer than ten providers: the interval is likely to be too narrow.")
+    if found.left_out:
+        console.print(f"Not compared, as nothing was reported before or after: {', '.join(found.left_out)}.")
+    if found.unreported:
+        console.print(f"Parties that no report names: {', '.join(found.unreported)}.")
+    console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
+
+
+def _open(folder: Path) -> Ledger:
+    from hashserver.ledger import Ledger
+    from hashserver.ledger.database import FILE
+    from hashserver.ledger.fold import fold
+
+    if not (folder / FILE).exists():  # opening would make one, and report that nothing was ever checked
+        raise typer.BadParameter(f"{folder} has no ledger; name the folder of the server", param_hint="--data-dir")
+    ledger = Ledger(folder)
+    fold(ledger)  # what workers have committed, and not had the time to sort in
+    return ledger
+
+
+def read_period(start: str | None, end: str | None) -> Period:
+    """The period of --from and --to; this year until the end of this month where they are left out.
+
+    Raises:
+        BadPeriod: they cannot be read, or the end is not behind the start.
+    """
+    from hashserver.statistics import Period
+    from hashserver.statistics.period import read_day
+
+    today = datetime.now(UTC).date()
+    next_month = date(today.year + today.month // 12, today.month % 12 + 1, 1)
+    return Period(
+        date(today.year, 1, 1) if start is None else read_day(start), next_month if end is None else read_day(end)
+    )
+
+
+def entries_in_store(folder: Path) -> dict[str, int] | None:
+    """Entries by match set; None if the folder has no store."""
+    if not (folder / "data.mdb").exists():
+        return None
+    from hashcore import Store
+
+    with Store(folder) as store, store.read() as snapshot:
+        return {name: one.entries for name, one in snapshot.manifest.sets.items() if one.role == "match"}
+
+
+def _check_language(language: str) -> None:
+    if language not in ("nl", "en"):
+        raise typer.BadParameter(
+            f"{language!r} is not a language of the reports; nl and en are", param_hint="--lang"
+        )
+
+
+def _print_usage(found: Usage) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    title = f"{found.period.start} to {found.period.end}, {found.party or 'all parties'}"
+    _print_lines(console, title, [*found.months, found.total])
+    for heading, lines in (
+        ("party", found.parties),
+        ("hash type", found.types),
+        ("set", found.sets),
+        ("category", found.categories),
+        ("type and distance", found.distances),
+    ):
+        _print_lines(console, f"by {heading}", lines)
+    if found.entries is None:
+        console.print("Figures about entries are kept by month; they need a period of whole months.")
+        return
+    entries = found.entries
+    for heading, groups in (
+        ("entries by the number of parties that had them", entries.parties),
+        ("entries by how often they were matched", entries.repeats),
+        ("entries by their age when they were first hit", entries.ages),
+        ("the most repeated entries, together", entries.tops),
+    ):
+        rows = [(group.name, _number(group.entries), _number(group.matches)) for group in groups]
+        _print_table(console, heading, ("", "entries", "matches"), rows)
+    _print_repeated(console, found)
+    if found.never_hit is not None:
+        never = [
+            (line.set, _number(line.entries), _number(line.hit), _number(line.never)) for line in found.never_hit
+        ]
+        _print_table(console, "entries that never hit", ("set", "entries", "hit", "never"), never)
+
+
+def _print_lines(console: Console, title: str, lines: list[Line]) -> None:
+    headings = ("", "checked", "hits", "per million", "matches", "entries", "repeats", "first time")
+    rows = [
+        (
+            line.name or "(none)",
+            _number(line.checked),
+            _number(line.hits),
+            "" if line.per_million is None else f"{line.per_million:,.1f}",
+            *map(_number, (line.matches, line.entries, line.repeats, line.fresh)),
+        )
+        for line in lines
+    ]
+    _print_table(console, title, headings, rows)
+
+
+def _print_repeated(console: Console, found: Usage) -> None:
+    from hashserver.statistics.export import entry_name
+
+    assert found.entries is not None
+    rows = [
+        (f"{one.set} {entry_name(one)}", one.category or "", _number(one.matches), _number(one.parties))
+        for one in found.entries.most_repeated
+    ]
+    _print_table(console, "most repeated entries", ("entry", "category", "matches", "parties"), rows)
+
+
+def _print_table(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if place == 0 or heading == "category" else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
