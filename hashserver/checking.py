@@ -31,6 +31,7 @@ class CheckResult:
         matched: hashes that matched.
         rejected: lines without a usable hash.
         first_rejects: a few of them.
+        not_checkable: rows of an inventory that tell no hash, which is no error of theirs.
         numbers: generations that answered, ascending.
         seconds: wall time.
     """
@@ -39,6 +40,7 @@ class CheckResult:
     matched: int = 0
     rejected: int = 0
     first_rejects: list[Reject] = field(default_factory=list)
+    not_checkable: int = 0
     numbers: set[int] = field(default_factory=set)
     seconds: float = 0.0
 
@@ -114,6 +116,7 @@ def check_listing(
         except BaseException:
             senders.shutdown(wait=False, cancel_futures=True)
             raise
+    result.not_checkable = source.not_checkable
     result.seconds = time.monotonic() - started
     return result
 

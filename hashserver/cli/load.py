@@ -99,6 +99,7 @@ def load(
         )
         rejected = reject_file.count
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
+    summary["without_hash"] = source.not_checkable
     print(orjson.dumps(summary).decode() if as_json else _sentences(summary))
     return 0
 
@@ -135,6 +136,8 @@ def _sentences(summary: dict[str, Any]) -> str:
     ]
     if summary["duplicates"]:
         lines.append(f"{summary['duplicates']:,} rows were in the file more than once")
+    if summary["without_hash"]:
+        lines.append(f"{summary['without_hash']:,} rows tell no hash, as of objects uploaded in parts")
     if summary["rejected"]:
         lines.append(f"rejected lines and their reasons: {summary['reject_file']}")
     return "\n".join(lines)

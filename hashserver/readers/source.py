@@ -40,6 +40,9 @@ class Source:
         file: what to read.
         name: for messages.
         total_bytes: size of the file as it lies, or None for a pipe.
+
+    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but hold no hash of
+    what they list.
     """
 
     def __init__(self, file: BinaryIO, name: str, total_bytes: int | None) -> None:
@@ -47,6 +50,7 @@ class Source:
         self.name = name
         self.total_bytes = total_bytes
         self.bytes_read = 0
+        self.not_checkable = 0
         self._ahead = b""
         self._packed: str | None = None
         self._member: _Decompressor | None = None
