@@ -19,7 +19,11 @@ HashTypeName = Annotated[
     ),
 ]
 FormatName = Annotated[
-    str | None, typer.Option("--format", help="csv, text, sums, jsonl or parquet, where it is not detected.")
+    str | None,
+    typer.Option(
+        "--format",
+        help="csv, text, sums, jsonl, parquet, vics, exchange, tat, rclone or s3-listing, where not detected.",
+    ),
 ]
 Distances = Annotated[
     list[str] | None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hashcore.rows import Rows, Withdrawals
-from hashserver.readers import exchange, tat, vics
+from hashserver.readers import exchange, rclone, s3_listing, tat, vics
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.parquet import looks_like_parquet, read_parquet
@@ -39,4 +39,6 @@ KNOWN_FORMATS = (
     Format("vics", vics.read_vics, vics.looks_like),
     Format("exchange", exchange.read_exchange, exchange.looks_like),
     Format("tat", tat.read_tat, tat.looks_like),
+    Format("rclone", rclone.read_rclone, rclone.looks_like),
+    Format("s3-listing", s3_listing.read_s3_listing, s3_listing.looks_like),
 )

@@ -52,6 +52,14 @@ CASES = {
     "an exchange's array": ('[{"type":"HASH_MD5","value":"x"}]', "exchange"),
     "StopNCII": ('{"count": 1, "hashRecords": [{"signalType": "ImagePDQ"}]}', "exchange"),
     "Tech Against Terrorism": ('[\n {"id": 1, "hash_digest": "x", "algorithm": "MD5"}]', "tat"),
+    "rclone lsjson": ('[\n{"Path":"a","Name":"a","Size":1,"IsDir":false}\n]', "rclone"),
+    "rclone's remote control": ('{\n\t"list": [\n\t\t{"IsDir": true, "Path": "a"}]}', "rclone"),
+    "rclone hashsum without hashes": (f"{'UNSUPPORTED':>32}  a\n" * 30, "sums"),
+    "rclone hashsum in base64": ("AAAAAAAAAAAAAAAAAAAAAA==  a, b\n", "sums"),
+    "list-objects": ('{\n    "Contents": [\n        {\n            "Key": "a", "ETag": "x"', "s3-listing"),
+    "list-object-versions": ('{"RequestCharged": null, "Versions": [{"ETag": "x", "Key": "a"}]}', "s3-listing"),
+    "list-objects, queried": ('[{"ETag": "x", "Key": "a"}]', "s3-listing"),
+    "JSON lines with keys of objects": (f'{{"md5": "{MD5}", "Key": "a", "ETag": "x"}}', "jsonl"),
 }
 
 
