@@ -30,7 +30,7 @@ class ListingResult:
         matched: hashes that matched.
         rejected: lines without a usable hash.
         first_rejects: a few of them.
-        not_checkable: lines of an inventory that tell no hash, which is no error of theirs.
+        not_checkable: rows of an inventory that tell no hash, which is no error of theirs.
         numbers: generations that answered, ascending.
         seconds: wall time.
     """

@@ -101,9 +101,8 @@ def load(
             on_done=audited(ledger, store, who=shell_user(), action="load", subject=name),
         )
         rejected = reject_file.count
-        if source.not_checkable:
-            print(f"hashserver: {source.not_checkable:,} rows hold no hash and are left out", file=sys.stderr)
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
+    summary["without_hash"] = source.not_checkable
     print(orjson.dumps(summary).decode() if as_json else _sentences(summary))
     return 0
 
@@ -155,6 +154,8 @@ def _sentences(summary: dict[str, Any]) -> str:
     ]
     if summary["duplicates"]:
         lines.append(f"{summary['duplicates']:,} rows were in the file more than once")
+    if summary["without_hash"]:
+        lines.append(f"{summary['without_hash']:,} rows tell no hash, as of objects uploaded in parts")
     if summary["rejected"]:
         lines.append(f"rejected lines and their reasons: {summary['reject_file']}")
     return "\n".join(lines)

@@ -22,8 +22,8 @@ FormatName = Annotated[
     str | None,
     typer.Option(
         "--format",
-        help="csv, text, sums, jsonl, parquet, ncmec, hashdeep, nsrl, rds, s3-inventory or exchange, "
-        "where it is not detected.",
+        help="csv, text, sums, jsonl, parquet, vics, ncmec, exchange, exchange-csv, tat, nsrl, rds, hashdeep, "
+        "rclone, s3-inventory or s3-listing, where it is not detected.",
     ),
 ]
 Distances = Annotated[

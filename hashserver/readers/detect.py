@@ -39,13 +39,14 @@ def detect_format(source: Source, hash_type: str | None) -> str:
             return known.name
     if _is_utf16(sample):
         raise _cannot_tell(source, "; it seems to be UTF-16: convert it to UTF-8 first")
-    lines = [line.strip() for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines()]
-    lines = [line for line in lines if line and not line.startswith(b"#")][:_LINES]
+    written = [line for line in sample.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
+    written = [line for line in written if not line.lstrip().startswith(b"#") or looks_like_sums(line)][:_LINES]
+    lines = [line.strip() for line in written]
     if not lines:
         return "text"
     if lines[0].startswith(b"{"):
         return "jsonl"
-    if any(looks_like_sums(line) for line in lines):
+    if any(looks_like_sums(line) for line in written):
         return "sums"
     first = lines[0]
     delimiter = bytes([sniff_delimiter(first)])

@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from hashcore.rows import Rows, Withdrawals
-from hashserver.readers import exchange, exchange_csv, hashdeep, ncmec, nsrl, rds, s3_inventory, tat, vics
+from hashserver.readers import (
+    exchange,
+    exchange_csv,
+    hashdeep,
+    ncmec,
+    nsrl,
+    rclone,
+    rds,
+    s3_inventory,
+    s3_listing,
+    tat,
+    vics,
+)
 from hashserver.readers.csv_text import read_csv
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.parquet import looks_like_parquet, read_parquet
@@ -47,4 +59,6 @@ KNOWN_FORMATS = (
     Format("nsrl", nsrl.read_nsrl, nsrl.looks_like, nsrl.DEFAULT_ROLE),
     Format("s3-inventory", s3_inventory.read_s3_inventory, s3_inventory.looks_like),
     Format("exchange-csv", exchange_csv.read_exchange_csv, exchange_csv.looks_like),
+    Format("rclone", rclone.read_rclone, rclone.looks_like),
+    Format("s3-listing", s3_listing.read_s3_listing, s3_listing.looks_like),
 )

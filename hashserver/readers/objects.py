@@ -12,6 +12,7 @@ from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.cells import assemble, cells_of, decode_cells
 from hashserver.readers.json_items import Items
+from hashserver.readers.source import Source
 
 ReadObject = Callable[[dict[str, Any]], dict[str, bytes]]
 """What an object says, by role (a hash type, "category", "id", "name"); a ValueError's words are for the
@@ -100,6 +101,50 @@ def identifier_of(name: str, value: Any) -> bytes:
         ValueError: it is neither.
     """
     return str(value).encode() if type(value) is int else text_of(name, value)
+
+
+def checkable_rows(
+    items: Items,
+    read: Callable[[dict[str, Any]], dict[str, bytes] | None],
+    source: Source,
+    on_reject: Callable[[Reject], None],
+) -> Rows | None:
+    """Rows of a block of items of an inventory.
+
+    Args:
+        items: the block.
+        read: like a `ReadObject`; None for an item that has no content, such as a folder.
+        source: counts items of which `read` gives no hash as not checkable.
+        on_reject: told of items that are wrong.
+
+    Returns:
+        The rows taken, or None when there are none.
+    """
+    values, broken = items.parse()
+    found: list[dict[str, bytes] | None] = []
+    kept = []
+    for row, value in enumerate(values):
+        said = None
+        if value is not None:
+            try:
+                said = read(value)
+            except ValueError as error:
+                broken[row] = str(error)
+            else:
+                if said is None or said.keys().isdisjoint(HASH_TYPES):
+                    source.not_checkable += said is not None
+                    continue
+        kept.append(row)
+        found.append(said)
+    if not kept:
+        return None
+    return _assemble(
+        items.numbers[kept],
+        found,
+        {at: broken[row] for at, row in enumerate(kept) if row in broken},
+        lambda at: items.raw(kept[at]),
+        on_reject,
+    )
 
 
 class Withdrawn(Exception):

@@ -15,6 +15,7 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import type_of
+from hashserver.readers.errors import ReadError
 from hashserver.readers.lines import Lines, lines_of
 from hashserver.readers.source import Source
 
@@ -22,12 +23,62 @@ _BSD = re.compile(rb"(MD5|SHA1|SHA256|SHA2-256) ?\((.*)\) ?= ?([0-9A-Fa-f]+)", r
 _BSD_TYPES = {b"MD5": "md5", b"SHA1": "sha1", b"SHA256": "sha256", b"SHA2-256": "sha256"}
 _GNU = re.compile(rb"\\?[0-9A-Fa-f]{16,64} [ *].")
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
-_SPACE, _STAR, _BACKSLASH = 0x20, 0x2A, 0x5C
+_SPACE, _TAB, _LF, _CR, _STAR, _BACKSLASH = 0x20, 0x09, 0x0A, 0x0D, 0x2A, 0x5C
+_SAMPLE = 1 << 16
+
+# What rclone writes, padded to the width of a hash, where a storage has none or fails to tell it.
+_WITHOUT_HASH = re.compile(rb"[ \t]*+(?:UNSUPPORTED|ERROR)  .", re.DOTALL)
+_LEAST_INDENT = 34  # of a line with blanks for an MD5, the shortest, and two more before the name
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/_-]{22}==|[A-Za-z0-9+/_-]{27}=|[A-Za-z0-9+/_-]{43}=)  .", re.DOTALL)
 
 
 def looks_like_sums(line: bytes) -> bool:
-    """Whether a line is one of a listing."""
-    return _GNU.match(line) is not None or _BSD.fullmatch(line.removeprefix(b"\\")) is not None
+    """Whether a line is one of a listing.
+
+    Args:
+        line: with the white space before it.
+    """
+    body = line.strip()
+    return _has_hash(body) or _BASE64.match(body) is not None or _is_without_hash(line)
+
+
+def _has_hash(line: bytes) -> bool:
+    return _GNU.match(line) is not None or _BSD.fullmatch(line.removeprefix(b"\\").rstrip(b" \t\r")) is not None
+
+
+def _is_without_hash(line: bytes) -> bool:
+    """Whether it is a line of rclone's that names a file and no hash."""
+    indent = len(line) - len(line.lstrip(b" "))
+    return bool(line.strip()) and (indent >= _LEAST_INDENT or _WITHOUT_HASH.match(line) is not None)
+
+
+@nb.njit(cache=True, nogil=True)
+def _whole_lines(
+    text: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    indents: NDArray[np.int64],
+    whole: NDArray[np.int64],
+) -> None:
+    """Measure the spaces before each line, and its length with the blanks at its end. O(size).
+
+    Args:
+        text: uint8[size].
+        starts, lengths: int64[n], lines without the white space around them.
+        indents, whole: int64[n], receive the two; of a CR before the end of the line, one belongs to that.
+    """
+    size = text.shape[0]
+    for i in range(starts.shape[0]):
+        at = starts[i]
+        while at > 0 and text[at - 1] == _SPACE:
+            at -= 1
+        indents[i] = starts[i] - at
+        stop = starts[i] + lengths[i]
+        while stop < size and text[stop] != _LF:
+            stop += 1
+        if text[stop - 1] == _CR:
+            stop -= 1
+        whole[i] = stop - starts[i]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -59,14 +110,17 @@ def read_sums(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read a listing; see `hashserver.readers.read_rows`. The type is the named one, or by each line's digits."""
+    """Read a listing; see `hashserver.readers.read_rows`. The type is the named one, or by each line's digits.
+
+    Lines of rclone's that tell no hash are counted in `source.not_checkable`.
+    """
+    _refuse_base64(source)
     ready: list[Rows] = []
 
     def consume(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        every, taken, count = lines_of(text, first_line, final)
-        lines = every.without_comments()
+        lines, taken, count = lines_of(text, first_line, final)
         if len(lines):
-            rows = _read_block(lines, hash_type, on_reject)
+            rows = _read_block(source, lines, hash_type, on_reject)
             ready.extend([rows] if rows is not None else [])
         return taken, count
 
@@ -75,7 +129,26 @@ def read_sums(
         ready.clear()
 
 
-def _read_block(lines: Lines, chosen: str | None, on_reject: Callable[[Reject], None]) -> Rows | None:
+def _refuse_base64(source: Source) -> None:
+    lines = [line.strip() for line in source.peek(_SAMPLE).removeprefix(b"\xef\xbb\xbf").splitlines()]
+    hashed = next((line for line in lines if _GNU.match(line) or _BASE64.match(line)), b"")
+    if _BASE64.match(hashed):
+        raise ReadError(
+            f"{source.name}: its hashes are written in base64; make the listing without rclone's --base64"
+        )
+
+
+def _read_block(
+    source: Source, stripped: Lines, chosen: str | None, on_reject: Callable[[Reject], None]
+) -> Rows | None:
+    lines, indents = _as_written(stripped)
+    hashless = _without_hash(lines, indents)
+    source.not_checkable += int(hashless.sum())
+    sound = ~hashless & (lines.cells.buffer[lines.cells.starts] != ord("#"))
+    if not sound.all():
+        lines, stripped = lines.keep(sound), stripped.keep(sound)
+    if not len(lines):
+        return None
     text, starts, lengths = lines.cells.buffer, lines.cells.starts, lines.cells.lengths
     hash_lengths, name_starts = np.empty_like(starts), np.empty_like(starts)
     _split_gnu(text, starts, lengths, hash_lengths, name_starts)
@@ -97,9 +170,29 @@ def _read_block(lines: Lines, chosen: str | None, on_reject: Callable[[Reject], 
         [column for column in columns if column.present.any()],
         names=names,
         broken=broken,
-        raw=lines.cells.text,
+        raw=stripped.cells.text,
         on_reject=on_reject,
     )
+
+
+def _as_written(stripped: Lines) -> tuple[Lines, NDArray[np.int64]]:
+    """Lines with the blanks at their ends, which may belong to a name; and the spaces before each."""
+    cells = stripped.cells
+    indents, whole = np.empty_like(cells.starts), np.empty_like(cells.starts)
+    _whole_lines(cells.buffer, cells.starts, cells.lengths, indents, whole)
+    return Lines(Cells(cells.buffer, cells.starts, whole), stripped.numbers), indents
+
+
+def _without_hash(lines: Lines, indents: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """bool[n], the lines that name a file and tell that there is no hash of it."""
+    buffer, starts = lines.cells.buffer, lines.cells.starts
+    second = buffer[np.minimum(starts + 1, len(buffer) - 1)]
+    # The words begin as no hash does, so that few lines have to be looked into.
+    found: NDArray[np.bool_] = (indents >= _LEAST_INDENT) | (buffer[starts] == ord("U")) | (second == ord("R"))
+    for row in np.flatnonzero(found).tolist():
+        line = lines.cells.text(row)
+        found[row] = not _has_hash(line) and _is_without_hash(b" " * int(indents[row]) + line)
+    return found
 
 
 def _column(name: str, hashes: Cells, mine: NDArray[np.bool_]) -> Decoded:
@@ -143,7 +236,7 @@ def _parse_odd_lines(
 def _parse_line(line: bytes, chosen: str | None) -> tuple[str, bytes, bytes] | None:
     escaped = line.startswith(b"\\")
     body = line[1:] if escaped else line
-    match = _BSD.fullmatch(body)
+    match = _BSD.fullmatch(body.rstrip(b" \t\r"))
     if match is not None:
         kind, name, digits = _BSD_TYPES[match[1]], match[2], match[3]
         if len(digits) != look_up(kind).hex_digits:

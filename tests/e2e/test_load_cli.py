@@ -56,6 +56,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
     return ran
 
 
+def test_rows_of_an_inventory_that_tell_no_hash_are_counted(tmp_path: Path) -> None:
+    listing = f"{HASHES[0]}  a\n{'UNSUPPORTED':>32}  b\n".encode()
+    ran = run("load", "-", "--set", "own", "--data-dir", "store", cwd=tmp_path, stdin=listing)
+    assert ran.code == 0, ran.err
+    assert "1 added, 0 already there, 0 removed, 0 rejected" in ran.out
+    assert "1 rows tell no hash" in ran.out
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_detected_and_loaded_whole(loaded: dict[str, Ran], name: str) -> None:
     ran = loaded[name]

@@ -41,6 +41,7 @@ class Taken:
     rows: list[Row] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     withdrawn: list[tuple[int, bytes]] = field(default_factory=list)
+    not_checkable: int = 0
 
     @property
     def rejected(self) -> list[tuple[int, bytes]]:
@@ -55,9 +56,10 @@ def source_of(data: bytes) -> Source:
 
 def read(data: bytes, *, format: str | None = None, hash_type: str | None = None) -> Taken:
     """Read bytes as `hashserver load` does."""
-    return collect(
-        lambda on_reject: read_rows(source_of(data), format=format, hash_type=hash_type, on_reject=on_reject)
-    )
+    source = source_of(data)
+    taken = collect(lambda on_reject: read_rows(source, format=format, hash_type=hash_type, on_reject=on_reject))
+    taken.not_checkable = source.not_checkable
+    return taken
 
 
 def read_blocks(
@@ -70,11 +72,12 @@ def read_blocks(
     # Text that happens to begin as a packed file does is taken for one, as it should be.
     if data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")) or data[1:4] == b"\x2a\x4d\x18":
         assume(False)
-    return collect(
-        lambda on_reject: reader(
-            source_of(data), hash_type=hash_type, on_reject=on_reject, block_bytes=block_bytes
-        )
+    source = source_of(data)
+    taken = collect(
+        lambda on_reject: reader(source, hash_type=hash_type, on_reject=on_reject, block_bytes=block_bytes)
     )
+    taken.not_checkable = source.not_checkable
+    return taken
 
 
 def collect(start: Callable[[Callable[[Reject], None]], Iterator[Rows | Withdrawals]]) -> Taken:
@@ -161,18 +164,26 @@ _BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash", 288: "photodna"}
 
 
 def model_sums(text: bytes) -> Taken:
-    """The listings of md5sum and the like."""
+    """The listings of md5sum and the like, and of rclone where it has no hash."""
     taken = Taken()
-    for number, line in lines_in(text):
-        match = _LISTED.fullmatch(line)
-        kind = _BY_DIGITS.get(len(match[2])) if match else None
-        if match is None or kind is None:
-            taken.rejects.append(Reject(number, "", line))
+    for number, written in enumerate(text.split(b"\n"), 1):
+        line = written.strip(BLANK)
+        if not line:
             continue
-        name = match[3]
-        if match[1]:
-            name = re.sub(rb"\\([\\nr])", lambda found: {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}[found[1]], name)
-        taken.rows.append(Row(number, {kind: match[2].decode().lower()}, name=name))
+        # Blanks at the end may be the name's; one CR may be the line's.
+        match = _LISTED.fullmatch(written.lstrip(BLANK).removesuffix(b"\r"))
+        kind = _BY_DIGITS.get(len(match[2])) if match else None
+        indent = re.search(rb" *$", written[: written.index(line)])
+        unhashed = re.fullmatch(rb"(UNSUPPORTED|ERROR)  .+", written.lstrip(BLANK).removesuffix(b"\r"), re.DOTALL)
+        if match is not None and kind is not None:
+            name = match[3]
+            if match[1]:
+                name = re.sub(rb"\\([\\nr])", lambda found: {b"n": b"\n", b"r": b"\r"}.get(found[1], b"\\"), name)
+            taken.rows.append(Row(number, {kind: match[2].decode().lower()}, name=name))
+        elif unhashed or (not match and indent and len(indent[0]) >= 34):
+            taken.not_checkable += 1
+        elif not line.startswith(b"#"):
+            taken.rejects.append(Reject(number, "", line))
     return taken
 
 

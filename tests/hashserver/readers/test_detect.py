@@ -62,6 +62,14 @@ CASES = {
     "a header with a type, too": (f"md5,type\n{MD5},x\n", "csv"),
     "XML": ('<?xml version="1.0"?><queryResult/>', "ncmec"),
     "a byte order mark and XML": ("\ufeff<queryResult/>", "ncmec"),
+    "rclone lsjson": ('[\n{"Path":"a","Name":"a","Size":1,"IsDir":false}\n]', "rclone"),
+    "rclone's remote control": ('{\n\t"list": [\n\t\t{"IsDir": true, "Path": "a"}]}', "rclone"),
+    "rclone hashsum without hashes": (f"{'UNSUPPORTED':>32}  a\n" * 30, "sums"),
+    "rclone hashsum in base64": ("AAAAAAAAAAAAAAAAAAAAAA==  a, b\n", "sums"),
+    "list-objects": ('{\n    "Contents": [\n        {\n            "Key": "a", "ETag": "x"', "s3-listing"),
+    "list-object-versions": ('{"RequestCharged": null, "Versions": [{"ETag": "x", "Key": "a"}]}', "s3-listing"),
+    "list-objects, queried": ('[{"ETag": "x", "Key": "a"}]', "s3-listing"),
+    "JSON lines with keys of objects": (f'{{"md5": "{MD5}", "Key": "a", "ETag": "x"}}', "jsonl"),
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reader_model import MD5, OTHER_MD5, PHASH, SHA1, SHA256, Row, model_sums, read, read_blocks
 
+from hashserver.readers import ReadError
 from hashserver.readers.sums import read_sums
 
 
@@ -32,6 +35,9 @@ from hashserver.readers.sums import read_sums
         (f"SHA2-256(x)= {SHA256}", "sha256", b"x"),
         (f"\\SHA256 (a\\nb) = {SHA256}", "sha256", b"a\nb"),
         (f"{MD5}  é", "md5", "é".encode()),
+        (f"{MD5}  ends with blanks \t ", "md5", b"ends with blanks \t "),
+        (f"\\{MD5}   a\\nb ", "md5", b" a\nb "),
+        (f"MD5 ( a ) = {MD5} ", "md5", b" a "),
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
@@ -40,6 +46,13 @@ def test_every_form_of_line(line: str, kind: str, name: bytes, end: str) -> None
     written = {"md5": MD5, "sha1": SHA1, "sha256": SHA256, "phash": PHASH}[kind]
     assert taken.rows == [Row(1, {kind: written}, name=name)]
     assert not taken.rejects
+
+
+def test_a_name_may_be_nothing_but_blanks() -> None:
+    text = f"{MD5}  a\n{OTHER_MD5}     \n{MD5}  \n".encode()
+    taken = read(text)
+    assert [row.name for row in taken.rows] == [b"a", b"   "]
+    assert [reject.line for reject in taken.rejects] == [3]
 
 
 def test_types_may_be_mixed_line_by_line() -> None:
@@ -102,10 +115,54 @@ def test_what_the_programs_write_is_read_back(tmp_path: Path, program: str, opti
     assert list(taken.rows[3].hashes.values()) == [one.decode().lstrip("\\").split()[0]]
 
 
-HASHES = st.sampled_from([MD5, OTHER_MD5.upper(), SHA1, SHA256, PHASH, MD5[:-1]]).map(str.encode)
+RCLONE = [
+    f"{MD5}  plain.jpg",
+    f"{'UNSUPPORTED':>32}  a/b.jpg",
+    f"{'ERROR':>40}  c.jpg",
+    "UNSUPPORTED  d",
+    f"{'':32}  e.jpg",
+    f"{'':40}   # f ",
+    f"{'':64}  {'x' * 32}  y",
+    f"{OTHER_MD5}   g ",
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_files_of_which_rclone_tells_no_hash_are_counted_and_are_no_errors(end: str) -> None:
+    taken = read((end.join(RCLONE) + end).encode())
+    assert taken.rows == [Row(1, {"md5": MD5}, name=b"plain.jpg"), Row(8, {"md5": OTHER_MD5}, name=b" g ")]
+    assert not taken.rejects
+    assert taken.not_checkable == 6
+
+
+@pytest.mark.parametrize("line", RCLONE[1:7])
+def test_a_listing_that_tells_no_hash_at_all_is_known_for_one(line: str) -> None:
+    taken = read((line + "\n").encode() * 30)
+    assert (taken.rows, taken.rejects, taken.not_checkable) == ([], [], 30)
+
+
+def test_an_indented_line_with_a_hash_is_read_all_the_same() -> None:
+    taken = read(f"{'':50}{MD5}  a\n".encode())
+    assert (taken.rows, taken.not_checkable) == ([Row(1, {"md5": MD5}, name=b"a")], 0)
+
+
+@pytest.mark.parametrize("digest", [MD5, SHA1, SHA256])
+@pytest.mark.parametrize("encode", [base64.urlsafe_b64encode, base64.b64encode])
+def test_base64_is_refused_with_advice(digest: str, encode: Callable[[bytes], bytes]) -> None:
+    line = encode(bytes.fromhex(digest)) + b"  a.jpg\n"
+    for listing in (line * 3, f"{'UNSUPPORTED':>24}  b\n".encode() + line):
+        with pytest.raises(
+            ReadError, match=r"input: its hashes are written in base64; .* without rclone's --base64"
+        ):
+            read(listing)
+
+
+HASHES = st.sampled_from(
+    [MD5, OTHER_MD5.upper(), SHA1, SHA256, PHASH, MD5[:-1], "UNSUPPORTED", "ERROR", "ERR", "U"]
+).map(str.encode)
 LINES = st.one_of(
     st.tuples(
-        st.sampled_from([b"", b"", b"\\", b" "]),
+        st.sampled_from([b"", b"", b"\\", b" ", b" " * 33, b" " * 34, b"\t" + b" " * 40]),
         HASHES,
         st.sampled_from([b"  ", b" *", b" ", b"\t", b""]),
         st.one_of(
@@ -127,3 +184,4 @@ def test_blocks_of_any_size_give_what_the_model_gives(
     taken = read_blocks(read_sums, text, block_bytes)
     assert taken.rows == expected.rows
     assert taken.rejected == expected.rejected
+    assert taken.not_checkable == expected.not_checkable
