@@ -52,7 +52,7 @@ def read_counted(data: bytes, block_bytes: int = 1 << 20) -> tuple[Taken, int]:
 
 
 def test_an_etag_that_is_an_md5_is_read_and_the_others_are_counted() -> None:
-    assert read(quoted(OBJECTS)) == Taken(ROWS)
+    assert read(quoted(OBJECTS)) == Taken(ROWS, not_checkable=5)
     assert read_counted(quoted(OBJECTS)) == (Taken(ROWS), 5)
 
 
