@@ -8,12 +8,17 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from hashcore import Limits as StoreLimits
 from hashcore import Store
 from hashserver import __version__
+from hashserver.ledger import Ledger
+from hashserver.ledger.audit import now_ms
+from hashserver.ledger.counts import checked_on
+from hashserver.ledger.fold import DAY_MS
 from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
@@ -47,14 +52,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         gc.collect()
         gc.freeze()
         parts.ready = True
-        refresher = asyncio.create_task(_keep_fresh(parts))
+        refreshers = [asyncio.create_task(keep(parts)) for keep in (_keep_sets_fresh, _keep_parties_fresh)]
         log.info("ready: generation %d", _generation(parts.store))
         try:
             yield
         finally:
-            refresher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await refresher
+            for refresher in refreshers:
+                refresher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await refresher
             await run_in_threadpool(_close_parts, parts)
 
     app = FastAPI(
@@ -83,7 +89,12 @@ def open_parts(settings: Settings) -> Parts:
     limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
     store = open_store(settings)
     directory = Directory(settings.data_dir)
-    return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, Meter(settings.data_dir))
+    meter = Meter(settings.data_dir)
+    today = now_ms() // DAY_MS
+    with Ledger(settings.data_dir, read_only=True) as ledger:
+        for party, hashes in checked_on(ledger, today).items():
+            meter.seed(party, today, hashes)
+    return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, meter)
 
 
 def _close_parts(parts: Parts) -> None:
@@ -98,8 +109,8 @@ def _generation(store: Store) -> int:
         return snapshot.generation
 
 
-async def _keep_fresh(parts: Parts) -> None:
-    """Move on to new generations and changed parties as they are published."""
+async def _keep_sets_fresh(parts: Parts) -> None:
+    """Move on to new generations as they are published."""
     while True:
         await asyncio.sleep(parts.settings.refresh_seconds)
         try:
@@ -107,8 +118,15 @@ async def _keep_fresh(parts: Parts) -> None:
                 log.info("serving generation %d", _generation(parts.store))
         except Exception:
             log.exception("cannot move on to the newest generation; still serving the one before")
+
+
+async def _keep_parties_fresh(parts: Parts) -> None:
+    """Notice changed parties; neither large sets nor requests that fill the thread pool hold this up."""
+    own = CapacityLimiter(1)
+    while True:
+        await asyncio.sleep(parts.settings.refresh_seconds)
         try:
-            if await run_in_threadpool(parts.directory.refresh):
+            if await to_thread.run_sync(parts.directory.refresh, limiter=own):
                 log.info("the parties have changed")
         except Exception:
             log.exception("cannot read the parties; still serving those known before")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import orjson
 
 from hashserver.ledger.audit import now_ms
 from hashserver.ledger.database import Ledger, LedgerError
-from hashserver.ledger.fold import MatchRow, fold_slice, number_entries, waiting
+from hashserver.ledger.fold import SLICE, MatchRow, fold_slice, number_entries, waiting
 
 log = logging.getLogger("hashserver")
 
@@ -40,7 +41,7 @@ class _Ticket:
     """The matches of one request, and who waits for them to be on disk."""
 
     rows: Sequence[MatchRow]
-    json: bytes
+    pieces: list[tuple[int, bytes]]  # up to SLICE matches each: how many, and as JSON without the brackets
     numbered: bool
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[list[int]]
@@ -62,6 +63,7 @@ class LedgerWriter:
         self._changed = threading.Condition(threading.Lock())
         self._tickets: list[_Ticket] = []
         self._counts: _Counts = {}
+        self._flush_at = self._last_hits = 0.0  # of the monotonic clock: the other one may be set back
         self._closing = False
         self._trouble: LedgerError | None = None
         self._waiting = waiting(self._ledger)
@@ -103,11 +105,15 @@ class LedgerWriter:
         Raises:
             LedgerError: they could not be written, and nothing is counted.
         """
+        pieces = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
+        written = [(len(piece), orjson.dumps(piece)[1:-1]) for piece in pieces]
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[int]] = loop.create_future()
-        ticket = _Ticket(rows, orjson.dumps(rows)[1:-1], numbered, loop, done, [])
+        ticket = _Ticket(rows, written, numbered, loop, done, [])
         hour = now_ms() // HOUR_MS
         with self._changed:
+            if self._closing:
+                raise LedgerError("the server is ending, and its ledger is closed")
             self._add(hour, party, tallies, 1)
             self._tickets.append(ticket)
             self._changed.notify()
@@ -129,20 +135,24 @@ class LedgerWriter:
             row[3] += sign * tally.invalid
 
     def _run(self) -> None:
-        flushed = 0
         while True:
             with self._changed:
-                idle = not self._tickets and not self._closing and not self._changed.wait(_FLUSH_SECONDS)
+                if not self._tickets and not self._closing:
+                    self._changed.wait(max(0.0, self._flush_at - time.monotonic()))
                 closing = self._closing
                 tickets, self._tickets = self._tickets, []
                 counts: _Counts = {}
-                if idle or closing or now_ms() - flushed > 1000 * _FLUSH_SECONDS:
+                due = closing or time.monotonic() >= self._flush_at
+                if due:
                     counts, self._counts = self._counts, {}
-                    flushed = now_ms()
-            if tickets or counts or self._trouble:
+                    self._flush_at = time.monotonic() + _FLUSH_SECONDS
+            if tickets:
+                self._last_hits = time.monotonic()
+            if tickets or counts or (due and self._trouble):
                 self._commit(tickets, counts)
             if closing:
                 return
+            idle = due and time.monotonic() - self._last_hits >= _FLUSH_SECONDS
             if self._waiting and (idle or self._waiting > _MOST_WAITING) and not self._trouble:
                 self._fold(everything=idle)
 
@@ -175,11 +185,10 @@ class LedgerWriter:
     def _write(self, tickets: list[_Ticket]) -> None:
         if not tickets:
             return
-        count = sum(len(ticket.rows) for ticket in tickets)
-        text = b"[%s]" % b",".join([ticket.json for ticket in tickets])
         connection = self._ledger.connection
-        connection.execute("INSERT INTO inbox (matches, hits) VALUES (?, ?)", (count, text.decode()))
-        self._waiting += count
+        for count, text in _inbox_rows(tickets):
+            connection.execute("INSERT INTO inbox (matches, hits) VALUES (?, ?)", (count, text))
+            self._waiting += count
         for ticket in tickets:
             if ticket.numbered:
                 numbers = number_entries(connection, ticket.rows)
@@ -189,12 +198,27 @@ class LedgerWriter:
         """Fold a slice, or slices until there is something else to do."""
         try:
             while folded := fold_slice(self._ledger):
-                self._waiting = max(0, self._waiting - folded)
-                if self._tickets or self._closing or not everything:
+                self._waiting = max(1, self._waiting - folded)
+                busy = self._tickets or self._closing or time.monotonic() >= self._flush_at
+                if busy or not everything:
                     return
-        except LedgerError as error:
+        except Exception as error:  # whatever it is, this thread must live: hits wait for it
             log.warning("hits are on disk, but cannot be prepared for reports: %s", error)
         self._waiting = 0  # by us or by another worker
+
+
+def _inbox_rows(tickets: list[_Ticket]) -> Iterator[tuple[int, str]]:
+    """All matches of some requests as rows of the inbox, small enough that folding one does not hold others up."""
+    count = 0
+    texts: list[bytes] = []
+    for ticket in tickets:
+        for matches, text in ticket.pieces:
+            if count and count + matches > SLICE:
+                yield count, (b"[%s]" % b",".join(texts)).decode()
+                count, texts = 0, []
+            count += matches
+            texts.append(text)
+    yield count, (b"[%s]" % b",".join(texts)).decode()
 
 
 _ADD_COUNTS = """
