@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import multiprocessing
+import os
+import signal
 from collections.abc import AsyncIterator
 
 from anyio import CapacityLimiter, to_thread
@@ -53,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         gc.freeze()
         parts.ready = True
         refreshers = [asyncio.create_task(keep(parts)) for keep in (_keep_sets_fresh, _keep_parties_fresh)]
+        _end_with_parent()
         log.info("ready: generation %d", _generation(parts.store))
         try:
             yield
@@ -76,6 +80,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(sets.router)
     app.include_router(health.router)
     return app
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when the server that started it is gone: it would hold the port with nobody to stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop, sentinel = asyncio.get_running_loop(), parent.sentinel
+
+    def end() -> None:
+        loop.remove_reader(sentinel)
+        log.error("the server that started this worker has ended without a word; the worker ends as well")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(sentinel, end)
 
 
 def open_store(settings: Settings) -> Store:

@@ -82,8 +82,10 @@ class Meter:
                 os.pwrite(self._file, bytes(missing), _SLOTS * _SLOT_BYTES - missing)
 
     def close(self) -> None:
-        """Let go of the file."""
-        os.close(self._file)
+        """Let go of the file; a second time does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
     def charge(self, party: Party, hashes: int) -> Standing | None:
         """Take hashes off what a party may ask.
