@@ -6,9 +6,13 @@ import asyncio
 import contextlib
 import gc
 import logging
+import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
@@ -16,6 +20,9 @@ from hashcore import Limits as StoreLimits
 from hashcore import Store
 from hashserver import __version__
 from hashserver.ledger import Ledger, LedgerError
+from hashserver.ledger.audit import now_ms
+from hashserver.ledger.counts import checked_on
+from hashserver.ledger.fold import DAY_MS
 from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.retention import apply_retention
 from hashserver.ledger.writer import LedgerWriter
@@ -69,7 +76,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # default gets it back from a busy event loop only after 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
         parts.ready = True
-        tasks = [asyncio.create_task(_keep_fresh(parts)), asyncio.create_task(_keep_short(chosen))]
+        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen))
+        tasks = [asyncio.create_task(keeper) for keeper in keepers]
+        _end_with_parent()
         log.info("ready: generation %d", _generation(parts.store))
         try:
             yield
@@ -109,6 +118,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _end_with_parent() -> None:
+    """Let a worker end when the server that started it is gone: it would hold the port with nobody to stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop, sentinel = asyncio.get_running_loop(), parent.sentinel
+
+    def end() -> None:
+        loop.remove_reader(sentinel)
+        log.error("the server that started this worker has ended without a word; the worker ends as well")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(sentinel, end)
+
+
 def open_store(settings: Settings) -> Store:
     """Open the store that the settings name."""
     limits = StoreLimits(run_bytes=settings.load_memory_bytes, keep_generations=settings.keep_generations)
@@ -121,7 +145,12 @@ def open_parts(settings: Settings) -> Parts:
     store = open_store(settings)
     _audit_what_was_killed(store)
     directory = Directory(settings.data_dir)
-    return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, Meter(settings.data_dir))
+    meter = Meter(settings.data_dir)
+    today = now_ms() // DAY_MS
+    with Ledger(settings.data_dir, read_only=True) as ledger:
+        for party, hashes in checked_on(ledger, today).items():
+            meter.seed(party, today, hashes)
+    return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, meter)
 
 
 def _audit_what_was_killed(store: Store) -> None:
@@ -145,8 +174,8 @@ def _generation(store: Store) -> int:
         return snapshot.generation
 
 
-async def _keep_fresh(parts: Parts) -> None:
-    """Move on to new generations and changed parties as they are published."""
+async def _keep_sets_fresh(parts: Parts) -> None:
+    """Move on to new generations as they are published."""
     while True:
         await asyncio.sleep(parts.settings.refresh_seconds)
         try:
@@ -154,8 +183,15 @@ async def _keep_fresh(parts: Parts) -> None:
                 log.info("serving generation %d", _generation(parts.store))
         except Exception:
             log.exception("cannot move on to the newest generation; still serving the one before")
+
+
+async def _keep_parties_fresh(parts: Parts) -> None:
+    """Notice changed parties; neither large sets nor requests that fill the thread pool hold this up."""
+    own = CapacityLimiter(1)
+    while True:
+        await asyncio.sleep(parts.settings.refresh_seconds)
         try:
-            if await run_in_threadpool(parts.directory.refresh):
+            if await to_thread.run_sync(parts.directory.refresh, limiter=own):
                 log.info("the parties have changed")
         except Exception:
             log.exception("cannot read the parties; still serving those known before")

@@ -111,7 +111,8 @@ async def check(
     """
     require(caller.party, "check")
     hashes = sum(len(group.digests) for group in asked.asked)
-    standing = parts.meter.charge(caller.party, hashes + len(asked.invalid))
+    charged = hashes + len(asked.invalid)
+    standing = parts.meter.charge(caller.party, charged)
     headers = {"X-Request-Id": caller.request}
     if standing is not None:
         headers.update(standing.headers())
@@ -120,7 +121,12 @@ async def check(
         answer = await run_in_threadpool(check_request, *arguments)
     else:
         answer = check_request(*arguments)
-    return Checked(answer, headers, await _record(parts.ledger, caller, answer, numbered))
+    try:
+        numbers = await _record(parts.ledger, caller, answer, numbered)
+    except Problem:
+        parts.meter.refund(caller.party, charged)
+        raise
+    return Checked(answer, headers, numbers)
 
 
 def _is_long(asked: CheckRequest, hashes: int) -> bool:

@@ -57,7 +57,8 @@ class Ledger:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self.connection = self._open(read_only)
+            with self.exclusive():  # SQLite does not wait for those who switch a new file to WAL
+                self.connection = self._open(read_only)
         except sqlite3.Error as error:
             os.close(self._lock)
             raise explain(error, folder) from error
@@ -72,9 +73,11 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file; a second time does nothing."""
         self.connection.close()
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
 
     def _open(self, read_only: bool) -> sqlite3.Connection:
         file = self.folder / FILE
@@ -99,10 +102,7 @@ class Ledger:
 
     def _make(self, connection: sqlite3.Connection) -> None:
         if _version(connection) == 0:
-            with self.exclusive():
-                if _version(connection) == 0:
-                    script = f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
-                    connection.executescript(script)
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
         found = _version(connection)
         if found != VERSION:
             raise LedgerError(

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from hashserver.ledger.database import Ledger
+from hashserver.ledger.database import Ledger, explain
 from hashserver.ledger.months import month_of
 
 DAY_MS = 86_400_000
@@ -47,9 +47,16 @@ def waiting(ledger: Ledger) -> int:
 
 
 def fold_slice(ledger: Ledger) -> int:
-    """Fold the oldest matches of the inbox, about SLICE of them, and return how many they were."""
-    if ledger.connection.execute("SELECT 1 FROM inbox LIMIT 1").fetchone() is None:
-        return 0
+    """Fold the oldest matches of the inbox, about SLICE of them, and return how many they were.
+
+    Raises:
+        LedgerError: the ledger cannot be written.
+    """
+    try:
+        if ledger.connection.execute("SELECT 1 FROM inbox LIMIT 1").fetchone() is None:
+            return 0
+    except sqlite3.Error as error:
+        raise explain(error, ledger.folder) from error
     with ledger.transaction() as connection:
         rows: list[MatchRow] = []
         last = None
@@ -67,21 +74,32 @@ def fold_slice(ledger: Ledger) -> int:
 
 def number_entries(connection: sqlite3.Connection, rows: Iterable[MatchRow]) -> dict[tuple[str, str], int]:
     """The numbers of the entries of some matches, by set and key; those not hit before are given one."""
-    found: dict[tuple[str, str], tuple[Any, ...]] = {}
-    for row in rows:  # the first one tells when the entry was first hit
-        found.setdefault((row[7], row[8]), (*row[7:], row[0]))
+    found: dict[tuple[str, str], MatchRow] = {}
+    first: dict[tuple[str, str], int] = {}  # rows of several workers are not quite in the order of time
+    for row in rows:
+        key = row[7], row[8]
+        found.setdefault(key, row)
+        first[key] = min(first.get(key, row[0]), row[0])
     numbers: dict[tuple[str, str], int] = {}
+    earlier: list[tuple[int, int]] = []
     for attempt in range(2):
         missing = [key for key in found if key not in numbers]
         if attempt:
-            _many(connection, _ADD_ENTRIES, [found[key] for key in missing], " ON CONFLICT DO NOTHING")
+            added = [(*key, *found[key][9:12], first[key]) for key in missing]
+            _many(connection, _ADD_ENTRIES, added, " ON CONFLICT DO NOTHING")
         for some in _slices(missing, _ROWS):
             marks = ", ".join(["(?, ?)"] * len(some))
-            query = f"SELECT set_name, key, id FROM entries WHERE (set_name, key) IN (VALUES {marks})"  # noqa: S608
-            for set_name, key, number in connection.execute(query, [value for pair in some for value in pair]):
-                numbers[set_name, key] = number
+            query = f"{_FIND_ENTRIES} WHERE (set_name, key) IN (VALUES {marks})"
+            for set_name, name, number, before in connection.execute(
+                query, [one for pair in some for one in pair]
+            ):
+                numbers[set_name, name] = number
+                if first[set_name, name] < before:
+                    earlier.append((first[set_name, name], number))
         if len(numbers) == len(found):
             break
+    if earlier:
+        connection.executemany("UPDATE entries SET first_hit = ? WHERE id = ?", earlier)
     return numbers
 
 
@@ -118,6 +136,7 @@ def _slices(rows: Sequence[Any], size: int) -> Iterator[list[Any]]:
 
 
 _ADD_HITS = "INSERT INTO hits (time, party, request, generation, type, entry, distance, rank)"
+_FIND_ENTRIES = "SELECT set_name, key, id, first_hit FROM entries"
 _ADD_ENTRIES = "INSERT INTO entries (set_name, key, external, category, added, first_hit)"
 _ADD_SIGHTINGS = "INSERT INTO sightings (month, entry, party, first, last, matches)"
 _SUM_SIGHTINGS = """

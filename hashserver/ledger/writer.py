@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import orjson
 
 from hashserver.ledger.audit import now_ms
 from hashserver.ledger.database import Ledger, LedgerError
-from hashserver.ledger.fold import MatchRow, fold_slice, number_entries, waiting
+from hashserver.ledger.fold import SLICE, MatchRow, fold_slice, number_entries, waiting
 
 log = logging.getLogger("hashserver")
 
@@ -45,7 +45,7 @@ class _Ticket:
     """The matches of one request, and who waits for them to be on disk."""
 
     rows: Sequence[MatchRow]
-    json: bytes
+    pieces: list[tuple[int, bytes]]  # up to SLICE matches each: how many, and as JSON without the brackets
     numbered: bool
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[list[int]]
@@ -67,7 +67,8 @@ class LedgerWriter:
         self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._counts: _Counts = {}
         self._counting = threading.Lock()
-        self._flushed = time.monotonic()
+        self._closing = False
+        self._flushed = self._last_hits = time.monotonic()
         self._trouble: LedgerError | None = None
         self._waiting = waiting(self._ledger)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -80,6 +81,7 @@ class LedgerWriter:
 
     def close(self) -> None:
         """Write what is left, and let go of the file."""
+        self._closing = True
         self._tickets.put(None)
         self._thread.join()
         self._ledger.close()
@@ -107,7 +109,11 @@ class LedgerWriter:
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[int]] = loop.create_future()
-        ticket = _Ticket(rows, orjson.dumps(rows)[1:-1], numbered, loop, done, [])
+        pieces = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
+        written = [(len(piece), orjson.dumps(piece)[1:-1]) for piece in pieces]
+        ticket = _Ticket(rows, written, numbered, loop, done, [])
+        if self._closing:
+            raise LedgerError("the server is ending, and its ledger is closed")
         hour = now_ms() // HOUR_MS
         self._tickets.put(ticket)
         numbers = await done
@@ -130,11 +136,13 @@ class LedgerWriter:
         while not closing:
             tickets, closing = self._take()
             if tickets:
+                self._last_hits = time.monotonic()
                 self._commit(tickets)
             if closing or time.monotonic() - self._flushed >= _FLUSH_SECONDS:
                 self._flush()
-            if not closing and self._waiting and (not tickets or self._waiting > _MOST_WAITING):
-                self._fold(everything=not tickets)
+            idle = time.monotonic() - self._last_hits >= _FLUSH_SECONDS
+            if not closing and self._waiting and (idle or self._waiting > _MOST_WAITING):
+                self._fold(everything=idle)
 
     def _take(self) -> tuple[list[_Ticket], bool]:
         """Those who wait, once there is somebody or it is time to flush; and whether the writer is to end."""
@@ -160,18 +168,17 @@ class LedgerWriter:
             _resolve(tickets, None)
 
     def _write(self, tickets: list[_Ticket]) -> None:
-        count = sum(len(ticket.rows) for ticket in tickets)
-        values = (count, (b"[%s]" % b",".join([ticket.json for ticket in tickets])).decode())
+        inbox = list(_inbox_rows(tickets))
         numbered = [ticket for ticket in tickets if ticket.numbered]
-        if not numbered:
-            self._ledger.execute(_ADD_TO_INBOX, values)
+        if len(inbox) == 1 and not numbered:
+            self._ledger.execute(_ADD_TO_INBOX, inbox[0])
         else:
             with self._ledger.transaction() as connection:
-                connection.execute(_ADD_TO_INBOX, values)
+                connection.executemany(_ADD_TO_INBOX, inbox)
                 for ticket in numbered:
                     numbers = number_entries(connection, ticket.rows)
                     ticket.numbers = [numbers[row[7], row[8]] for row in ticket.rows]
-        self._waiting += count
+        self._waiting += sum(matches for matches, _ in inbox)
 
     def _flush(self) -> None:
         """Write the counts; where that fails they are kept, and are late."""
@@ -212,12 +219,27 @@ class LedgerWriter:
             return
         try:
             while folded := fold_slice(self._ledger):
-                self._waiting = max(0, self._waiting - folded)
-                if not self._tickets.empty() or not everything:
+                self._waiting = max(1, self._waiting - folded)
+                due = time.monotonic() - self._flushed >= _FLUSH_SECONDS
+                if due or not everything or not self._tickets.empty():
                     return
-        except LedgerError as error:
+        except Exception as error:  # whatever it is, this thread must live: hits wait for it
             log.warning("hits are on disk, but cannot be prepared for reports: %s", error)
         self._waiting = 0  # by us or by another worker
+
+
+def _inbox_rows(tickets: list[_Ticket]) -> Iterator[tuple[int, str]]:
+    """All matches of some requests as rows of the inbox, small enough that folding one does not hold others up."""
+    count = 0
+    texts: list[bytes] = []
+    for ticket in tickets:
+        for matches, text in ticket.pieces:
+            if count and count + matches > SLICE:
+                yield count, (b"[%s]" % b",".join(texts)).decode()
+                count, texts = 0, []
+            count += matches
+            texts.append(text)
+    yield count, (b"[%s]" % b",".join(texts)).decode()
 
 
 _ADD_TO_INBOX = "INSERT INTO inbox (matches, hits) VALUES (?, ?)"

@@ -17,6 +17,8 @@ from hashserver.parties.party import PERMISSIONS
 DEFAULT_PERMISSIONS = ("check", "feedback")
 _MOST_VALID_KEYS = 2
 _MOST_NAME = 100
+_MOST_HASHES = 1 << 62
+_MOST_OVERLAP = 100 * 366 * 86400
 
 
 class UnknownParty(LedgerError):
@@ -127,7 +129,7 @@ class PartyAdmin:
         """Add a party, and return its key, which cannot be had again.
 
         Raises:
-            PartyRefused: the name is taken or unusable, or a permission is unknown.
+            PartyRefused: the name is taken or unusable, a permission is unknown, or a bound makes no sense.
         """
         if not name.strip() or len(name) > _MOST_NAME or ":" in name or not name.isprintable():
             raise PartyRefused(
@@ -135,7 +137,8 @@ class PartyAdmin:
                 "ends names at one)"
             )
         chosen = _checked_permissions(permissions)
-        names = None if sets is None else orjson.dumps(sorted(set(sets))).decode()
+        names = _checked_sets(sets)
+        _check_limits(max_rate, daily_quota)
         with self._ledger.transaction() as connection:
             if connection.execute("SELECT 1 FROM parties WHERE name = ?", (name,)).fetchone():
                 raise PartyRefused(f"there is a party named {name!r} already")
@@ -170,8 +173,17 @@ class PartyAdmin:
         max_rate: float | Unchanged | None = UNCHANGED,
         daily_quota: int | Unchanged | None = UNCHANGED,
     ) -> PartyInfo:
-        """Change what a party may do, and return it as it is then."""
+        """Change what a party may do, and return it as it is then.
+
+        Raises:
+            UnknownParty: there is none of that name.
+            PartyRefused: a permission is unknown, or a bound makes no sense.
+        """
         more, fewer = _checked_permissions(allow), _checked_permissions(deny)
+        _check_limits(
+            None if isinstance(max_rate, Unchanged) else max_rate,
+            None if isinstance(daily_quota, Unchanged) else daily_quota,
+        )
         with self._ledger.transaction() as connection:
             before = self.show(name)
             chosen = [one for one in PERMISSIONS if one in {*before.permissions, *more} - set(fewer)]
@@ -180,7 +192,7 @@ class PartyAdmin:
                 "UPDATE parties SET permissions = ?, sets = ?, max_rate = ?, daily_quota = ? WHERE id = ?",
                 (
                     orjson.dumps(chosen).decode(),
-                    None if names is None else orjson.dumps(sorted(set(names))).decode(),
+                    _checked_sets(names),
                     before.max_rate if isinstance(max_rate, Unchanged) else max_rate,
                     before.daily_quota if isinstance(daily_quota, Unchanged) else daily_quota,
                     before.number,
@@ -195,8 +207,10 @@ class PartyAdmin:
         """Give a party a new key; those it has are good for `overlap_seconds` more.
 
         Raises:
-            PartyRefused: two keys are valid already.
+            PartyRefused: two keys are valid already, or the time makes no sense.
         """
+        if not 0 <= overlap_seconds <= _MOST_OVERLAP:
+            raise PartyRefused(f"a key cannot stay good for {overlap_seconds:,.0f} s more; use up to 100 years")
         with self._ledger.transaction() as connection:
             party = self.show(name)
             now = now_ms()
@@ -250,3 +264,22 @@ def _checked_permissions(names: Iterable[str]) -> list[str]:
     if unknown := sorted(set(chosen) - set(PERMISSIONS)):
         raise PartyRefused(f"unknown permission {', '.join(unknown)}; permissions are {', '.join(PERMISSIONS)}")
     return [name for name in PERMISSIONS if name in chosen]
+
+
+def _checked_sets(names: Iterable[str] | None) -> str | None:
+    """Names of sets as the ledger keeps them."""
+    if names is None:
+        return None
+    chosen = sorted(set(names))
+    if not chosen:
+        raise PartyRefused("no set is named, so nothing would ever match; name some, or all")
+    return orjson.dumps(chosen).decode()
+
+
+def _check_limits(max_rate: float | None, daily_quota: int | None) -> None:
+    if max_rate is not None and not 0 < max_rate <= _MOST_HASHES:
+        raise PartyRefused(
+            f"{max_rate:,} hashes a second is no rate; use more than 0 and at most {_MOST_HASHES:,}"
+        )
+    if daily_quota is not None and not 0 < daily_quota <= _MOST_HASHES:
+        raise PartyRefused(f"{daily_quota:,} hashes a day is no quota; use 1 to {_MOST_HASHES:,}")

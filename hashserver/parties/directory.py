@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import time
 from pathlib import Path
@@ -128,7 +127,7 @@ class Directory:
     def _basic(self, credentials: str) -> Party | None:
         try:
             name, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not base64, not ASCII or not UTF-8
             raise unauthorized("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
         party = self.find(key)
         if party is None or not hmac.compare_digest(party.name.casefold().encode(), name.casefold().encode()):

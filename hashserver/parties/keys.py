@@ -53,7 +53,16 @@ def read_secret(folder: Path) -> bytes:
             os.link(new, file)
     finally:
         new.unlink()
+    _sync(folder)  # a power cut must not leave digests without the secret
     return _checked(file)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _checked(file: Path) -> bytes:

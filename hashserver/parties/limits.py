@@ -8,11 +8,12 @@ the debt is paid: over time the rate is never exceeded.
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 import struct
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hashserver.parties.party import Party
 from hashserver.problems import Problem
 
 FILE = "limits.bin"
-_SLOT = struct.Struct("<ddqq")  # tokens, when they were counted, day, hashes of that day
+_SLOT = struct.Struct("<ddqqqq")  # tokens, when they were counted; even day, its hashes; odd day, its hashes
 _SLOT_BYTES = 64
 _SLOTS = 1 << 14
 _DAY = 86400
@@ -38,24 +39,53 @@ class Standing:
         return {"RateLimit-Policy": self.policy, "RateLimit": self.state}
 
 
+@dataclass(slots=True)
+class _Slot:
+    """What is known of one party.
+
+    Args:
+        tokens: hashes in its bucket, when it was last looked at.
+        counted: when that was, Unix seconds.
+        days: `[day, hashes]` of the last even and the last odd day, so that a clock that is set back over
+            midnight, and on again, forgets neither.
+    """
+
+    tokens: float
+    counted: float
+    days: tuple[list[int], list[int]]
+
+    def of_day(self, day: int) -> list[int]:
+        """`[day, hashes]` of a day."""
+        found = self.days[day % 2]
+        if found[0] != day:
+            found[:] = day, 0
+        return found
+
+
 class Meter:
     """Charges parties for hashes.
 
     Args:
         folder: the data folder; workers of all processes share the file in it.
+
+    Raises:
+        OSError: the file cannot be made, because the disk is full for instance.
     """
 
     def __init__(self, folder: Path) -> None:
+        # The file is read and written, not mapped: a map of a file on a full disk ends in SIGBUS.
         self._file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.fstat(self._file).st_size < _SLOTS * _SLOT_BYTES:
-            os.ftruncate(self._file, _SLOTS * _SLOT_BYTES)
-        self._map = mmap.mmap(self._file, _SLOTS * _SLOT_BYTES)
         self._lock = threading.Lock()
+        with self._locked(_SLOTS * _SLOT_BYTES):
+            missing = _SLOTS * _SLOT_BYTES - os.fstat(self._file).st_size
+            if missing > 0:  # written in full, so that a slot has its place on the disk when it is needed
+                os.pwrite(self._file, bytes(missing), _SLOTS * _SLOT_BYTES - missing)
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._map.close()
-        os.close(self._file)
+        """Let go of the file; a second time does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
     def charge(self, party: Party, hashes: int) -> Standing | None:
         """Take hashes off what a party may ask.
@@ -68,39 +98,67 @@ class Meter:
         """
         if party.max_rate is None and party.daily_quota is None:
             return None
-        now = time.time()
-        at = (party.number % _SLOTS) * _SLOT_BYTES
-        with self._lock:
-            fcntl.lockf(self._file, fcntl.LOCK_EX, _SLOT_BYTES, at)
-            try:
-                tokens, counted, day, used = _SLOT.unpack_from(self._map, at)
-                today = int(now // _DAY)
-                if day != today:
-                    day, used = today, 0
-                if party.max_rate is not None:
-                    tokens = _filled(tokens, counted, now, party.max_rate)
-                _refuse_beyond(party, tokens, used, hashes, now)
-                _SLOT.pack_into(self._map, at, tokens - hashes, now, day, used + hashes)
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN, _SLOT_BYTES, at)
-        return _standing(party, tokens - hashes, used + hashes, now)
+        with self._slot(party.number) as slot:
+            now = time.time()  # within the lock: whoever comes later has the later time
+            day = slot.of_day(int(now // _DAY))
+            # Without a rate there is no bucket; the one of a rate that comes later begins full.
+            slot.tokens = 0.0 if party.max_rate is None else _filled(slot, now, party.max_rate)
+            slot.counted = 0.0 if party.max_rate is None else now
+            _refuse_beyond(party, slot.tokens, day[1], hashes, now)
+            if party.max_rate is not None:
+                slot.tokens -= hashes
+            day[1] += hashes
+        return _standing(party, slot.tokens, day[1], now)
+
+    def refund(self, party: Party, hashes: int) -> None:
+        """Give back what was charged for a request that could not be answered."""
+        if party.max_rate is None and party.daily_quota is None:
+            return
+        with self._slot(party.number) as slot:
+            day = slot.of_day(int(time.time() // _DAY))
+            day[1] = max(0, day[1] - hashes)
+            if party.max_rate is not None:
+                slot.tokens = min(party.max_rate, slot.tokens + hashes)
 
     def seed(self, party: int, day: int, used: int) -> None:
-        """Say what the ledger has counted for a party today, in case the file was lost."""
+        """Say what the ledger has counted for a party on a day, in case the file was lost.
+
+        Args:
+            party: its number.
+            day: since 1970, UTC.
+            used: hashes.
+        """
+        with self._slot(party) as slot:
+            found = slot.of_day(day)
+            found[1] = max(found[1], used)
+
+    @contextmanager
+    def _slot(self, party: int) -> Iterator[_Slot]:
+        """The slot of a party, locked; it is written unless the block raises."""
         at = (party % _SLOTS) * _SLOT_BYTES
+        with self._locked(at):
+            read = os.pread(self._file, _SLOT.size, at).ljust(_SLOT.size, b"\0")
+            tokens, counted, *days = _SLOT.unpack(read)
+            slot = _Slot(tokens, counted, (days[:2], days[2:]))
+            yield slot
+            # Checks that miss go on while the disk is full, even where there is no place for their slot.
+            with suppress(OSError):
+                packed = _SLOT.pack(slot.tokens, slot.counted, *slot.days[0], *slot.days[1])
+                os.pwrite(self._file, packed, at)
+
+    @contextmanager
+    def _locked(self, at: int) -> Iterator[None]:
         with self._lock:
             fcntl.lockf(self._file, fcntl.LOCK_EX, _SLOT_BYTES, at)
             try:
-                tokens, counted, known_day, known = _SLOT.unpack_from(self._map, at)
-                if known_day != day or known < used:
-                    _SLOT.pack_into(self._map, at, tokens, counted, day, used)
+                yield
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, _SLOT_BYTES, at)
 
 
-def _filled(tokens: float, counted: float, now: float, rate: float) -> float:
+def _filled(slot: _Slot, now: float, rate: float) -> float:
     # A clock that was set back must not empty the bucket, nor one set forward fill it beyond its size.
-    return min(rate, tokens + max(0.0, now - counted) * rate)
+    return min(rate, slot.tokens + max(0.0, now - slot.counted) * rate)
 
 
 def _refuse_beyond(party: Party, tokens: float, used: int, hashes: int, now: float) -> None:

@@ -1,0 +1,283 @@
+"""Parties as they meet the server: keys, permissions, limits, and changes that reach every worker in a second."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serving import Server, load, md5_of, run, serving
+
+PROBLEM = "application/problem+json"
+KNOWN = md5_of("known")
+MISSED = [md5_of(f"missed {number}") for number in range(50)]
+WITHIN = 1.0  # second: how soon changes reach every worker
+
+
+class Office:
+    """A server with two workers, and the operator who changes its parties."""
+
+    def __init__(self, server: Server, data: Path) -> None:
+        self.server, self.data = server, data
+        self.keys: list[str] = []
+
+    def party(self, *arguments: object) -> Any:
+        """Run `hashserver party`; what it printed, if that is JSON."""
+        ran = run("party", *arguments, "--data-dir", self.data, cwd=self.data.parent)
+        assert ran.code == 0, ran.err
+        return ran.json if "--json" in arguments else None
+
+    def add(self, name: str, *options: object) -> str:
+        """A new party, and its key, once all workers know it."""
+        key = str(self.party("add", name, *options, "--json")["key"])
+        self.keys.append(key)
+        self.all_say(200, {"Authorization": f"Bearer {key}"})
+        return key
+
+    def all_say(self, status: int, headers: dict[str, str], path: str = "/v2/sets") -> None:
+        """Every worker answers with this status before a second is over, and goes on to."""
+        deadline = time.monotonic() + WITHIN
+        seen: dict[int, int] = {}
+        while len(seen) < 2 or set(seen.values()) != {status}:
+            assert time.monotonic() < deadline + 10 * (len(seen) < 2), f"workers say {seen}, not {status}"
+            with self.server.client(headers=headers) as client:
+                answer = client.get(path).status_code
+                if answer != status and time.monotonic() > deadline:
+                    raise AssertionError(f"{answer} after {WITHIN} s")
+                seen[self.server.worker_of(_port_of(client))] = answer
+
+
+def _port_of(client: httpx.Client) -> int:
+    stream = client._transport._pool.connections[0]._connection._network_stream  # type: ignore[attr-defined]
+    return int(stream.get_extra_info("socket").getsockname()[1])
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    data = tmp_path_factory.mktemp("parties") / "data"
+    load(data, "police", f"md5,id\n{KNOWN},P-1\n")
+    load(data, "interpol", f"md5,id\n{KNOWN},I-1\n")
+    assert run("party", "add", "First", "--data-dir", data, cwd=data.parent).code == 0
+    with serving(data, workers=2) as server:
+        yield Office(server, data)
+
+
+def check(office: Office, headers: dict[str, str], hashes: list[str]) -> httpx.Response:
+    with office.server.client(headers=headers) as client:
+        return client.post("/v2/check", json={"md5": hashes})
+
+
+def assert_problem(response: httpx.Response, status: int, words: str) -> None:
+    assert response.status_code == status
+    assert response.headers["content-type"] == PROBLEM
+    assert words in response.json()["detail"]
+
+
+def test_strangers_are_asked_for_a_key(office: Office) -> None:
+    for headers, words in (
+        ({}, "Authorization: Bearer KEY"),
+        (bearer("hs_" + "x" * 43), "not known"),
+        ({"Authorization": "Digest x"}, "neither Bearer nor Basic"),
+        ({"Authorization": "Basic \xe9".encode("latin-1")}, "not base64"),
+    ):
+        response = check(office, headers, [KNOWN])  # type: ignore[arg-type]
+        assert_problem(response, 401, words)
+        assert response.headers["www-authenticate"].startswith("Bearer ")
+        assert "Basic " in response.headers["www-authenticate"]
+    with office.server.client() as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/v2/sets").status_code == 401
+
+
+def test_bearer_and_basic_are_answered_alike(office: Office) -> None:
+    key = office.add("Both Ways")
+    answers = [check(office, bearer(key), [KNOWN]).json()]
+    with office.server.client(auth=("Both Ways", key)) as client:
+        answers.append(client.post("/v2/check", json={"md5": [KNOWN]}).json())
+    with office.server.client(auth=("First", key)) as client:
+        assert_problem(client.post("/v2/check", json={"md5": [KNOWN]}), 401, "not known")
+    assert answers[0] == answers[1]
+    assert len(answers[0]["matches"]) == 1
+
+
+def test_permissions_are_taken_and_given(office: Office) -> None:
+    key = office.add("Reporters", "--permission", "report")
+    assert_problem(check(office, bearer(key), [KNOWN]), 403, "no permission to check")
+    office.party("allow", "Reporters", "--permission", "check")
+    time.sleep(WITHIN)
+    assert all(check(office, bearer(key), [KNOWN]).status_code == 200 for _ in range(10))
+
+
+def test_a_subset_of_sets_is_all_it_matches(office: Office) -> None:
+    def sets_named() -> set[str]:
+        matches = check(office, bearer(key), [KNOWN]).json()["matches"]
+        return {entry["set"] for match in matches for entry in match["entries"]}
+
+    key = office.add("Some Sets", "--sets", "interpol")
+    assert sets_named() == {"interpol"}
+    office.party("allow", "Some Sets", "--sets", "police")
+    time.sleep(WITHIN)
+    assert all(sets_named() == {"police"} for _ in range(10))
+    office.party("allow", "Some Sets", "--sets", "all")
+    time.sleep(WITHIN)
+    assert all(sets_named() == {"police", "interpol"} for _ in range(10))
+
+
+def test_a_disabled_party_is_out_within_a_second_and_back_again(office: Office) -> None:
+    key = office.add("On And Off")
+    office.party("disable", "On And Off")
+    office.all_say(401, bearer(key))
+    office.party("enable", "On And Off")
+    office.all_say(200, bearer(key))
+
+
+def test_a_removed_key_is_out_within_a_second(office: Office) -> None:
+    key = office.add("Lost Key")
+    new = office.party("rotate-key", "Lost Key", "--overlap", "7d", "--json")["key"]
+    office.all_say(200, bearer(new))
+    office.all_say(200, bearer(key))
+    old = office.party("show", "Lost Key", "--json")["keys"][0]["number"]
+    office.party("remove-key", "Lost Key", old)
+    office.all_say(401, bearer(key))
+    office.all_say(200, bearer(new))
+
+
+def test_keys_are_rotated_under_load_without_a_failed_request(office: Office) -> None:
+    current = [office.add("Rotating")]
+    failed: list[str] = []
+    answered = [0]
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            key = current[0]
+            with office.server.client(headers=bearer(key)) as client:
+                while not stop.is_set() and key == current[0]:
+                    response = client.post("/v2/check", json={"md5": [KNOWN, *MISSED]})
+                    answered[0] += 1
+                    if response.status_code != 200:
+                        failed.append(response.text)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        old = office.party("show", "Rotating", "--json")["keys"][-1]["number"]
+        new = office.party("rotate-key", "Rotating", "--overlap", "1h", "--json")["key"]
+        time.sleep(WITHIN)
+        current[0] = new
+        office.keys.append(new)
+        time.sleep(0.3)
+        office.party("remove-key", "Rotating", old)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert answered[0] > 100
+
+
+def test_a_quota_counts_hashes_over_both_workers(office: Office) -> None:
+    key = office.add("Small Quota", "--daily-quota", "1000")
+    let_in = 0
+    for _ in range(30):  # a new connection each time, so that both workers are asked
+        response = check(office, bearer(key), MISSED)
+        if response.status_code == 200:
+            let_in += len(MISSED)
+            assert response.headers["ratelimit-policy"] == '"day";q=1000;w=86400'
+            assert response.headers["ratelimit"].startswith(f'"day";r={1000 - let_in};t=')
+    assert let_in == 1000
+    assert_problem(response, 429, "has 0 left, fewer than this request's 50")
+    assert 0 < int(response.headers["retry-after"]) <= 86400
+    assert response.headers["ratelimit"].startswith('"day";r=0;')
+    assert response.json()["type"] == "/problems/quota-exceeded"
+    office.party("allow", "Small Quota", "--daily-quota", "none")
+    time.sleep(WITHIN)
+    response = check(office, bearer(key), MISSED)
+    assert response.status_code == 200
+    assert "ratelimit" not in response.headers
+
+
+def test_who_keeps_to_retry_after_gets_the_rate_and_no_more(office: Office) -> None:
+    key = office.add("Slow", "--max-rate", "100/s")
+    began, let_in, refused = time.monotonic(), 0, 0
+    while time.monotonic() < began + 4:
+        response = check(office, bearer(key), MISSED)
+        if response.status_code == 429:
+            refused += 1
+            assert_problem(response, 429, "may check 100 hashes a second")
+            time.sleep(float(response.json()["retry_after"]))
+        else:
+            assert response.status_code == 200
+            let_in += len(MISSED)
+    took = time.monotonic() - began
+    assert refused > 0
+    assert 100 * took * 0.5 < let_in <= 100 * (took + 1) + len(MISSED)
+
+
+def test_no_key_and_no_hash_that_missed_is_anywhere(office: Office) -> None:
+    """Last in this file: all the tests above have left what they leave."""
+    key = office.add("Last")
+    assert check(office, bearer(key), [KNOWN, *MISSED]).status_code == 200
+    with office.server.client(headers=bearer(key)) as client:
+        client.post("/v2/check", content=json.dumps({"md5": MISSED})[:-3], headers={"Content-Type": "text/x"})
+        client.post("/v2/check?type=md5", content=f"{MISSED[0]}x", headers={"Content-Type": "text/plain"})
+        client.get(f"/v2/check?type={MISSED[0]}")
+    time.sleep(1.5)  # counts and hits are on disk, and folded
+    secrets = [each.encode() for each in office.keys]
+    hashes = [form for each in MISSED for form in (each.encode(), each.upper().encode(), bytes.fromhex(each))]
+    files = [file for file in office.data.rglob("*") if file.is_file()]
+    assert {"ledger.sqlite", "ledger.sqlite-wal", "key-secret", "limits.bin"} <= {file.name for file in files}
+    for content in [office.server.log.encode(), *(file.read_bytes() for file in files)]:
+        assert not any(secret in content for secret in secrets)
+        assert not any(each in content for each in hashes)
+    assert KNOWN not in office.server.log
+    assert "127.0.0.1" not in (office.data / "ledger.sqlite").read_bytes().decode("latin-1")
+    assert "Traceback" not in office.server.log
+
+
+def test_it_listens_to_the_world_only_once_there_is_a_party(tmp_path: Path) -> None:
+    """It gets as far as a port that is taken, so that nothing does listen to the world."""
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        serve = ("serve", "--host", "0.0.0.0", "--port", taken.getsockname()[1], "--data-dir", data)
+        assert "no parties are configured" in _refusal(*serve, cwd=tmp_path)
+        assert "no parties are configured" in _refusal("serve", "--host", "::", "--data-dir", data, cwd=tmp_path)
+        assert run("party", "add", "Example", "--data-dir", data, cwd=tmp_path).code == 0
+        assert "cannot listen on 0.0.0.0" in _refusal(*serve, cwd=tmp_path)
+        assert run("party", "disable", "Example", "--data-dir", data, cwd=tmp_path).code == 0
+        assert "cannot listen on 0.0.0.0" in _refusal(*serve, cwd=tmp_path)
+
+
+def _refusal(*arguments: object, cwd: Path) -> str:
+    ran = run(*arguments, cwd=cwd)
+    assert ran.code == 2
+    assert "Traceback" not in ran.err
+    return " ".join(ran.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["add", "x:y"], "cannot name a party"),
+        (["add", "x", "--max-rate", "fast"], "is not a rate"),
+        (["add", "x", "--max-rate", "9" * 400], "is no rate"),
+        (["add", "x", "--daily-quota", "-1"], "is not a number of hashes"),
+        (["add", "x", "--sets", ","], "no set is named"),
+        (["add", "x", "--permission", "root"], "unknown permission root"),
+        (["rotate-key", "x", "--overlap", "soon"], "is not a time"),
+        (["show", "nobody"], "no party named 'nobody'"),
+    ],
+)
+def test_the_operators_mistakes_are_sentences(tmp_path: Path, arguments: list[str], words: str) -> None:
+    assert words in _refusal("party", *arguments, "--data-dir", tmp_path / "data", cwd=tmp_path)
