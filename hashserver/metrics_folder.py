@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 import shutil
+import tempfile
 from pathlib import Path
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Of the environment; prometheus_client reads it when it is imported."""
 
+_MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it are made with names of their own, mode 0700
+_PREFIX = "hashserver-metrics-"
+_NAME = re.compile(_PREFIX + r"(\d+)-")
 
-def share_between_workers(data_dir: Path) -> None:
+
+def share_between_workers() -> None:
     """Make the folder in which the workers of this server count, and set the environment for them.
 
-    A server has a folder of its own, named by its process, so that two on one data folder do not mix; those of
-    servers that have ended are cleared.
+    It is in memory, where there is such a place: the files are mapped, and a map of a file on a full disk ends
+    the process. A server has a folder of its own, named by its process, and clears those of servers that were
+    killed.
     """
-    parent = data_dir / "metrics"
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for folder in parent.iterdir():
-        if folder.name.isdigit() and (int(folder.name) == os.getpid() or not _lives(int(folder.name))):
+    place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    for folder in place.glob(f"{_PREFIX}*"):
+        found = _NAME.match(folder.name)
+        if found is not None and folder.lstat().st_uid == os.getuid() and not _lives(int(found[1])):
             shutil.rmtree(folder, ignore_errors=True)
-    mine = parent / str(os.getpid())
-    mine.mkdir(mode=0o700, exist_ok=True)
-    os.environ[VARIABLE] = str(mine.resolve())
+    mine = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place)
+    atexit.register(shutil.rmtree, mine, ignore_errors=True)
+    os.environ[VARIABLE] = mine
 
 
 def _lives(pid: int) -> bool:

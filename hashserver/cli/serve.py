@@ -43,7 +43,7 @@ def serve(
 ) -> int:
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
     choose_cache(settings.data_dir)
-    share_between_workers(settings.data_dir)
+    share_between_workers()
     # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every worker.
     from hashserver.app import open_store
     from hashserver.parties import Directory
