@@ -69,6 +69,9 @@ class Found:
         return len(self.rows)
 
 
+_NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
+
+
 @dataclass(frozen=True, slots=True)
 class PerceptualIndex:
     """A multi-index of the codes of one column.
@@ -164,10 +167,25 @@ def _budgets(codes: Column, index: PerceptualIndex | None, radii: NDArray[np.uin
     if index is None:
         return budgets
     for radius in np.unique(radii).tolist():
-        scanning = _scan_cost(codes.width, radius, len(codes), len(radii))
-        if _INDEX_ADVANTAGE * _index_cost(index.geometry, radius, len(codes)) < scanning:
-            budgets[radii == radius] = int(scanning / _access_costs(index.geometry, len(codes))[1])
+        budgets[radii == radius] = _budget(index.geometry, radius, len(codes), len(radii))
     return budgets
+
+
+def _budget(geometry: Geometry, radius: int, codes: int, queries: int) -> int:
+    scanning = _scan_cost(geometry.width, radius, codes, queries)
+    if _INDEX_ADVANTAGE * _index_cost(geometry, radius, codes) >= scanning:
+        return 0
+    return int(scanning / _access_costs(geometry, codes)[1])
+
+
+@lru_cache(maxsize=256)
+def _one_query(
+    geometry: Geometry | None, radius: int, codes: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64]]:
+    """What a search for a single query passes to `search_index`: which, radii, budgets."""
+    budget = 0 if geometry is None else _budget(geometry, radius, codes, 1)
+    which, radii = np.zeros(1 if budget else 0, np.uint32), np.array([radius], np.uint32)
+    return which, radii, np.array([budget], np.uint64)
 
 
 def search_index(
@@ -204,10 +222,10 @@ def search_index(
         ),
         most,
     )  # fmt: skip
-    over = spent > budgets
-    if over.any():
-        hits = hits[~over[hit_queries(hits)]]
-    return hits, np.flatnonzero(over).astype(np.uint32)
+    over = np.flatnonzero(spent > budgets).astype(np.uint32)
+    if len(over):
+        hits = hits[~np.isin(hit_queries(hits), over)]
+    return hits, over
 
 
 def _find_hits(
@@ -222,6 +240,8 @@ def _find_hits(
         hits = bytevector.scan(codes, queries, radii, most)
         hits.sort()
         return hits
+    if len(queries) == 1:
+        return _find_hits_of_one(codes, index, queries, int(radii[0]))
     budgets = _budgets(codes, index, radii)
     scanned = np.flatnonzero(budgets == 0).astype(np.uint32)
     parts = []
@@ -233,6 +253,21 @@ def _find_hits(
     if len(scanned):
         parts.append(scan(codes, queries, scanned, radii, most))
     hits = np.concatenate(parts)
+    hits.sort()
+    return hits
+
+
+def _find_hits_of_one(
+    codes: Column, index: PerceptualIndex | None, query: Digests, radius: int
+) -> NDArray[np.uint64]:
+    """As `_find_hits`; servers are asked for single hashes so often that arrays of one element cost too much."""
+    which, radii, budgets = _one_query(None if index is None else index.geometry, radius, len(codes))
+    if index is not None and len(which):
+        hits, over = search_index(codes, index, query, which, radii, budgets)
+        if not len(over):
+            hits.sort()
+            return hits
+    hits = scan(codes, query, np.zeros(1, np.uint32), radii)
     hits.sort()
     return hits
 
@@ -302,11 +337,14 @@ def find_within(
     limits = np.full(len(queries), np.minimum(given, 8 * codes.width), np.uint32)
     # The kernels are compiled for arrays that may be written to; the body of a request may not.
     queries = np.require(queries, np.uint8, ["C", "W"])
+    if not len(queries):
+        return _NOTHING
+    if len(queries) <= MOST_QUERIES:
+        hits = _find_nearest(codes, index, queries, limits, most, rule)
+        return Found(hit_queries(hits), hit_rows(hits), hit_distances(hits)) if len(hits) else _NOTHING
     found = []
     for start in range(0, len(queries), MOST_QUERIES):
         part = slice(start, start + MOST_QUERIES)
         hits = _find_nearest(codes, index, queries[part], limits[part], most, rule)
         found.append((hit_queries(hits) + start, hit_rows(hits), hit_distances(hits)))
-    if not found:
-        return Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
     return Found(*(np.concatenate(columns) for columns in zip(*found, strict=True)))

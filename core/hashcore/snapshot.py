@@ -342,6 +342,8 @@ class Snapshot:
                 continue
             radius = codes.default if max_distance is None else max_distance
             found = codes.find(digests, radius, most + 1)
+            if not len(found):
+                continue
             cut.update(_more_than(found.queries, most))
             segments = np.full(len(found), codes.segment, np.int32)
             parts.append(Matches(found.queries, found.distances, segments, found.rows))
