@@ -227,6 +227,7 @@ class Snapshot:
                 if HASH_TYPES[name].is_near:
                     codes = _Codes.of(number, segment, HASH_TYPES[name])
                     self._near.setdefault((name, segment.set.role), []).append(codes)
+        self._benign: dict[tuple[int, str], bool] = {}
         self._filters = {
             name: open_column(transaction, number, "words", read_filter(transaction, number).words)
             for name, number in self.manifest.filters.items()
@@ -286,10 +287,10 @@ class Snapshot:
             return _NOTHING
         if sets is not None or self._some_dead:
             found = found.where(self._count(found.segments, found.rows, sets))
-        if len(found):
-            vouched = self._vouched_for_entries(kind, found)
-            vouched |= self._nearest_good(kind, digests, found) <= found.distances
-            found = found.where(~vouched)
+        if len(found) and (vouching := self._vouching_hashes(kind, found)):
+            found = found.where(~self._vouched_for_entries(kind, found, vouching))
+        if len(found) and self._has_good(kind.name):
+            found = found.where(self._nearest_good(kind, digests, found) > found.distances)
         # Where some of what was found does not count, more may lie behind what the search cut off.
         left = np.bincount(found.queries, minlength=len(digests))
         short = [query for query in sorted(found.truncated) if left[query] <= most]
@@ -396,15 +397,46 @@ class Snapshot:
                 found.setdefault(id, []).append(KnownEntry(hashes, label.category, label.added))
         return found
 
-    def _vouched_for_entries(self, kind: HashType, matches: Matches) -> NDArray[np.bool_]:
+    def _vouching_hashes(self, kind: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
+        """Segments of the matches and the types by which entries in them may be harmless; mostly none."""
+        vouching = []
+        for segment in sorted(set(matches.segments.tolist())):
+            names = [
+                name
+                for name in self._segments[segment].header.types
+                if (name != kind.name and self._has_good(name)) or self._holds_benign(segment, name)
+            ]
+            if names:
+                vouching.append((segment, names))
+        return vouching
+
+    def _holds_benign(self, segment: int, name: str) -> bool:
+        """Whether a segment has a hash that is harmless and everywhere.
+
+        A load refuses them, but a set may have been loaded as known-good and made to match since.
+        """
+        known = self._benign.get((segment, name))
+        if known is None:
+            opened, kind = self._segments[segment], HASH_TYPES[name]
+            benign = np.frombuffer(bytearray(b"".join(kind.benign)), np.uint8).reshape(-1, kind.width)
+            if kind.rule is Rule.EXACT:
+                tables = TableGroup.of(kind.width, [opened.table(name)])
+                known = bool(len(tables.search(benign, np.arange(len(benign), dtype=np.uint32), 1)[0]))
+            else:
+                known = bool(len(_Codes.of(segment, opened, kind).find(benign, 0, 1)))
+            self._benign[segment, name] = known
+        return known
+
+    def _vouched_for_entries(
+        self, kind: HashType, matches: Matches, vouching: list[tuple[int, list[str]]]
+    ) -> NDArray[np.bool_]:
         """Which entries are harmless by some hash of theirs: benign, or in a known-good set by another hash."""
         vouched = np.zeros(len(matches), np.bool_)
-        for segment in np.unique(matches.segments).tolist():
+        for segment, names in vouching:
             of_segment = np.flatnonzero(matches.segments == segment)
             rows = matches.rows[of_segment].astype(np.uint32)
-            for name in self._segments[segment].header.types:
+            for name in names:
                 digests = gather(self._segments[segment].columns[name], rows)
-                # A load refuses them, but a set may have been loaded as known-good and made to match since.
                 for benign in HASH_TYPES[name].benign:
                     vouched[of_segment] |= (digests == np.frombuffer(benign, np.uint8)).all(axis=1)
                 if name != kind.name and self._has_good(name):
