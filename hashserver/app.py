@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Limits as StoreLimits
 from hashcore import Store
-from hashserver import __version__
+from hashserver import __version__, dashboard
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.retention import apply_retention
@@ -61,6 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.parts = parts = await run_in_threadpool(open_parts, chosen)
+        app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
         await run_in_threadpool(warm_up, chosen.data_dir)
         # What is loaded by now stays: sweeping through it again and again would stall requests.
         gc.collect()
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+            await run_in_threadpool(app.state.dashboard.close)
             await run_in_threadpool(_close_parts, parts)
 
     app = FastAPI(
@@ -106,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(feedback.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(dashboard.router)
     return app
 
 
