@@ -159,7 +159,7 @@ def _of_complaints(complaints: list[Complaint]) -> Iterator[Alarm]:
         first = "; ".join(f"{one.external} of set {one.set}, says {one.party}" for one in complaints[:3])
         more = f"; and {len(complaints) - 3:,} more" if len(complaints) > 3 else ""
         title = f"{len(complaints):,} {'match is' if len(complaints) == 1 else 'matches are'} said to be false"
-        detail = f"{first}{more}. Look at them; then: hashserver sets withdraw SET ID, or sets quarantine SET ID"
+        detail = f"{first}{more}. Look at each; then: hashserver sets withdraw SET ID, or sets quarantine SET ID"
         yield Alarm(False, title, detail)
 
 
