@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Limits as StoreLimits
 from hashcore import Store
-from hashserver import __version__
+from hashserver import __version__, dashboard
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.audit import now_ms
 from hashserver.ledger.counts import checked_on
@@ -68,6 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.parts = parts = await run_in_threadpool(open_parts, chosen)
+        app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
         await run_in_threadpool(warm_up, chosen.data_dir)
         # What is loaded by now stays: sweeping through it again and again would stall requests.
         gc.collect()
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+            await run_in_threadpool(app.state.dashboard.close)
             await run_in_threadpool(_close_parts, parts)
 
     app = FastAPI(
@@ -115,6 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(feedback.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(dashboard.router)
     return app
 
 

@@ -43,7 +43,12 @@ def fold(ledger: Ledger) -> int:
 
 def waiting(ledger: Ledger) -> int:
     """Matches in the inbox."""
-    return int(ledger.connection.execute("SELECT coalesce(sum(matches), 0) FROM inbox").fetchone()[0])
+    return waiting_in(ledger.connection)
+
+
+def waiting_in(connection: sqlite3.Connection) -> int:
+    """Matches in the inbox of a connection's ledger."""
+    return int(connection.execute("SELECT coalesce(sum(matches), 0) FROM inbox").fetchone()[0])
 
 
 def fold_slice(ledger: Ledger) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -30,6 +31,27 @@ def forbidden(detail: str) -> Problem:
     return Problem(403, "forbidden", "Forbidden", detail)
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that was not removed.
+
+    Args:
+        number: in the ledger.
+        digest: what is kept of it.
+        party: that it lets in.
+        expires: Unix seconds, or None.
+    """
+
+    number: int
+    digest: bytes = field(repr=False)
+    party: Party
+    expires: float | None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether it lets its party in at a time (Unix seconds)."""
+        return self.expires is None or now < self.expires
+
+
 class Directory:
     """Finds the party that a key belongs to.
 
@@ -42,7 +64,8 @@ class Directory:
         self._secret = read_secret(folder)
         self._seen = -1
         self._any = False
-        self._by_digest: dict[bytes, tuple[bytes, Party, float | None]] = {}
+        self._by_digest: dict[bytes, Key] = {}
+        self._by_number: dict[int, Key] = {}
         self.parties: dict[int, Party] = {}
         self.refresh()
 
@@ -66,7 +89,9 @@ class Directory:
             rows = connection.execute(
                 "SELECT id, name, permissions, sets, max_rate, daily_quota, disabled FROM parties"
             ).fetchall()
-            keys = connection.execute("SELECT digest, party, expires FROM keys WHERE revoked IS NULL").fetchall()
+            keys = connection.execute(
+                "SELECT digest, party, expires, id FROM keys WHERE revoked IS NULL"
+            ).fetchall()
         finally:
             connection.execute("COMMIT")
         parties = {
@@ -81,11 +106,13 @@ class Directory:
             for number, name, permissions, sets, rate, quota, disabled in rows
             if disabled is None
         }
-        self._by_digest = {
-            bytes(digest): (bytes(digest), parties[party], None if expires is None else expires / 1000)
-            for digest, party, expires in keys
+        known = [
+            Key(number, bytes(digest), parties[party], None if expires is None else expires / 1000)
+            for digest, party, expires, number in keys
             if party in parties
-        }
+        ]
+        self._by_digest = {key.digest: key for key in known}
+        self._by_number = {key.number: key for key in known}
         self.parties = parties
         self._any = bool(rows)
         self._seen = version
@@ -115,14 +142,22 @@ class Directory:
 
     def find(self, key: str) -> Party | None:
         """The party that a key belongs to, or None."""
+        found = self.find_key(key)
+        return None if found is None else found.party
+
+    def find_key(self, key: str) -> Key | None:
+        """What is known of a key, or None if it lets nobody in."""
         # What the lookup's duration tells is about digests under our secret, of which nobody can choose bits.
         digest = digest_of(self._secret, key[: MOST_KEY_BYTES + 1])
         found = self._by_digest.get(digest)
-        if found is None or not hmac.compare_digest(found[0], digest):
+        if found is None or not hmac.compare_digest(found.digest, digest):
             return None
-        if found[2] is not None and time.time() >= found[2]:
-            return None
-        return found[1]
+        return found if found.is_valid(time.time()) else None
+
+    def key_of(self, number: int) -> Key | None:
+        """The key of a number, if it still lets its party in."""
+        found = self._by_number.get(number)
+        return found if found is not None and found.is_valid(time.time()) else None
 
     def _basic(self, credentials: str) -> Party | None:
         try:
