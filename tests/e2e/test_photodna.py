@@ -149,5 +149,5 @@ def test_blank_pictures_and_broken_base64_are_turned_away_with_their_reasons(tmp
     assert [reason.split(",")[:2] for reason in sorted(reasons)] == [
         ["2", "the photodna of a blank picture: it is everywhere and harmless"],
         ["3", "the photodna of a blank picture: it is everywhere and harmless"],
-        ["4", "photodna: the 192 characters are not base64"],
+        ["4", "photodna: the 192 characters are not base64 of 144 bytes"],
     ]
