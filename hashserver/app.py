@@ -31,7 +31,7 @@ from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
 from hashserver.protocols import circl, hma, single
-from hashserver.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
+from hashserver.routes import alone, check, entries, errors, feedback, health, metrics, sets, shortcut, usage
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up
@@ -106,6 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
+    app.add_middleware(alone.AloneWithoutParties, state=app.state, host=chosen.host)
     app.add_middleware(Timing)  # around all that is above
     for router in (check.router, single.router, circl.router, hma.router):
         app.include_router(router)
