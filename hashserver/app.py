@@ -31,10 +31,10 @@ from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
 from hashserver.protocols import circl, hma, single
-from hashserver.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
+from hashserver.routes import alone, check, entries, errors, feedback, health, metrics, sets, shortcut, usage
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
-from hashserver.warmup import warm_up
+from hashserver.warmup import warm_up, warm_up_changes
 
 log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005
@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # default gets it back from a busy event loop only after 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
         parts.ready = True
-        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen))
+        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen), _warm_up_changes())
         tasks = [asyncio.create_task(keeper) for keeper in keepers]
         _end_with_parent()
         log.info("ready: generation %d", _generation(parts.store))
@@ -108,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     errors.install(app)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
+    app.add_middleware(alone.AloneWithoutParties, state=app.state, host=chosen.host)
     app.add_middleware(Timing)  # around all that is above
     for router in (check.router, single.router, circl.router, hma.router):
         app.include_router(router)
@@ -198,6 +199,14 @@ async def _keep_parties_fresh(parts: Parts) -> None:
                 log.info("the parties have changed")
         except Exception:
             log.exception("cannot read the parties; still serving those known before")
+
+
+async def _warm_up_changes() -> None:
+    """Spare the first who adds an entry the wait for compiled kernels."""
+    try:
+        await to_thread.run_sync(warm_up_changes, limiter=CapacityLimiter(1))
+    except Exception as error:
+        log.warning("the first change of a set may take some seconds: warming up for it failed: %s", error)
 
 
 async def _keep_short(settings: Settings) -> None:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 def choose_cache(folder: Path) -> None:
@@ -31,9 +35,7 @@ def warm_up(data_dir: Path) -> None:
     from hashserver.bodies import parse_body
     from hashserver.problems import Limits
 
-    lock = os.open(data_dir, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _turn(data_dir):
         warm_kernels()
         for kind in HASH_TYPES.values():
             text = b"0" * kind.hex_digits
@@ -43,5 +45,36 @@ def warm_up(data_dir: Path) -> None:
                 ("application/json", b'{"%s":["%s"]}' % (kind.name.encode(), text)),
             ):
                 parse_body(content_type, kind.name, bytearray(body), Limits())
+
+
+def warm_up_changes() -> None:
+    """Run every kernel that adding and withdrawing entries needs, on a store of a few entries that is thrown away.
+
+    For after the start, in a thread: checks do not wait for it, and where nothing is cached it takes seconds.
+    """
+    from hashcore import HASH_TYPES, Store
+    from hashserver.contributing import Contribution, NewEntry, publish, withdraw
+    from hashserver.parties import LOCAL
+
+    hashes = {kind.name: [bytes([1 + at]) * kind.width for at in range(3)] for kind in HASH_TYPES.values()}
+    entries = [NewEntry(f"{at}", "c", {kind: some[at] for kind, some in hashes.items()}) for at in range(3)]
+    # Not the lock of `warm_up`: other workers shall not be ready later for this.
+    with (
+        _turn(Path(__file__)),
+        TemporaryDirectory(prefix="hashserver-warm-up-") as folder,
+        Store(Path(folder)) as store,
+    ):
+        for some in (entries[:1], entries[1:2], [replace(entries[0], category="d")], entries[2:]):
+            publish(store, LOCAL, Contribution("match", some))
+        withdraw(store, LOCAL, "match", "1")
+        store.refresh()
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(lock)

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hashserver.cli.options import DataDir, Json
-from hashserver.settings import load_settings
+from hashserver.settings import Settings, load_settings
+from hashserver.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.parties.admin import PartyAdmin, PartyInfo
@@ -85,7 +86,8 @@ def add(
             max_rate=_rate(max_rate),
             daily_quota=_quota(daily_quota),
         )
-    _print_key(name, key, as_json)
+    _print_key(name, key, as_json)  # first: it cannot be had again
+    _warn_of_unknown(_names(sets), data_dir)
 
 
 @app.command("list")
@@ -184,11 +186,12 @@ def allow(
             max_rate=UNCHANGED if max_rate is None else _rate(max_rate),
             daily_quota=UNCHANGED if daily_quota is None else _quota(daily_quota),
         )
-    described = _describe(info)
     if as_json:
-        print(orjson.dumps(described).decode())
-        return
-    print(f"party {info.name} may {', '.join(info.permissions) or 'do nothing'}, against {_words(info.sets)} sets")
+        print(orjson.dumps(_describe(info)).decode())
+    else:
+        allowed = ", ".join(info.permissions) or "do nothing"
+        print(f"party {info.name} may {allowed}, against {_words(info.sets)} sets")
+    _warn_of_unknown(_names(sets), data_dir)
 
 
 @app.command("rotate-key")
@@ -266,6 +269,32 @@ def _names(text: str | None) -> list[str] | None:
     if text is None or text == "all":
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _warn_of_unknown(names: list[str] | None, data_dir: Any) -> None:
+    """Say which of the sets are not in the store: they may come later, or the name may be wrong."""
+    if not names:
+        return
+    served = _served(load_settings(data_dir=data_dir))
+    if unknown := [name for name in names if name not in served]:
+        there = f"the sets are {', '.join(sorted(served))}" if served else "it has no sets"
+        print(
+            f"hashserver: the store has no set named {', '.join(unknown)}, which matches nothing until there is; "
+            f"{there}",
+            file=sys.stderr,
+        )
+
+
+def _served(settings: Settings) -> set[str]:
+    choose_cache(settings.data_dir)
+    from hashcore.environment import DATA_FILE
+
+    if not (settings.data_dir / DATA_FILE).is_file():  # opening it would make it
+        return set()
+    from hashserver.app import open_store
+
+    with open_store(settings) as store, store.read() as snapshot:
+        return set(snapshot.manifest.sets)
 
 
 def _rate(text: str | None) -> float | None:

@@ -250,7 +250,7 @@ class PartyAdmin:
 
     def _new_key(self, connection: sqlite3.Connection, party: int) -> str:
         key = new_key()
-        digest = digest_of(read_secret(self._ledger.folder), key)
+        digest = digest_of(read_secret(self._ledger), key)
         connection.execute("INSERT INTO keys (party, digest, created) VALUES (?, ?, ?)", (party, digest, now_ms()))
         return key
 

@@ -57,11 +57,18 @@ class Directory:
 
     Args:
         folder: the data folder.
+
+    Raises:
+        LedgerError, SecretError: keys cannot be read, or not be told from others.
     """
 
     def __init__(self, folder: Path) -> None:
         self._ledger = Ledger(folder, read_only=True)
-        self._secret = read_secret(folder)
+        try:
+            self._secret = read_secret(self._ledger)
+        except BaseException:
+            self._ledger.close()
+            raise
         self._seen = -1
         self._any = False
         self._by_digest: dict[bytes, Key] = {}

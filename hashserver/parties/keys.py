@@ -9,8 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shlex
 from contextlib import suppress
 from pathlib import Path
+
+from hashserver.ledger import Ledger
+from hashserver.ledger.audit import now_ms
 
 PREFIX = "hs_"
 MOST_KEY_BYTES = 200
@@ -32,15 +36,38 @@ def digest_of(secret: bytes, key: str) -> bytes:
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=secret, digest_size=32).digest()
 
 
-def read_secret(folder: Path) -> bytes:
-    """The data folder's secret, made on first use.
+def read_secret(ledger: Ledger) -> bytes:
+    """The secret of a ledger's folder, made on first use.
 
     Raises:
-        SecretError: it is damaged.
+        SecretError: it is damaged, or missing although parties have keys, which would all stop working.
     """
-    file = folder / SECRET_FILE
+    file = ledger.folder / SECRET_FILE
     with suppress(FileNotFoundError):
         return _checked(file)
+    _refuse_if_lost(ledger, file)
+    return _make(file)
+
+
+def _refuse_if_lost(ledger: Ledger, file: Path) -> None:
+    valid = ledger.connection.execute(
+        "SELECT parties.name, keys.id FROM keys JOIN parties ON parties.id = keys.party "
+        "WHERE revoked IS NULL AND (expires IS NULL OR expires > ?) ORDER BY keys.id",
+        (now_ms(),),
+    ).fetchall()
+    # Another process may have made the first secret, and a key under it, in between.
+    if not valid or file.exists():
+        return
+    name, number = valid[0]
+    raise SecretError(
+        f"{file} is missing, and without it no key works; restore it from a backup, or take all {len(valid):,} "
+        f"keys back, beginning with hashserver party remove-key {shlex.quote(name)} {number}, and give new ones "
+        "with hashserver party rotate-key"
+    )
+
+
+def _make(file: Path) -> bytes:
+    folder = file.parent
     # Made whole under another name first: two processes may start at once, and both must end with the same.
     new = folder / f".{SECRET_FILE}.{secrets.token_hex(8)}"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -69,6 +96,6 @@ def _checked(file: Path) -> bytes:
     secret = file.read_bytes()
     if len(secret) != _SECRET_BYTES:
         raise SecretError(
-            f"{file} is damaged; restore it from a backup, or delete it and give all parties new keys"
+            f"{file} is damaged; restore it from a backup, or delete it, take all keys back and give new ones"
         )
     return secret

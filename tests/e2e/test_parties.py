@@ -281,3 +281,32 @@ def _refusal(*arguments: object, cwd: Path) -> str:
 )
 def test_the_operators_mistakes_are_sentences(tmp_path: Path, arguments: list[str], words: str) -> None:
     assert words in _refusal("party", *arguments, "--data-dir", tmp_path / "data", cwd=tmp_path)
+
+
+def test_a_set_that_is_not_there_is_taken_and_named(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    added = run("party", "add", "Early", "--sets", "police", "--data-dir", data, "--json", cwd=tmp_path)
+    assert added.code == 0
+    assert "no set named police, which matches nothing until there is; it has no sets" in added.err
+    assert not (data / "data.mdb").exists(), "looking for the sets made a store"
+    load(data, "police", f"md5,id\n{KNOWN},P-1\n")
+    load(data, "interpol", f"md5,id\n{KNOWN},I-1\n")
+    late = run("party", "add", "Late", "--sets", "police,interpol", "--data-dir", data, cwd=tmp_path)
+    assert late.out.startswith("hs_")
+    assert "no set named" not in late.err
+    changed = run("party", "allow", "Late", "--sets", "polcie,police", "--data-dir", data, "--json", cwd=tmp_path)
+    assert changed.json["sets"] == ["polcie", "police"]
+    assert "no set named polcie, which" in changed.err
+    assert "the sets are interpol, police" in changed.err
+    assert "no set" not in run("party", "allow", "Late", "--sets", "all", "--data-dir", data, cwd=tmp_path).err
+
+
+def test_a_server_whose_key_secret_is_lost_does_not_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert run("party", "add", "Example", "--data-dir", data, cwd=tmp_path).code == 0
+    (data / "key-secret").unlink()
+    ran = run("serve", "--port", 0, "--data-dir", data, cwd=tmp_path)
+    assert ran.code == 3
+    assert "key-secret is missing, and without it no key works; restore it from a backup" in ran.err
+    assert "hashserver party remove-key Example 1" in ran.err
+    assert "Traceback" not in ran.err

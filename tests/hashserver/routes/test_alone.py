@@ -1,0 +1,77 @@
+"""Without parties, other machines are refused, by the whole application."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from serving import md5_of
+
+from hashserver.app import create_app, open_parts
+from hashserver.ledger import Ledger
+from hashserver.parties.admin import PartyAdmin
+from hashserver.settings import Settings
+
+PATHS = ("/v2/check", "/v2/sets", "/v1/check/md5", "/lookup/md5/" + md5_of("x"), "/metrics", "/openapi.json", "/")
+
+
+async def ask(app: Any, path: str, server: Any, headers: dict[str, str]) -> tuple[int, Any]:
+    """Call the application as a server does whose connection was made to `server`."""
+    transport = httpx.ASGITransport(_to(app, server))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+        method = "POST" if path == "/v2/check" else "GET"
+        content = orjson.dumps({"md5": [md5_of("x")]}) if method == "POST" else b""
+        answer = await client.request(method, path, content=content, headers={"Content-Type": "application/json"})
+    return answer.status_code, answer.json() if "json" in answer.headers["content-type"] else None
+
+
+def _to(app: Any, server: Any) -> Any:
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "server": server}, receive, send)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("host", "server", "served"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 8080), True),
+        ("127.0.0.1", ("/run/hashserver.sock", None), True),
+        ("127.0.0.1", ("192.0.2.7", 8080), False),
+        ("127.0.0.1", None, False),
+        ("0.0.0.0", ("127.0.0.1", 8080), False),
+        ("no.such.host.invalid", ("127.0.0.1", 8080), False),
+    ],
+)
+def test_only_this_machine_is_answered_until_there_are_parties(
+    tmp_path: Path, host: str, server: Any, served: bool
+) -> None:
+    settings = Settings(data_dir=tmp_path, host=host)
+    app = create_app(settings)
+    app.state.parts = parts = open_parts(settings)
+    parts.ready = True
+
+    async def statuses(headers: dict[str, str]) -> set[int]:
+        found = set()
+        for path in PATHS:
+            status, problem = await ask(app, path, server, {**headers, "X-Forwarded-For": "127.0.0.1"})
+            found.add(status)
+            if status == 503:
+                assert problem["type"] == "/problems/no-parties"
+                assert "hashserver party add" in problem["detail"]
+        return found
+
+    alone = asyncio.run(statuses({}))
+    assert (200 in alone and 503 not in alone) if served else alone == {503}
+    assert asyncio.run(ask(app, "/healthz", server, {}))[0] == 200
+    with Ledger(tmp_path) as ledger:
+        key = PartyAdmin(ledger, "user test").add("first", permissions=["admin"])
+    assert parts.directory.refresh()
+    assert 503 not in asyncio.run(statuses({"Authorization": f"Bearer {key}"})), "with parties, keys decide"
+    assert asyncio.run(ask(app, "/v2/sets", server, {}))[0] == 401
+    for part in (parts.ledger, parts.meter, parts.directory, parts.store):
+        part.close()
