@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import socket
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hashserver.cli.options import DataDir
+from hashserver.loopback import is_loopback
 from hashserver.metrics_folder import share_between_workers
 from hashserver.settings import Settings, as_environment, load_settings
 from hashserver.warmup import choose_cache
@@ -69,12 +69,12 @@ def serve(
 
 def _require_loopback(host: str) -> None:
     try:
-        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+        safe = is_loopback(host)
     except OSError as error:
         raise typer.BadParameter(
             f"{host!r} is no address of this machine: {error}", param_hint="--host"
         ) from error
-    if not all(ipaddress.ip_address(str(address)).is_loopback for address in addresses):
+    if not safe:
         raise typer.BadParameter(
             f"{host} can be reached from other machines, and no parties are configured who may ask; listen on "
             "127.0.0.1, behind a proxy that authenticates, until they are",
