@@ -32,7 +32,7 @@ def came_over_loopback(server: Any) -> bool:
 @lru_cache(maxsize=64)
 def _is_loopback(address: str) -> bool:
     try:
-        found = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
     mapped = getattr(found, "ipv4_mapped", None)  # ::ffff:127.0.0.1, which is loopback by itself from Python 3.13

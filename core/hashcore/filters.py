@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hashcore.columns import Column, item_address
 from hashcore.gather import read_range
 from hashcore.memory import byteswap_u64, load_u64, multiply_high_u64, prefetch, store_u64
+from hashcore.residency import passing
 from hashcore.rows import Digests
 
 BITS_PER_DIGEST = 16  # of a new filter
@@ -210,7 +211,7 @@ def insert_column(filter_words: Column, column: Column) -> int:
     """Add the digests of a column to a filter that may be written; see `insert_digests`."""
     if not len(filter_words):
         return 0
-    return int(insert_digests(*_arguments(filter_words, column)))
+    return sum(int(insert_digests(*_arguments(filter_words, part))) for _, part in passing(column))
 
 
 def missing_digests(filter_words: Column, column: Column) -> int:
@@ -222,7 +223,8 @@ def changed_pieces(filter_words: Column, columns: list[Column]) -> list[int]:
     """Which pieces of a filter inserting the digests of some columns would change."""
     marked = np.zeros(len(filter_words.bases), np.bool_)
     for column in columns:
-        mark_pieces(*_arguments(filter_words, column), marked)
+        for _, part in passing(column):
+            mark_pieces(*_arguments(filter_words, part), marked)
     return [int(piece) for piece in np.flatnonzero(marked)]
 
 

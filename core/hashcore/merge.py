@@ -23,6 +23,7 @@ from hashcore.errors import StoreError
 from hashcore.gather import read_range
 from hashcore.layout import Segment, open_column
 from hashcore.ordering import MOST_ROWS, compare_digests, digest_prefixes, sort_rows
+from hashcore.residency import let_go
 from hashcore.rows import Strings
 from hashcore.runs import (
     GROUP_BITS,
@@ -41,6 +42,7 @@ from hashcore.tombstones import NONE_DEAD, DeadRows, read_strings
 _SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
 _MOST_SLABS = 1 << 10  # finding the pieces of a stored column takes a little time for every slab
 _THREADS, _AHEAD = 2, 4
+_LET_GO_ROWS = 1 << 20  # after so many rows the mapped pages that they lay in are given back
 
 
 class RowSource(Protocol):
@@ -57,6 +59,9 @@ class RowSource(Protocol):
 
     def between(self, low: int, high: int | None) -> Batch:
         """The rows whose prefix is at least low and below high (None: to the end)."""
+
+    def let_go(self) -> None:
+        """Give back the memory of mapped rows, until they are needed again."""
 
 
 class StoredRows:
@@ -93,7 +98,13 @@ class StoredRows:
         with self._environment.reading() as transaction:
             column = self._column(transaction, self._segment.types[0])
             digests = [read_range(column, rank, rank + 1)[0, :8] for rank in range(0, len(column), SAMPLE_EVERY)]
+        self.let_go()
         return np.array(digests, np.uint8).view(">u8").ravel().astype(np.uint64)
+
+    def let_go(self) -> None:
+        with self._environment.reading() as transaction:
+            for name in self._segment.columns:
+                let_go(self._column(transaction, name))
 
     def between(self, low: int, high: int | None) -> Batch:
         with self._environment.reading() as transaction:
@@ -252,6 +263,7 @@ def merge(
     # The kernels release the GIL: one core settles a slab while another writes the one before.
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="hashcore-merge") as pool:
         under_way = deque(pool.submit(settle, bounds) for bounds in slabs[:_AHEAD])
+        looked_at = 0
         try:
             for bounds in [*slabs[_AHEAD:], *[None] * min(_AHEAD, len(slabs))]:
                 settled = under_way.popleft().result()
@@ -261,6 +273,11 @@ def merge(
                     writer.append(settled.batch)
                 tally.add(settled)
                 on_rows(settled.looked_at)
+                looked_at += settled.looked_at
+                if looked_at >= _LET_GO_ROWS:
+                    looked_at = 0
+                    for source in sources:
+                        source.let_go()
         finally:
             for future in under_way:
                 future.cancel()

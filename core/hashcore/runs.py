@@ -24,6 +24,7 @@ from hashcore.gather import gather, gather_strings
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.layout import Label
 from hashcore.ordering import digest_prefix, digest_prefixes
+from hashcore.residency import let_go_of_map
 from hashcore.rows import Digests, Reject, Rows, Strings
 from hashcore.xxh64 import mix_items, mix_strings
 
@@ -184,7 +185,15 @@ class Run:
 
     def sample(self) -> NDArray[np.uint64]:
         """Prefixes of evenly spaced rows."""
-        return np.ascontiguousarray(self.batch.primary[::SAMPLE_EVERY, :8]).view(">u8").ravel().astype(np.uint64)
+        digests = np.ascontiguousarray(self.batch.primary[::SAMPLE_EVERY, :8])
+        let_go_of_map(self.batch.primary)
+        return digests.view(">u8").ravel().astype(np.uint64)
+
+    def let_go(self) -> None:
+        """Give back the memory of rows that are mapped from files, until they are needed again."""
+        ids = () if self.batch.ids is None else (self.batch.ids.data, self.batch.ids.offsets)
+        for array in (*self.batch.digests.values(), self.batch.labels, self.batch.tags, *ids):
+            let_go_of_map(array)
 
     def between(self, low: int, high: int | None) -> Batch:
         """The rows, in any order, whose primary digest's prefix is at least low and below high (None: all)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numba as nb
 import numpy as np
@@ -16,6 +15,7 @@ from hashcore.layout import ColumnSpec, Label, Segment, open_column
 from hashcore.multiindex import build_chunk
 from hashcore.nearest import choose_geometry
 from hashcore.ordering import MOST_ROWS, digest_prefix, digest_prefixes, sort_rows
+from hashcore.residency import let_go, passing
 from hashcore.rows import Digests
 from hashcore.runs import Batch, Shape
 from hashcore.staging import ColumnWriter, Stage
@@ -122,15 +122,12 @@ class SegmentWriter:
         """Write the order and directory of a type other than the primary, and return the directory's bits."""
         spec = columns[name]
         with self._stage.environment.reading() as transaction:
-            bounds = _slab_bounds(open_column(transaction, self.number, name, spec))
+            slabs = _slabs(open_column(transaction, self.number, name, spec))
         order = self._writer(f"order.{name}", 4)
         directory = _Directory.over(self._rows)
-        for low, high in pairwise(bounds):
+        for slab in slabs:
             with self._stage.environment.reading() as transaction:
-                column = open_column(transaction, self.number, name, spec)
-                rows = np.empty(_count(column, low, high), np.uint32)
-                _collect(*_arguments(column), np.uint64(low), np.uint64(high - 1), rows)
-                digests = gather(column, rows)
+                rows, digests = _read_slab(open_column(transaction, self.number, name, spec), slab)
             directory.add(digests)
             order.append(rows[sort_rows(digests, np.zeros(len(rows), np.uint64))])
         columns[f"order.{name}"] = order.finish()
@@ -146,9 +143,9 @@ class SegmentWriter:
         for chunk in range(geometry.chunks):
             # Pieces are handed over outside the transaction: writing them may have to move the map.
             with self._stage.environment.reading() as transaction:
-                directory, postings = build_chunk(
-                    open_column(transaction, self.number, name, spec), geometry, chunk
-                )
+                column = open_column(transaction, self.number, name, spec)
+                directory, postings = build_chunk(column, geometry, chunk)
+                let_go(column)
             for part, items in ((f"index.{name}.{chunk}", directory), (f"postings.{name}.{chunk}", postings)):
                 writer = self._writer(part, 4)
                 writer.append(items)
@@ -164,23 +161,44 @@ def _arguments(column: Column) -> tuple[NDArray[np.uint64], np.uint64, np.uint64
     return column.bases, np.uint64(column.shift), np.uint64(column.width), len(column)
 
 
-def _slab_bounds(column: Column) -> list[int]:
-    """Prefixes that cut a column's digests into slabs which `sort_rows` takes at once."""
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """Digests of a column whose prefixes are in low..high, both included, and how many they are."""
+
+    low: int
+    high: int
+    rows: int
+
+
+def _slabs(column: Column) -> list[_Slab]:
+    """Cut a column's digests into slabs which `sort_rows` takes at once."""
     if len(column) <= MOST_ROWS // 2:
-        return [0, 1 << 64]
+        return [_Slab(0, (1 << 64) - 1, len(column))]
     counts = np.zeros(1 << _SLAB_BITS, np.int64)
-    _histogram(*_arguments(column), counts)
-    bounds, filled = [0], 0
+    for _, part in passing(column):
+        _histogram(*_arguments(part), counts)
+    slabs, low, filled = [], 0, 0
     for slot, count in enumerate(counts.tolist()):
+        start = slot << (64 - _SLAB_BITS)
         if filled and filled + count > MOST_ROWS // 2:
-            bounds.append(slot << (64 - _SLAB_BITS))
-            filled = 0
+            slabs.append(_Slab(low, start - 1, filled))
+            low, filled = start, 0
         filled += count
-    return [*bounds, 1 << 64]
+    return [*slabs, _Slab(low, (1 << 64) - 1, filled)]
 
 
-def _count(column: Column, low: int, high: int) -> int:
-    return int(_collect(*_arguments(column), np.uint64(low), np.uint64(high - 1), np.empty(0, np.uint32)))
+def _read_slab(column: Column, slab: _Slab) -> tuple[NDArray[np.uint32], Digests]:
+    """The rows of a slab, uint32[n] ascending, and their digests, uint8[n, width]."""
+    rows, digests = np.empty(slab.rows, np.uint32), np.empty((slab.rows, column.width), np.uint8)
+    filled = 0
+    for start, part in passing(column):
+        room = rows[filled:]
+        found = _collect(*_arguments(part), np.uint64(slab.low), np.uint64(slab.high), room)
+        digests[filled : filled + found] = gather(part, room[:found])
+        room[:found] += np.uint32(start)
+        filled += found
+    assert filled == slab.rows, "a published column has changed"
+    return rows, digests
 
 
 @nb.njit(cache=True, nogil=True)
@@ -201,12 +219,11 @@ def _collect(
     high: np.uint64,
     out: NDArray[np.uint32],
 ) -> int:
-    """Rows whose digest's prefix is in low..high, both included; counted beyond the capacity of out."""
+    """List rows whose digest's prefix is in low..high, both included, and return how many there are."""
     found = 0
     for i in range(n):
         prefix = digest_prefix(item_address(bases, shift, width, np.uint64(i)), width)
         if low <= prefix <= high:
-            if found < out.shape[0]:
-                out[found] = np.uint32(i)
+            out[found] = np.uint32(i)
             found += 1
     return found

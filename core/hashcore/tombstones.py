@@ -108,6 +108,7 @@ def without_ids(runs: dict[Shape, list[Run]], wanted: WantedIds) -> dict[Shape, 
     for shape, each in runs.items():
         for run in each:
             found = NONE_DEAD if run.batch.ids is None else wanted.rows(run.batch.ids)
+            run.let_go()
             if len(found) == run.rows:
                 continue
             if len(found):

@@ -14,7 +14,7 @@ import click
 import typer
 
 from hashserver import __version__
-from hashserver.cli import check, hash, load, party, report, scan, serve, sets, store
+from hashserver.cli import bench, check, hash, load, party, report, scan, serve, sets, store
 
 OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
 
@@ -62,6 +62,7 @@ app.add_typer(report.app, name="report")
 app.command("serve", help=_paragraphs(serve.HELP))(serve.serve)
 app.command("check", help=_paragraphs(check.HELP))(check.check)
 app.command("scan", help=_paragraphs(scan.HELP))(scan.scan)
+app.command("bench", help=_paragraphs(bench.HELP))(bench.bench)
 app.command("hash", help=_paragraphs(hash.HELP))(hash.hash_files)
 
 

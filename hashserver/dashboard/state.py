@@ -32,7 +32,8 @@ class Dashboard:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.signer = Signer(read_secret(folder))
+        with Ledger(folder) as ledger:
+            self.signer = Signer(read_secret(ledger))
         self.folder = folder
         self._thread = ThreadPoolExecutor(1, "dashboard")
         self._ledger: Ledger | None = None

@@ -46,7 +46,7 @@ def read_vics(
     """Read Project VIC media; see `hashserver.readers.read_rows`. Lines are numbers of media.
 
     Of each is read: MediaID, Category (as it stands), MD5, SHA1, SHA256, and PhotoDNA, by itself or among
-    AlternativeHashes.
+    AlternativeHashes, where a PDQ is read as well.
     """
     place = _place_of_media(source.peek(_SAMPLE))
     for items in read_items(source, [place], on_reject=on_reject, block_bytes=block_bytes):
@@ -66,16 +66,19 @@ def _read(media: dict[str, Any]) -> dict[str, bytes]:
     for name, role in _EXACT:
         if (value := get(name)) is not None:
             found[role] = text_of(name, value)
-    if (value := get("PhotoDNA") or _alternative(get("AlternativeHashes"))) is not None:
+    others = get("AlternativeHashes")
+    if (value := get("PhotoDNA") or _alternative(others, "photodna")) is not None:
         found["photodna"] = text_of("PhotoDNA", value)
+    if (value := _alternative(others, "pdq")) is not None:
+        found["pdq"] = text_of("PDQ", value)
     return found
 
 
-def _alternative(hashes: Any) -> Any:
-    """The PhotoDNA among the hashes that have names."""
+def _alternative(hashes: Any, name: str) -> Any:
+    """The one of a name, in lower case, among the hashes that have names."""
     if not isinstance(hashes, list):
         return None
     for each in hashes:
-        if isinstance(each, dict) and str(each.get("HashName")).lower() == "photodna":
+        if isinstance(each, dict) and str(each.get("HashName")).lower() == name:
             return each.get("HashValue")
     return None

@@ -1,0 +1,125 @@
+"""`hashserver bench`: how fast is this machine?"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import orjson
+import typer
+
+from hashserver.cli.options import Json
+from hashserver.cli.progress import short, steps_progress
+from hashserver.loopback import listens_on_loopback_only
+from hashserver.warmup import choose_cache
+
+if TYPE_CHECKING:
+    from hashserver.benching import Figure
+
+HELP = """Measure how fast this machine is, or a server.
+
+Lookups and PDQ queries in process, checks over HTTP on loopback (a server with a party and its key, started for
+the purpose), and the hashing of a picture; all with generated data in a temporary folder, and lmdb's getmulti in
+the same run for comparison. Takes about half a minute, and ends by itself.
+
+With --server only the checks over HTTP are measured, against that server. It records nothing but counts, since
+random hashes miss; they count towards the party's rate and quota. It is load all the same: a server on another
+machine is refused unless --yes is given.
+
+[bold]Examples[/bold]
+
+  hashserver bench
+
+  hashserver bench --entries 10000000 --json
+
+  HASHSERVER_KEY=... hashserver bench --server http://127.0.0.1:8080
+"""
+
+
+def bench(
+    entries: Annotated[int, typer.Option(min=1000, max=100_000_000, help="MD5s known; PDQs a tenth.")] = 1_000_000,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to measure each thing.")] = 3.0,
+    server: Annotated[str | None, typer.Option(help="URL of a server to measure instead.")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="HASHSERVER_KEY", help="API key; better in the environment than here.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Put load on a server on another machine.")] = False,
+    as_json: Json = False,
+) -> int:
+    if server is not None:
+        _check_server(server, allowed=yes)
+    choose_cache(Path.home() / ".cache" / "hashserver")
+    from hashserver.benching import MACHINE_STEPS, SERVER_STEPS, bench_machine, bench_server
+
+    # Without this the server that was started here would outlive a bench that is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with steps_progress() as progress:
+        task = progress.add_task("starting", total=SERVER_STEPS if server else MACHINE_STEPS)
+        begun = False
+
+        def on_step(what: str) -> None:
+            nonlocal begun
+            progress.update(task, description=what, advance=1 if begun else 0)
+            begun = True
+
+        if server is None:
+            figures = bench_machine(entries, seconds, on_step)
+        else:
+            print(
+                f"hashserver: asking {server} about random hashes; it records nothing but counts, since they miss",
+                file=sys.stderr,
+            )
+            figures = bench_server(server, key, seconds, on_step)
+    if as_json:
+        known = {"entries": entries} if server is None else {"server": server}
+        print(orjson.dumps({**known, "seconds": seconds, "figures": [asdict(one) for one in figures]}).decode())
+    else:
+        _print_table(figures)
+    return 0
+
+
+def _check_server(server: str, *, allowed: bool) -> None:
+    parts = urlsplit(server)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise typer.BadParameter(
+            f"{server!r} is not the URL of a server; begin it with http:// or https://", param_hint="--server"
+        )
+    if allowed:
+        return
+    try:
+        here = listens_on_loopback_only(parts.hostname)
+    except OSError as error:
+        raise typer.BadParameter(f"{parts.hostname!r} has no address: {error}", param_hint="--server") from error
+    if not here:
+        raise typer.BadParameter(
+            f"{parts.hostname} is another machine, and this puts as much load on it as it takes; give --yes when "
+            "its operator agrees",
+            param_hint="--server",
+        )
+
+
+def _print_table(figures: list[Figure]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    peer = next((one.value for one in figures if one.name == "getmulti_lookups"), None)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column("figure", justify="right", no_wrap=True)
+    if peer is not None:
+        table.add_column("x getmulti", justify="right", no_wrap=True)
+    table.add_column("what it means")
+    for one in figures:
+        value = f"{one.value:.1f} ms" if one.unit == "ms" else f"{short(one.value)}/s"
+        ratio = [] if peer is None else [_ratio(one, peer)]
+        table.add_row(one.title, value, *ratio, one.meaning)
+    Console().print(table)
+
+
+def _ratio(figure: Figure, peer: float) -> str:
+    exact = figure.name.endswith(("_lookups", "_checks")) and figure.value != peer
+    return f"{figure.value / peer:.1f}" if exact else ""
