@@ -143,6 +143,7 @@ def _read(parts: Parts, body: bytearray, headers: dict[bytes, str], query: bytes
     return parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
 
 
+@lru_cache(maxsize=256)
 def _parameters(query: bytes) -> tuple[str | None, int | None]:
     parameters = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
     distance = parameters.get("max_distance")
