@@ -77,3 +77,14 @@ def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
             "INSERT INTO feedback (time, party, set_name, external, verdict, note) VALUES (?, ?, ?, ?, ?, ?)", row
         )
         return int(cursor.lastrowid or 0)
+
+
+def read_all(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
+    """The newest words of all parties, newest first; times in Unix milliseconds."""
+    rows = ledger.connection.execute(
+        "SELECT feedback.id, time, name, verdict, set_name, external, note FROM feedback "
+        "LEFT JOIN parties ON parties.id = party ORDER BY feedback.id DESC LIMIT ?",
+        (limit,),
+    )
+    names = ("number", "time", "party", "verdict", "set", "id", "note")
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hashserver.cli import records
 from hashserver.cli.options import DataDir, Json
 from hashserver.settings import load_settings
 
@@ -35,10 +36,15 @@ app = typer.Typer(
   hashserver report annual --year 2020 --lang nl -o report.html
 
   hashserver report effect --reports reports.csv -o effect.html
+
+  hashserver report audit --limit 20
 """,
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+app.command()(records.audit)
+app.command()(records.feedback)
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.", dir_okay=False)]
 Language = Annotated[str, typer.Option("--lang", help="nl or en.")]
@@ -72,7 +78,7 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with _open(folder) as ledger:
+    with open_ledger(folder) as ledger:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(
             ledger.connection,
@@ -109,7 +115,7 @@ def annual(
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
-    with _open(folder) as ledger:
+    with open_ledger(folder) as ledger:
         chosen = year if year is not None else datetime.now(UTC).year - 1
         figures = collect(ledger.connection, chosen, entries_in_store(folder))
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
@@ -147,7 +153,7 @@ def effect(
         raise typer.BadParameter(f"{since!r} is neither first-check nor created", param_hint="--since")
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
-    with _open(load_settings(data_dir=data_dir).data_dir) as ledger:
+    with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
         connections = connections_of(ledger.connection, by_first_check=since == "first-check")
     panel = read_panel(reports, connections)
     found = estimate_effect(panel)
@@ -198,7 +204,12 @@ def _print_effect(found: Effect) -> None:
     console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
 
 
-def _open(folder: Path) -> Ledger:
+def open_ledger(folder: Path) -> Ledger:
+    """The ledger of a data folder, with everything sorted in.
+
+    Raises:
+        BadParameter: the folder has none.
+    """
     from hashserver.ledger import Ledger
     from hashserver.ledger.database import FILE
     from hashserver.ledger.fold import fold

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import generate_year
 import pytest
-from serving import Ran, run
+from parties import add_party
+from serving import Ran, load, md5_of, run, serving
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +107,24 @@ def test_effect_finds_what_was_put_into_the_reports(year: Path, tmp_path: Path) 
     assert "95 % interval" in report(year, "effect", "--reports", reports, "--since", "created").out
     rows = list(csv.DictReader(io.StringIO(report(year, "effect", "--reports", reports, "--csv").out)))
     assert [int(row["month"]) for row in rows] == [one["month"] for one in ran.json["relative"]]
+
+
+def test_the_audit_log_and_the_feedback_can_be_read(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    load(data, "police", f"md5,id\n{md5_of('known')},A-1\n")
+    key = add_party(data, "Example <Hosting>")
+    with serving(data) as server, server.client() as client:
+        words = {"set": "police", "id": "A-1", "verdict": "false-positive", "note": "[bold]a logo[/bold]"}
+        answer = client.post("/v2/feedback", json=words, headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 201
+    lines = run("report", "audit", "--data-dir", data, "--json", cwd=tmp_path).lines
+    assert [(line["action"], line["subject"]) for line in lines] == [
+        ("party add", "Example <Hosting>"),
+        ("load", "police"),
+    ]
+    assert key not in str(lines)
+    (said,) = run("report", "feedback", "--data-dir", data, "--json", cwd=tmp_path).lines
+    assert {**said, "number": 1, "time": ""} == {"number": 1, "time": "", "party": "Example <Hosting>", **words}
+    shown = run("report", "feedback", "--data-dir", data, cwd=tmp_path)
+    assert "[bold]a logo[/bold]" in shown.out
+    assert run("report", "audit", "--data-dir", tmp_path / "none", cwd=tmp_path).code == 2

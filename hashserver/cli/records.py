@@ -1,0 +1,76 @@
+"""`hashserver report audit` and `report feedback`: what admins did, and what parties say of entries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hashserver.cli.options import DataDir, Json
+from hashserver.settings import load_settings
+
+Limit = Annotated[int, typer.Option(min=1, help="How many lines, the newest ones.")]
+
+
+def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show the audit log, newest line first: who changed what, when, and what it was before and after.
+
+    Example:  hashserver report audit --limit 20 --json
+    """
+    from hashserver.cli.report import open_ledger
+    from hashserver.ledger.audit import read_audit
+    from hashserver.routes.sets import timestamp
+
+    with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+        lines = [
+            {
+                "number": line.number,
+                "time": timestamp(line.time / 1000),
+                "who": line.who,
+                "action": line.action,
+                "subject": line.subject,
+                "before": line.before,
+                "after": line.after,
+            }
+            for line in read_audit(ledger, limit)
+        ]
+    _show(lines, as_json)
+
+
+def feedback(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show what parties say of entries that matched, newest line first.
+
+    Example:  hashserver report feedback --json
+    """
+    from hashserver.cli.report import open_ledger
+    from hashserver.feedback import read_all
+    from hashserver.routes.sets import timestamp
+
+    with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+        lines = [{**line, "time": timestamp(line["time"] / 1000)} for line in read_all(ledger, limit)]
+    _show(lines, as_json)
+
+
+def _show(lines: Iterable[dict[str, Any]], as_json: bool) -> None:
+    lines = list(lines)
+    if as_json:
+        for line in lines:
+            print(orjson.dumps(line).decode())
+        return
+    if not lines:
+        print("nothing yet")
+        return
+    table = Table(*lines[0])
+    for line in lines:
+        table.add_row(*(value if isinstance(value, str) else _words(value) for value in line.values()))
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console.print(table, markup=False)
+
+
+def _words(value: Any) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else orjson.dumps(value).decode()
