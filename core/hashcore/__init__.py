@@ -18,9 +18,10 @@ It knows nothing of HTTP, of parties, or of what time it is. Open a store, load 
 
 from hashcore.errors import BadDistance, HashcoreError
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
+from hashcore.opened import Entry
 from hashcore.publish import Limits, LoadOptions, Outcome
 from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
-from hashcore.snapshot import Entry, KnownEntry, Matches, Snapshot
+from hashcore.snapshot import KnownEntry, Matches, Snapshot
 from hashcore.store import Store
 
 __all__ = [

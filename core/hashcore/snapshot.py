@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.columns import Column
 from hashcore.filters import candidates
 from hashcore.gather import gather
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, check_distance
 from hashcore.layout import (
-    HashSet,
-    Label,
     Manifest,
-    Segment,
     get_set,
     open_column,
     read_current,
@@ -25,36 +21,16 @@ from hashcore.layout import (
     read_segment,
 )
 from hashcore.memory import as_writable
-from hashcore.multiindex import Geometry
-from hashcore.nearest import Found, PerceptualIndex, find_within
+from hashcore.opened import Codes, Entry, OpenSegment, Tables
 from hashcore.rows import Digests
-from hashcore.tables import Table, TableGroup
-from hashcore.tombstones import NONE_DEAD, DeadRows, WantedIds, are_dead, read_tombstones
+from hashcore.tables import TableGroup
+from hashcore.tombstones import NONE_DEAD, WantedIds, are_dead, read_tombstones
 
 MOST_ENTRIES = 1000
 """Entries reported for one hash; a set that lists one hash more often than this is a broken set."""
 
 
 _UNBOUNDED = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One known item, as it is named in answers.
-
-    Args:
-        set: name of its hash set.
-        category: or None.
-        id: external id, or None.
-        added: when it came into the set (Unix seconds).
-        digest: its first hash, which tells entries without an id apart; None where it has an id.
-    """
-
-    set: str
-    category: str | None
-    id: str | None
-    added: float
-    digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,101 +79,6 @@ class Matches:
 _NOTHING = Matches(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.int64))
 
 
-class _OpenSegment:
-    """A segment with its columns found in the map, and the rows of it that have been withdrawn."""
-
-    def __init__(self, transaction: Any, header: Segment, entry: HashSet, dead: DeadRows) -> None:
-        self.header = header
-        self.set = entry
-        self.dead = dead
-        self.columns = {
-            name: open_column(transaction, header.number, name, spec) for name, spec in header.columns.items()
-        }
-
-    def table(self, kind: str) -> Table:
-        return Table(
-            self.columns[kind],
-            self.columns[f"directory.{kind}"],
-            self.header.directory_bits[kind],
-            self.columns.get(f"order.{kind}"),
-        )
-
-    def entry(self, row: int) -> Entry:
-        label, external = self.label(row), self._id(row)
-        digest = None if external is not None else self.columns[self.header.types[0]].read(row, 1)
-        return Entry(self.set.name, label.category, external, label.added, digest)
-
-    def label(self, row: int) -> Label:
-        number = 0
-        if "label" in self.columns:
-            number = int.from_bytes(self.columns["label"].read(row, 1), "little")
-        return self.header.labels[number]
-
-    def _id(self, row: int) -> str | None:
-        offsets = self.columns.get("id_offsets")
-        if offsets is None:
-            return None
-        both = offsets.read(row, 2)
-        start = int.from_bytes(both[: offsets.width], "little")
-        length = int.from_bytes(both[offsets.width :], "little") - start
-        return self.columns["id_data"].read(start, length).decode("utf-8", "replace") if length else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Tables:
-    """The tables of one hash type, and the segment that each belongs to."""
-
-    group: TableGroup
-    segments: NDArray[np.int32]
-
-    @classmethod
-    def over(cls, kind: HashType, segments: list[_OpenSegment], role: str) -> _Tables:
-        chosen = [
-            index
-            for index, segment in enumerate(segments)
-            if segment.set.role == role and kind.name in segment.header.types
-        ]
-        tables = [segments[index].table(kind.name) for index in chosen]
-        return cls(TableGroup.of(kind.width, tables), np.array(chosen, np.int32))
-
-    def __len__(self) -> int:
-        return len(self.segments)
-
-
-@dataclass(frozen=True, slots=True)
-class _Codes:
-    """A column of perceptual hashes.
-
-    Args:
-        segment: number of its segment in the snapshot.
-        rule: how they are compared.
-        column: the hashes, in row order.
-        index: None where they are scanned.
-        default: the distance at which its set matches unless a request says otherwise.
-    """
-
-    segment: int
-    rule: Rule
-    column: Column
-    index: PerceptualIndex | None
-    default: int
-
-    @classmethod
-    def of(cls, number: int, segment: _OpenSegment, kind: HashType) -> _Codes:
-        index = None
-        chunks = segment.header.chunks.get(kind.name, 0)
-        if chunks:
-            directories = [segment.columns[f"index.{kind.name}.{chunk}"] for chunk in range(chunks)]
-            postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
-            index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
-        default = segment.set.distances.get(kind.name, kind.default_distance)
-        return cls(number, kind.rule, segment.columns[kind.name], index, default)
-
-    def find(self, digests: Digests, radius: int, most: int) -> Found:
-        """See `hashcore.nearest.find_within`."""
-        return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
-
-
 class Snapshot:
     """One generation, answering checks from the map.
 
@@ -210,22 +91,22 @@ class Snapshot:
     def __init__(self, transaction: Any) -> None:
         self._transaction = transaction
         self.manifest: Manifest = read_current(transaction)
-        self._segments: list[_OpenSegment] = []
+        self._segments: list[OpenSegment] = []
         for _, entry in sorted(self.manifest.sets.items()):
             dead = read_tombstones(transaction, entry)
             self._segments += [
-                _OpenSegment(transaction, read_segment(transaction, number), entry, dead.get(number, NONE_DEAD))
+                OpenSegment(transaction, read_segment(transaction, number), entry, dead.get(number, NONE_DEAD))
                 for number in entry.segments
             ]
         self._some_dead = any(len(segment.dead) for segment in self._segments)
         exact = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
-        self._known = {kind.name: _Tables.over(kind, self._segments, "match") for kind in exact}
-        self._good = {kind.name: _Tables.over(kind, self._segments, "known-good") for kind in exact}
-        self._near: dict[tuple[str, str], list[_Codes]] = {}
+        self._known = {kind.name: Tables.over(kind, self._segments, "match") for kind in exact}
+        self._good = {kind.name: Tables.over(kind, self._segments, "known-good") for kind in exact}
+        self._near: dict[tuple[str, str], list[Codes]] = {}
         for number, segment in enumerate(self._segments):
             for name in segment.header.types:
                 if HASH_TYPES[name].is_near:
-                    codes = _Codes.of(number, segment, HASH_TYPES[name])
+                    codes = Codes.of(number, segment, HASH_TYPES[name])
                     self._near.setdefault((name, segment.set.role), []).append(codes)
         self._benign: dict[tuple[int, str], bool] = {}
         self._filters = {
@@ -423,7 +304,7 @@ class Snapshot:
                 tables = TableGroup.of(kind.width, [opened.table(name)])
                 known = bool(len(tables.search(benign, np.arange(len(benign), dtype=np.uint32), 1)[0]))
             else:
-                known = bool(len(_Codes.of(segment, opened, kind).find(benign, 0, 1)))
+                known = bool(len(Codes.of(segment, opened, kind).find(benign, 0, 1)))
             self._benign[segment, name] = known
         return known
 
@@ -463,7 +344,7 @@ class Snapshot:
         return found[self._count(tables.segments[of_table], rows)]
 
     def _find_good_near(
-        self, codes: _Codes, digests: Digests, radius: int
+        self, codes: Codes, digests: Digests, radius: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Digests near entries of a known-good column, and how far; one may come several times."""
         dead = self._segments[codes.segment].dead
