@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
@@ -20,7 +21,7 @@ from hashserver.cli.progress import short
 from hashserver.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashserver.scanning import ScanResult
+    from hashserver.scanning.scan import ScanResult
 
 HELP = """Scan folders and buckets: hash what is new or changed, ask about everything, report what matched.
 
@@ -86,11 +87,15 @@ def scan(
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.client import Client
-    from hashserver.scanning import ScanOptions, State, WalkOptions
-    from hashserver.scanning import scan as run
     from hashserver.scanning.report import check_name, write_report
+    from hashserver.scanning.scan import ScanOptions
+    from hashserver.scanning.scan import scan as run
+    from hashserver.scanning.state import State
+    from hashserver.scanning.walk import WalkOptions
 
     check_name(report)
+    gc.freeze()
+    gc.set_threshold(100_000)  # hundreds of thousands of rows come and go, and none is part of a cycle
     roots = [_root_of(path) for path in paths]
     walk = WalkOptions(
         include=include or (),
@@ -139,7 +144,7 @@ def _summary(result: ScanResult) -> str:
 
 
 def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
-    from hashserver.hashing import TYPES
+    from hashserver.digesting import TYPES
 
     if chosen is not None:
         names = frozenset(name.strip() for name in chosen.split(","))
