@@ -27,9 +27,9 @@ from hashserver.scanning.walk import FoundFile
 from hashserver.scanning.worker import Outcome, Progress
 
 CHUNK_PATH_BYTES = 1 << 15
-"""Bytes of the paths in one task at most: two tasks fit into a pipe, so that giving one never waits."""
+"""Bytes of the paths in one task at most: all that a process has fit into its pipe, so giving one never waits."""
 
-_AHEAD = 2  # tasks that a process has: one that it is at, and one so that it need not wait
+_AHEAD = 4  # tasks that a process has: one that it is at, and some so that it need not wait
 _GRACE = 5.0  # seconds, for the process to notice by itself that a file takes too long
 _LOOK = 0.25  # seconds between looks at how far the processes are
 _PROGRAM = "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a.pop(0); \

@@ -20,8 +20,8 @@ from hashserver.scanning.state import Hit, State
 from hashserver.scanning.walk import FoundFile, WalkOptions, walk
 
 _LOOK_UP = 1024  # files looked up in the state at a time
-_CHUNK_FILES, _CHUNK_BYTES = 256, 32 << 20  # of one task of a hashing process
-_ASK = 20_000  # files asked about at a time
+_CHUNK_FILES, _CHUNK_BYTES = 512, 32 << 20  # of one task of a hashing process
+_ASK = 10_000  # files asked about at a time
 _HOOK_SECONDS = 300
 _PAUSE = 2.0
 

@@ -77,6 +77,7 @@ class State:
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA wal_autocheckpoint = 16384")  # pages; each one waits for the disk
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > _FORMAT:
                 raise StateError(f"{path} has format {version}, this program reads {_FORMAT}; name another file")
