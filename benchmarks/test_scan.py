@@ -16,7 +16,7 @@ from hashcore import Store
 
 FILES = 20_000 if QUICK else 200_000
 TURNS = 3
-# A fifth of the quick scan is the time in which Python starts, which a tree of any size has once.
+# Most of the quick scan is the time in which Python starts, which a tree of any size has once.
 FLOOR = 0.3 if QUICK else 0.8
 
 pytestmark = pytest.mark.skipif(shutil.which("sha1sum") is None, reason="GNU coreutils are not installed")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 DIGESTS = ("md5", "sha1", "sha256")
 TYPES = (*DIGESTS, "pdq", "phash")
+FAST_SIDE = 1024
 _FIRST_STEP, _STEP = 1 << 16, 1 << 20
 _MAKERS = {"md5": hashlib.md5, "sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
@@ -20,10 +21,13 @@ class Bounds:
     Args:
         picture_bytes: size of a file that is looked into.
         pixels: of a picture.
+        fast: decode a JPEG only to a half, a quarter or an eighth while both sides keep FAST_SIDE pixels; its
+            hashes differ from those of the whole, by how much is in docs/performance.md.
     """
 
     picture_bytes: int = 256 << 20
     pixels: int = 150_000_000
+    fast: bool = False
 
 
 @dataclass(frozen=True, slots=True)

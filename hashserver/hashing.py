@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from hashcore.pdq import LEAST_QUALITY, hash_picture
 from hashcore.phash import SIDE, hash_grey
-from hashserver.digesting import DIGESTS, TYPES, Bounds, Content, read_content, read_pieces
+from hashserver.digesting import DIGESTS, FAST_SIDE, TYPES, Bounds, Content, read_content, read_pieces
 
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -126,6 +126,8 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
                 width, height = picture.size
                 if width * height > bounds.pixels:
                     raise NotHashed(f"{width} x {height} are more than {bounds.pixels:,} pixels")
+                if bounds.fast:
+                    picture.draft(None, (FAST_SIDE, FAST_SIDE))  # does nothing for other formats
                 return np.asarray(_to_rgb(picture), np.uint8)
     except UnidentifiedImageError:
         raise NotHashed("not a picture that can be decoded") from None

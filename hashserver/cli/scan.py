@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from hashserver.cli.options import FastDecode
 from hashserver.cli.progress import short
 from hashserver.warmup import choose_cache
 
@@ -83,6 +84,7 @@ def scan(
     file_timeout: Annotated[
         float, typer.Option(min=0.001, max=86400, help="Seconds for one file at most; it is named and left then.")
     ] = 60,
+    fast_decode: FastDecode = False,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
@@ -114,6 +116,7 @@ def scan(
             patience=patience,
             on_hit=shlex.split(on_hit or ""),
             file_timeout=file_timeout,
+            fast_decode=fast_decode,
             anonymous=anonymous,
             walk=walk,
         )

@@ -72,15 +72,16 @@ class Hashers:
         processes: how many.
         nice: added to their niceness.
         seconds: for one file.
+        fast: decode large JPEGs to less than their size.
         anonymous: read object storage without credentials.
     """
 
     def __init__(
-        self, types: frozenset[str], *, processes: int, nice: int, seconds: float, anonymous: bool
+        self, types: frozenset[str], *, processes: int, nice: int, seconds: float, fast: bool, anonymous: bool
     ) -> None:
         self._types = types
         self._seconds = seconds
-        self._arguments = (os.getpid(), nice, seconds, anonymous)
+        self._arguments = (os.getpid(), nice, seconds, fast, anonymous)
         self._waiting: deque[_Task] = deque()
         self._done: deque[list[Hashed]] = deque()
         self._looked = time.monotonic()

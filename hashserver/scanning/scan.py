@@ -13,7 +13,7 @@ import orjson
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import Client, ClientError
-from hashserver.digesting import TYPES
+from hashserver.digesting import DIGESTS, TYPES
 from hashserver.scanning.objects import is_object, list_objects
 from hashserver.scanning.pool import CHUNK_PATH_BYTES, Hashed, Hashers
 from hashserver.scanning.state import Hit, State
@@ -38,6 +38,7 @@ class ScanOptions:
         patience: seconds to wait for a server that has gone away.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
         file_timeout: seconds for one file; it is left, and counted as trouble, when it takes longer.
+        fast_decode: decode large JPEGs to less than their size; see `hashserver.digesting.Bounds`.
         anonymous: read object storage without credentials.
         walk: what to look at.
     """
@@ -49,6 +50,7 @@ class ScanOptions:
     patience: float = 900.0
     on_hit: Sequence[str] = ()
     file_timeout: float = 60.0
+    fast_decode: bool = False
     anonymous: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
@@ -80,8 +82,8 @@ def scan(
 ) -> ScanResult:
     """Scan folders and buckets.
 
-    What has been hashed and answered is in the state at once, so a scan that is interrupted goes on where
-    it was. Files are asked about again when the server has a newer generation.
+    What has been answered is in the state at once, and what has been hashed within some seconds, so a scan
+    that is interrupted goes on where it was. Files are asked about again when the server has a newer generation.
 
     Args:
         roots: folders, files, and `s3://bucket/prefix`.
@@ -99,6 +101,16 @@ def scan(
     return _Scan(client, state, options, on_progress, on_trouble, on_wait).run(roots)
 
 
+def _names(types: frozenset[str], fast: bool) -> tuple[frozenset[str], frozenset[str]]:
+    """What the state has to have of a file so that it need not be read again, and what it has once it is read.
+
+    The hash of a picture that was decoded whole will do for a scan that decodes fast, but not the reverse.
+    """
+    exact, near = types & set(DIGESTS), types - set(DIGESTS)
+    less = frozenset(f"{name}:fast" for name in near)
+    return (exact | less, exact | less) if fast else (types, types | less)
+
+
 class _Scan:
     def __init__(
         self,
@@ -112,6 +124,7 @@ class _Scan:
         self._client, self._state, self._options = client, state, options
         self._on_progress, self._tell_trouble, self._on_wait = on_progress, on_trouble, on_wait
         self._result = ScanResult()
+        self._wanted, self._made = _names(options.types, options.fast_decode)
         self._started = time.monotonic()
         self._away_since: float | None = None
         self._ask_again = 0.0
@@ -139,6 +152,7 @@ class _Scan:
             processes=options.processes,
             nice=options.nice,
             seconds=options.file_timeout,
+            fast=options.fast_decode,
             anonymous=options.anonymous,
         )
 
@@ -148,7 +162,7 @@ class _Scan:
         while batch := list(islice(found, _LOOK_UP)):
             self._result.files += len(batch)
             self._result.bytes += sum(file.size for file in batch)
-            unread = self._state.split(batch, self._options.types)
+            unread = self._state.split(batch, self._wanted)
             self._progress()
             if not unread:
                 self._try_to_ask(_ASK)
@@ -191,7 +205,7 @@ class _Scan:
             if outcome.digests is not None:
                 self._result.hashed += 1
                 self._result.hashed_bytes += outcome.size
-        self._state.remember(hashed, self._options.types)
+        self._state.remember(hashed, self._made)
         self._progress()
         self._try_to_ask(_ASK)
 

@@ -118,7 +118,7 @@ class State:
         self._db.execute("UPDATE scans SET number = number + 1")
         return int(self._db.execute("SELECT number FROM scans").fetchone()[0])
 
-    def split(self, files: Sequence[FoundFile], types: frozenset[str]) -> list[FoundFile]:
+    def split(self, files: Sequence[FoundFile], names: frozenset[str]) -> list[FoundFile]:
         """Which files have to be read: new, changed, or lacking a wanted hash. Marks the others as seen."""
         if self._is_new:
             return list(files)
@@ -128,19 +128,19 @@ class State:
             row = self._db.execute(
                 "SELECT size, mtime_ns, inode, types FROM files WHERE path = ?", (file.path,)
             ).fetchone()
-            if row and row[:3] == (file.size, file.mtime_ns, file.inode) and types <= set(row[3].split()):
+            if row and row[:3] == (file.size, file.mtime_ns, file.inode) and names <= set(row[3].split()):
                 seen.append((self.scan, file.path))
             else:
                 unread.append(file)
         self._write([("UPDATE files SET scan = ? WHERE path = ?", seen)])
         return unread
 
-    def remember(self, hashed: Iterable[Hashed], types: frozenset[str]) -> None:
+    def remember(self, hashed: Iterable[Hashed], names: frozenset[str]) -> None:
         """Keep the hashes of files; in the state file within some seconds, for what is lost is hashed again."""
-        names = " ".join(sorted(types))
+        listed = " ".join(sorted(names))
         for file, outcome in hashed:
             if outcome.digests is not None:
-                row = (*file, *outcome.digests, names, self.scan, *_UNASKED)
+                row = (*file, *outcome.digests, listed, self.scan, *_UNASKED)
                 self._unasked[file.path] = self._unwritten[file.path] = row
         if time.monotonic() - self._written_at > _WRITE_SECONDS or len(self._unasked) > _MOST_UNASKED:
             self.flush()

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 from hashserver.digesting import DIGESTS, TYPES, Bounds, Content, read_content, read_pieces
 from hashserver.scanning.objects import StorageError, is_object, read_object
 
-_BOUNDS = Bounds()
 _COUNT = struct.Struct("@Q")
 
 Task = tuple[list[bytes], frozenset[str]]
@@ -69,7 +68,7 @@ class Progress:
         return value >> 1, bool(value & 1)
 
 
-def main(pipe: int, progress: int, scan: int, nice: int, seconds: float, anonymous: bool) -> None:
+def main(pipe: int, progress: int, scan: int, nice: int, seconds: float, fast: bool, anonymous: bool) -> None:
     """Answer tasks until the scan closes the pipe or ends.
 
     Args:
@@ -78,13 +77,14 @@ def main(pipe: int, progress: int, scan: int, nice: int, seconds: float, anonymo
         scan: number of the process that scans.
         nice: added to the niceness.
         seconds: for one file.
+        fast: decode large JPEGs to less than their size.
         anonymous: read object storage without credentials.
     """
     os.nice(nice)
     signal.signal(signal.SIGALRM, _interrupt)
     if hasattr(os, "pidfd_open"):
         threading.Thread(target=_end_with, args=(scan,), daemon=True).start()
-    hasher = _Hasher(Progress(progress), seconds, anonymous)
+    hasher = _Hasher(Progress(progress), seconds, Bounds(fast=fast), anonymous)
     with Connection(pipe) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             task: Task = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the scan
@@ -99,8 +99,8 @@ def _end_with(scan: int) -> None:
 
 
 class _Hasher:
-    def __init__(self, progress: Progress, seconds: float, anonymous: bool) -> None:
-        self._progress, self._seconds, self._anonymous = progress, seconds, anonymous
+    def __init__(self, progress: Progress, seconds: float, bounds: Bounds, anonymous: bool) -> None:
+        self._progress, self._seconds, self._bounds, self._anonymous = progress, seconds, bounds, anonymous
         self._steps = 0
 
     def hash_all(self, paths: list[bytes], types: frozenset[str]) -> list[tuple[Any, ...]]:
@@ -124,11 +124,11 @@ class _Hasher:
             signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
             try:
                 pieces = read_object(path, self._anonymous) if is_object(path) else read_pieces(path)
-                content = read_content(pieces, _BOUNDS, types)
+                content = read_content(pieces, self._bounds, types)
                 if not near:
                     return _exact(content)
                 self._progress.note(self._steps, decoding=True)
-                return _perceptual(path, content, types)
+                return _perceptual(path, content, self._bounds, types)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except OutOfTime:
@@ -155,10 +155,10 @@ def _exact(content: Content) -> Outcome:
     return Outcome(content.size, tuple(map(content.digests.get, TYPES)))
 
 
-def _perceptual(path: bytes, content: Content, types: frozenset[str]) -> Outcome:
+def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[str]) -> Outcome:
     from hashserver.hashing import hash_content
 
-    hashes = hash_content(path, content, _BOUNDS, types)
+    hashes = hash_content(path, content, bounds, types)
     if hashes.note is not None:  # none, or of too little quality to be asked about
         return _exact(content)
     found = dict(content.digests)

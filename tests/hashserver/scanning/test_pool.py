@@ -56,7 +56,9 @@ def plant(folder: Path, contents: dict[str, bytes]) -> list[FoundFile]:
 def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2) -> dict[str, list[Outcome]]:
     """Outcomes by the names of files; there should be one for each."""
     found: dict[str, list[Outcome]] = {}
-    with Hashers(frozenset(types), processes=processes, nice=0, seconds=0.5, anonymous=False) as hashers:
+    with Hashers(
+        frozenset(types), processes=processes, nice=0, seconds=0.5, fast=False, anonymous=False
+    ) as hashers:
         for chunk in chunks:
             hashers.submit(chunk)
         while hashers.is_busy:
@@ -107,7 +109,7 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
     chunk = [files[0], FoundFile(os.fsencode(tmp_path / "files" / "b"), 0, 0, 0), files[1]]
     found: dict[bytes, list[Outcome]] = {}
     try:
-        with Hashers(frozenset({"md5"}), processes=1, nice=0, seconds=60, anonymous=False) as hashers:
+        with Hashers(frozenset({"md5"}), processes=1, nice=0, seconds=60, fast=False, anonymous=False) as hashers:
             hashers.submit(chunk)
             for child in children_that_hash(60):
                 os.kill(child, 9)
@@ -148,3 +150,13 @@ def test_processes_that_cannot_start_are_an_error_and_no_endless_loop(
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(HashingFailed, match="ended before it began"):
         hash_all([plant(tmp_path / "files", {"a": b"a"})], {"md5"})
+
+
+def test_what_only_digests_imports_nothing_that_is_slow_to_import() -> None:
+    slow = ("numba", "numpy", "PIL", "httpx")
+    program = f"import sys, hashserver.scanning.worker; print([name for name in {slow} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+    program = "import sys, hashserver.scanning.scan; print('numba' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

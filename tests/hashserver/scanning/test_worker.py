@@ -18,7 +18,9 @@ MD5, PDQ = TYPES.index("md5"), TYPES.index("pdq")
 
 
 def in_a_process(paths: list[Path], seconds: float) -> list[Outcome]:
-    with Hashers(frozenset({"md5", "pdq"}), processes=1, nice=0, seconds=seconds, anonymous=False) as hashers:
+    with Hashers(
+        frozenset({"md5", "pdq"}), processes=1, nice=0, seconds=seconds, fast=False, anonymous=False
+    ) as hashers:
         hashers.submit([FoundFile(os.fsencode(path), 0, 0, 0) for path in paths])
         return [outcome for _, outcome in hashers.next_done()]
 
