@@ -1,12 +1,14 @@
-"""The hashes of files: one reading for all of them, and a picture is decoded only within bounds."""
+"""The hashes of files: one reading for all of them, and a picture is decoded only within bounds.
+
+What needs no picture is in `hashserver.digesting`, which is imported in a hundredth of the time.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,24 +20,9 @@ from PIL import Image, UnidentifiedImageError
 
 from hashcore.pdq import LEAST_QUALITY, hash_picture
 from hashcore.phash import SIDE, hash_grey
+from hashserver.digesting import DIGESTS, FAST_SIDE, TYPES, Bounds, Content, read_content, read_pieces
 
-DIGESTS = ("md5", "sha1", "sha256")
-TYPES = (*DIGESTS, "pdq", "phash")
-_STEP = 1 << 20
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What is decoded at most.
-
-    Args:
-        picture_bytes: size of a file that is looked into.
-        pixels: of a picture.
-    """
-
-    picture_bytes: int = 256 << 20
-    pixels: int = 150_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +53,6 @@ class NotHashed(Exception):
     """A picture without a perceptual hash; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What one reading of a file or an object has given.
-
-    Args:
-        size: bytes.
-        digests: hexadecimal, by type.
-        kept: the bytes, where a picture may be in them; None where not asked for, or larger than is decoded.
-    """
-
-    size: int
-    digests: dict[str, str]
-    kept: bytes | None
-
-
 def hash_file(
     path: str | bytes | os.PathLike[str], bounds: Bounds | None = None, types: Collection[str] = TYPES
 ) -> FileHashes:
@@ -98,35 +70,10 @@ def hash_file(
     return hash_content(os.fsencode(path), read_content(read_pieces(path), bounds, types), bounds, types)
 
 
-def read_pieces(path: str | bytes | os.PathLike[str]) -> Iterator[bytes]:
-    """The content of a file, as pieces of up to 1 MiB."""
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(_STEP):
-            yield piece
-
-
-def read_content(pieces: Iterable[bytes], bounds: Bounds, types: Collection[str]) -> Content:
-    """Digest pieces as they come, and keep them where a perceptual hash is asked for."""
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name in DIGESTS if name in types}
-    kept: bytearray | None = bytearray() if any(name not in DIGESTS for name in types) else None
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        for digest in digests.values():
-            digest.update(piece)
-        if kept is not None:
-            if size <= bounds.picture_bytes:
-                kept += piece
-            else:
-                kept = None
-    found = {name: digest.hexdigest() for name, digest in digests.items()}
-    return Content(size, found, None if kept is None else bytes(kept))
-
-
 def hash_content(path: bytes, content: Content, bounds: Bounds, types: Collection[str]) -> FileHashes:
     """The digests of what was read and, where asked for, the hashes of the picture in it."""
     near = [name for name in types if name not in DIGESTS]
-    found: dict[str, Any] = dict(content.digests)
+    found: dict[str, Any] = {name: digest.hex() for name, digest in content.digests.items()}
     if near:
         try:
             if content.kept is None:
@@ -149,6 +96,11 @@ def _hash_pixels(pixels: NDArray[np.uint8], near: list[str]) -> dict[str, Any]:
             f"quality {hashed.quality} is below {LEAST_QUALITY}: the hash says too little to be matched"
         )
     return found
+
+
+def warm_up() -> None:
+    """Run what is compiled once, so that the first picture need not wait for it."""
+    _hash_pixels(np.zeros((8, 8, 3), np.uint8), ["pdq", "phash"])
 
 
 def hash_small(pixels: NDArray[np.uint8]) -> bytes:
@@ -174,6 +126,8 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
                 width, height = picture.size
                 if width * height > bounds.pixels:
                     raise NotHashed(f"{width} x {height} are more than {bounds.pixels:,} pixels")
+                if bounds.fast:
+                    picture.draft(None, (FAST_SIDE, FAST_SIDE))  # does nothing for other formats
                 return np.asarray(_to_rgb(picture), np.uint8)
     except UnidentifiedImageError:
         raise NotHashed("not a picture that can be decoded") from None

@@ -16,13 +16,18 @@ It knows nothing of HTTP, of parties, or of what time it is. Open a store, load 
                 print(query, entry.set, entry.category, entry.id)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from hashcore.errors import BadDistance, HashcoreError
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
-from hashcore.opened import Entry
-from hashcore.publish import Limits, LoadOptions, Outcome
 from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
-from hashcore.snapshot import KnownEntry, Matches, Snapshot
-from hashcore.store import Store
+
+if TYPE_CHECKING:
+    from hashcore.opened import Entry
+    from hashcore.publish import Limits, LoadOptions, Outcome
+    from hashcore.snapshot import KnownEntry, Matches, Snapshot
+    from hashcore.store import Store
 
 __all__ = [
     "HASH_TYPES",
@@ -46,3 +51,22 @@ __all__ = [
     "Withdrawals",
     "hash_type",
 ]
+
+# Imported when they are first used: they bring numba, which a client or a scan of files has no use for.
+_COMPILED = {
+    "Entry": "hashcore.opened",
+    "KnownEntry": "hashcore.snapshot",
+    "Limits": "hashcore.publish",
+    "LoadOptions": "hashcore.publish",
+    "Matches": "hashcore.snapshot",
+    "Outcome": "hashcore.publish",
+    "Snapshot": "hashcore.snapshot",
+    "Store": "hashcore.store",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _COMPILED:
+        raise AttributeError(f"module 'hashcore' has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(_COMPILED[name]), name)
+    return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from hashserver.cli.options import Json
+from hashserver.cli.options import FastDecode, Json
 from hashserver.warmup import choose_cache
 
 if TYPE_CHECKING:
@@ -34,14 +34,18 @@ read is named, and the exit code is 2.
 def hash_files(
     files: Annotated[list[Path], typer.Argument(help="Files to hash.")],
     threads: Annotated[int | None, typer.Option(min=1, max=256, help="Files at once.  [default: CPUs]")] = None,
+    fast_decode: FastDecode = False,
     as_json: Json = False,
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
+    from hashserver.digesting import Bounds
     from hashserver.hashing import hash_file
+
+    bounds = Bounds(fast=fast_decode)
 
     def attempt(path: Path) -> FileHashes | str:
         try:
-            return hash_file(path)
+            return hash_file(path, bounds)
         except OSError as error:
             return f"cannot read {path}: {error.strerror}"
 

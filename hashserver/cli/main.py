@@ -113,7 +113,15 @@ _USERS_MISTAKES = {
     "BackupRefused",
 }
 
-_TROUBLE = {"HashcoreError", "ClientError", "LedgerError", "SecretError", "StorageError", "BackupError"}
+_TROUBLE = {
+    "HashcoreError",
+    "ClientError",
+    "LedgerError",
+    "SecretError",
+    "StorageError",
+    "BackupError",
+    "HashingFailed",
+}
 
 
 def _sentence(error: Exception) -> str:

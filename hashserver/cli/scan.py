@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import re
@@ -16,11 +17,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from hashserver.cli.options import FastDecode
 from hashserver.cli.progress import short
 from hashserver.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashserver.scanning import ScanResult
+    from hashserver.scanning.scan import ScanResult
 
 HELP = """Scan folders and buckets: hash what is new or changed, ask about everything, report what matched.
 
@@ -82,15 +84,20 @@ def scan(
     file_timeout: Annotated[
         float, typer.Option(min=0.001, max=86400, help="Seconds for one file at most; it is named and left then.")
     ] = 60,
+    fast_decode: FastDecode = False,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.client import Client
-    from hashserver.scanning import ScanOptions, State, WalkOptions
-    from hashserver.scanning import scan as run
     from hashserver.scanning.report import check_name, write_report
+    from hashserver.scanning.scan import ScanOptions
+    from hashserver.scanning.scan import scan as run
+    from hashserver.scanning.state import State
+    from hashserver.scanning.walk import WalkOptions
 
     check_name(report)
+    gc.freeze()
+    gc.set_threshold(100_000)  # hundreds of thousands of rows come and go, and none is part of a cycle
     roots = [_root_of(path) for path in paths]
     walk = WalkOptions(
         include=include or (),
@@ -109,6 +116,7 @@ def scan(
             patience=patience,
             on_hit=shlex.split(on_hit or ""),
             file_timeout=file_timeout,
+            fast_decode=fast_decode,
             anonymous=anonymous,
             walk=walk,
         )
@@ -139,7 +147,7 @@ def _summary(result: ScanResult) -> str:
 
 
 def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
-    from hashserver.hashing import TYPES
+    from hashserver.digesting import TYPES
 
     if chosen is not None:
         names = frozenset(name.strip() for name in chosen.split(","))

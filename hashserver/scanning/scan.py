@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
@@ -17,14 +13,15 @@ import orjson
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import Client, ClientError
+from hashserver.digesting import DIGESTS, TYPES
 from hashserver.scanning.objects import is_object, list_objects
+from hashserver.scanning.pool import CHUNK_PATH_BYTES, Hashed, Hashers
 from hashserver.scanning.state import Hit, State
 from hashserver.scanning.walk import FoundFile, WalkOptions, walk
-from hashserver.scanning.worker import Outcome, begin_hashing, hash_chunk
 
 _LOOK_UP = 1024  # files looked up in the state at a time
-_CHUNK_FILES, _CHUNK_BYTES = 256, 32 << 20  # of one task of a hashing process
-_ASK = 20_000  # files asked about at a time
+_CHUNK_FILES, _CHUNK_BYTES = 512, 32 << 20  # of one task of a hashing process
+_ASK = 10_000  # files asked about at a time
 _HOOK_SECONDS = 300
 _PAUSE = 2.0
 
@@ -41,6 +38,7 @@ class ScanOptions:
         patience: seconds to wait for a server that has gone away.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
         file_timeout: seconds for one file; it is left, and counted as trouble, when it takes longer.
+        fast_decode: decode large JPEGs to less than their size; see `hashserver.digesting.Bounds`.
         anonymous: read object storage without credentials.
         walk: what to look at.
     """
@@ -52,6 +50,7 @@ class ScanOptions:
     patience: float = 900.0
     on_hit: Sequence[str] = ()
     file_timeout: float = 60.0
+    fast_decode: bool = False
     anonymous: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
@@ -71,9 +70,6 @@ class ScanResult:
     seconds: float = 0.0
 
 
-_Task = tuple[list[FoundFile], "Future[list[Outcome]]"]
-
-
 def scan(
     roots: Sequence[bytes],
     client: Client,
@@ -86,8 +82,8 @@ def scan(
 ) -> ScanResult:
     """Scan folders and buckets.
 
-    What has been hashed and answered is in the state at once, so a scan that is interrupted goes on where
-    it was. Files are asked about again when the server has a newer generation.
+    What has been answered is in the state at once, and what has been hashed within some seconds, so a scan
+    that is interrupted goes on where it was. Files are asked about again when the server has a newer generation.
 
     Args:
         roots: folders, files, and `s3://bucket/prefix`.
@@ -105,6 +101,16 @@ def scan(
     return _Scan(client, state, options, on_progress, on_trouble, on_wait).run(roots)
 
 
+def _names(types: frozenset[str], fast: bool) -> tuple[frozenset[str], frozenset[str]]:
+    """What the state has to have of a file so that it need not be read again, and what it has once it is read.
+
+    The hash of a picture that was decoded whole will do for a scan that decodes fast, but not the reverse.
+    """
+    exact, near = types & set(DIGESTS), types - set(DIGESTS)
+    less = frozenset(f"{name}:fast" for name in near)
+    return (exact | less, exact | less) if fast else (types, types | less)
+
+
 class _Scan:
     def __init__(
         self,
@@ -118,6 +124,7 @@ class _Scan:
         self._client, self._state, self._options = client, state, options
         self._on_progress, self._tell_trouble, self._on_wait = on_progress, on_trouble, on_wait
         self._result = ScanResult()
+        self._wanted, self._made = _names(options.types, options.fast_decode)
         self._started = time.monotonic()
         self._away_since: float | None = None
         self._ask_again = 0.0
@@ -125,34 +132,29 @@ class _Scan:
 
     def run(self, roots: Sequence[bytes]) -> ScanResult:
         self._try_to_ask(0)  # a server that is not there is better known before hours of hashing
-        context = multiprocessing.get_context("forkserver")
-        tasks: deque[_Task] = deque()
-        with ProcessPoolExecutor(
-            self._options.processes,
-            mp_context=context,
-            initializer=begin_hashing,
-            initargs=(self._options.nice, os.getpid()),
-        ) as pool:
-            try:
-                for chunk in self._chunks(self._unread(roots)):
-                    tasks.append((chunk, self._submit(pool, chunk)))
-                    if len(tasks) >= 3 * self._options.processes:
-                        self._settle(tasks.popleft())
-                while tasks:
-                    self._settle(tasks.popleft())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with self._hashers() as hashers:
+            for chunk in self._chunks(self._unread(roots)):
+                while not hashers.has_room:
+                    self._settle(hashers.next_done())
+                hashers.submit(chunk)
+            while hashers.is_busy:
+                self._settle(hashers.next_done())
         while self._ask(1):
             pass
         self._result.hit_files = sum(1 for _ in self._state.hits())
         self._progress()
         return self._result
 
-    def _submit(self, pool: ProcessPoolExecutor, chunk: list[FoundFile]) -> Future[list[Outcome]]:
+    def _hashers(self) -> Hashers:
         options = self._options
-        paths = [file.path for file in chunk]
-        return pool.submit(hash_chunk, paths, options.types, options.anonymous, options.file_timeout)
+        return Hashers(
+            options.types,
+            processes=options.processes,
+            nice=options.nice,
+            seconds=options.file_timeout,
+            fast=options.fast_decode,
+            anonymous=options.anonymous,
+        )
 
     def _unread(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
         """The files that have to be read; all are counted and looked up."""
@@ -160,7 +162,7 @@ class _Scan:
         while batch := list(islice(found, _LOOK_UP)):
             self._result.files += len(batch)
             self._result.bytes += sum(file.size for file in batch)
-            unread = self._state.split(batch, self._options.types)
+            unread = self._state.split(batch, self._wanted)
             self._progress()
             if not unread:
                 self._try_to_ask(_ASK)
@@ -174,14 +176,19 @@ class _Scan:
 
     def _chunks(self, files: Iterator[FoundFile]) -> Iterator[list[FoundFile]]:
         chunk: list[FoundFile] = []
-        size = 0
+        size = path_bytes = 0
         for file in files:
+            if chunk and path_bytes + len(file.path) > CHUNK_PATH_BYTES:
+                yield chunk
+                self._hold_back()
+                chunk, size, path_bytes = [], 0, 0
             chunk.append(file)
             size += file.size
+            path_bytes += len(file.path)
             if len(chunk) >= _CHUNK_FILES or size >= _CHUNK_BYTES:
                 yield chunk
                 self._hold_back()
-                chunk, size = [], 0
+                chunk, size, path_bytes = [], 0, 0
         if chunk:
             yield chunk
 
@@ -191,17 +198,14 @@ class _Scan:
             due = self._result.hashed_bytes / self._options.max_read_rate
             time.sleep(max(0.0, due - (time.monotonic() - self._started)))
 
-    def _settle(self, task: _Task) -> None:
-        chunk, future = task
-        good = []
-        for file, outcome in zip(chunk, future.result(), strict=True):
+    def _settle(self, hashed: list[Hashed]) -> None:
+        for file, outcome in hashed:
             if outcome.trouble is not None:
                 self._on_trouble(file.path, outcome.trouble)
-            if outcome.hashes is not None:
-                good.append((file, outcome.hashes))
-                self._result.hashed_bytes += outcome.hashes.size
-        self._result.hashed += len(good)
-        self._state.remember(good, self._options.types)
+            if outcome.digests is not None:
+                self._result.hashed += 1
+                self._result.hashed_bytes += outcome.size
+        self._state.remember(hashed, self._made)
         self._progress()
         self._try_to_ask(_ASK)
 
@@ -251,36 +255,36 @@ class _Scan:
         rows = self._state.unasked(self._client.server, self._result.generation, count)
         if not rows:
             return 0
-        hits: list[list[Hit]] = [[] for _ in rows]
+        hits: dict[bytes, list[Hit]] = {}
         generations = [self._result.generation]
-        for name in sorted(self._options.types):
-            places = [place for place, (_, digests) in enumerate(rows) if name in digests]
-            if not places:
-                continue
-            packed = b"".join(rows[place][1][name] for place in places)
-            digests = np.frombuffer(packed, np.uint8).reshape(len(places), -1)
-            answer = self._client.check_packed(HASH_TYPES[name], digests)
-            generations.append(answer.generation)
-            for match in answer.matches:
-                for entry in match.entries:
-                    hit = Hit(name, match.hash, match.distance, entry.set, entry.category, entry.id)
-                    hits[places[match.index]].append(hit)
+        for place, name in enumerate(TYPES):
+            asked = [(path, digest) for path, digests in rows if (digest := digests[place]) is not None]
+            if name in self._options.types and asked:
+                generations.append(self._check(name, asked, hits))
         # Several requests may have met several generations: the file counts as asked about in the oldest.
         generation = min(generations)
-        known = [self._state.hits_of(path) if found else [] for (path, _), found in zip(rows, hits, strict=True)]
-        self._state.answered(
-            self._client.server,
-            [(path, generation, found) for (path, _), found in zip(rows, hits, strict=True)],
-        )
-        for (path, _), found, before in zip(rows, hits, known, strict=True):
+        before = {path: self._state.hits_of(path) for path in hits}
+        self._state.answered(self._client.server, generation, [path for path, _ in rows], hits)
+        for path, found in hits.items():
             for hit in found:
-                if hit not in before:
+                if hit not in before[path]:
                     self._call_hook(path, hit)
         self._result.generation = max(generations)
         self._result.asked += len(rows)
-        self._result.hit_files += sum(map(bool, hits))
+        self._result.hit_files += len(hits)
         self._progress()
         return len(rows)
+
+    def _check(self, name: str, digests: list[tuple[bytes, bytes]], hits: dict[bytes, list[Hit]]) -> int:
+        """Ask about paths' digests of one type, add what matched, and return the generation that answered."""
+        packed = np.frombuffer(b"".join([digest for _, digest in digests]), np.uint8).reshape(len(digests), -1)
+        answer = self._client.check_packed(HASH_TYPES[name], packed)
+        for match in answer.matches:
+            path = digests[match.index][0]
+            for entry in match.entries:
+                hit = Hit(name, match.hash, match.distance, entry.set, entry.category, entry.id)
+                hits.setdefault(path, []).append(hit)
+        return answer.generation
 
     def _call_hook(self, path: bytes, hit: Hit) -> None:
         if not self._options.on_hit:

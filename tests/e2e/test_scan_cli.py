@@ -225,3 +225,22 @@ def test_a_slow_picture_is_counted_and_the_scan_goes_on(tmp_path: Path, server: 
     assert "2 files, 2 of them hashed" in ran.err
     assert "1 could not be read" in ran.err
     assert "0 of them hashed" in scan(tree, server, *options).err
+
+
+def test_a_picture_decoded_fast_is_decoded_again_for_a_scan_that_does_not(tmp_path: Path) -> None:
+    coarse = Image.fromarray(np.random.default_rng(4).integers(0, 256, (20, 30, 3), np.uint8))
+    (tmp_path / "tree").mkdir()
+    coarse.resize((3000, 2000), Image.Resampling.BICUBIC).save(tmp_path / "tree" / "a.jpg")
+    listed = [
+        run("hash", tmp_path / "tree" / "a.jpg", *options, cwd=tmp_path) for options in ([], ["--fast-decode"])
+    ]
+    data = tmp_path / "data"
+    load(data, "pictures", listed[0].out)
+    with serving(data) as server:
+        for options, hashed in ((["--fast-decode"], 1), (["--fast-decode"], 0), ([], 1), (["--fast-decode"], 0)):
+            ran = scan(tmp_path / "tree", server, "--hash", "md5,pdq", *options)
+            assert ran.code == 1, ran.err
+            assert f"1 files, {hashed} of them hashed" in ran.err
+            pdq = next(row for row in rows(ran.out) if row["type"] == "pdq")
+            assert int(pdq["distance"]) <= 10
+    assert listed[0].out.splitlines()[1].split(",")[:3] == listed[1].out.splitlines()[1].split(",")[:3]

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 
-from hashserver.scanning.worker import Outcome, begin_hashing, hash_chunk
+from hashserver.digesting import TYPES
+from hashserver.scanning.pool import Hashers
+from hashserver.scanning.walk import FoundFile
+from hashserver.scanning.worker import Outcome
 
-TYPES = frozenset({"md5", "pdq"})
+MD5, PDQ = TYPES.index("md5"), TYPES.index("pdq")
 
 
 def in_a_process(paths: list[Path], seconds: float) -> list[Outcome]:
-    context = multiprocessing.get_context("forkserver")
-    with ProcessPoolExecutor(1, context, begin_hashing, (0, os.getpid())) as pool:
-        return pool.submit(hash_chunk, list(map(os.fsencode, paths)), TYPES, False, seconds).result(60)
+    with Hashers(
+        frozenset({"md5", "pdq"}), processes=1, nice=0, seconds=seconds, fast=False, anonymous=False
+    ) as hashers:
+        hashers.submit([FoundFile(os.fsencode(path), 0, 0, 0) for path in paths])
+        return [outcome for _, outcome in hashers.next_done()]
 
 
 def test_a_file_that_never_answers_is_left_and_the_next_is_hashed(tmp_path: Path) -> None:
@@ -32,10 +35,10 @@ def test_a_file_that_never_answers_is_left_and_the_next_is_hashed(tmp_path: Path
     finally:
         os.close(holder)
     assert time.monotonic() - started < 20
-    assert hung == Outcome(None, "reading it took longer than 0.5 s; see --file-timeout")
+    assert hung == Outcome(0, None, "reading it took longer than 0.5 s; see --file-timeout")
     assert sound.trouble is None
-    assert sound.hashes is not None
-    assert sound.hashes.md5 == hashlib.md5(b"sound").hexdigest()
+    assert sound.digests is not None
+    assert sound.digests[MD5] == hashlib.md5(b"sound").digest()
 
 
 def test_a_picture_that_is_slow_to_decode_keeps_its_digests(tmp_path: Path) -> None:
@@ -43,7 +46,7 @@ def test_a_picture_that_is_slow_to_decode_keeps_its_digests(tmp_path: Path) -> N
     (tmp_path / "sound").write_bytes(b"sound")
     slow, sound = in_a_process([tmp_path / "slow.png", tmp_path / "sound"], 0.5)
     assert slow.trouble == "decoding the picture took longer than 0.5 s; see --file-timeout"
-    assert slow.hashes is not None
-    assert slow.hashes.md5 == hashlib.md5((tmp_path / "slow.png").read_bytes()).hexdigest()
-    assert slow.hashes.pdq is None
+    assert slow.digests is not None
+    assert slow.digests[MD5] == hashlib.md5((tmp_path / "slow.png").read_bytes()).digest()
+    assert slow.digests[PDQ] is None
     assert sound.trouble is None
