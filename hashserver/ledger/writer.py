@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,9 @@ log = logging.getLogger("hashserver")
 
 HOUR_MS = 3_600_000
 _FLUSH_SECONDS = 0.4
+_GATHER_SECONDS = (
+    0.0003  # more than a request takes, so that those under way share a commit; far less than a disk does
+)
 _MOST_WAITING = 50_000  # matches in the inbox before they are folded in spite of a busy worker
 
 
@@ -132,6 +137,7 @@ class LedgerWriter:
                 row[3] += tally.invalid
 
     def _run(self) -> None:
+        _yield_to_requests()
         closing = False
         while not closing:
             tickets, closing = self._take()
@@ -150,6 +156,7 @@ class LedgerWriter:
         timeout = max(0.0, self._flushed + _FLUSH_SECONDS - time.monotonic())
         try:
             ticket = self._tickets.get(timeout=timeout)
+            time.sleep(_GATHER_SECONDS)
             while ticket is not None:
                 tickets.append(ticket)
                 ticket = self._tickets.get_nowait()
@@ -226,6 +233,13 @@ class LedgerWriter:
         except Exception as error:  # whatever it is, this thread must live: hits wait for it
             log.warning("hits are on disk, but cannot be prepared for reports: %s", error)
         self._waiting = 0  # by us or by another worker
+
+
+def _yield_to_requests() -> None:
+    """Let this thread, when it wakes up, wait for a processor rather than take the event loop's."""
+    if hasattr(os, "sched_setscheduler"):
+        with suppress(OSError):
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_BATCH, os.sched_param(0))
 
 
 def _inbox_rows(tickets: list[_Ticket]) -> Iterator[tuple[int, str]]:
