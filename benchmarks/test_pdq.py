@@ -1,9 +1,8 @@
-"""PDQ of a decoded picture beside the reference binding, one core; and of files, reading and decoding included."""
+"""PDQ of a decoded picture beside the reference binding, one core."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from PIL import Image
 
 from benchmarks.support import Ratios
 from hashcore.pdq import hash_picture
-from hashserver.hashing import Bounds, decode_picture, hash_file
 
 
 def landscape() -> Image.Image:
@@ -34,18 +32,3 @@ def test_pdq_of_1920_by_1280(benchmark, ratios: Ratios) -> None:
     assert np.packbits(bits).tobytes() == hash_picture(pixels).digest
     ratios.figure("  pdqhash", 1e3 * min(times), "ms")
     ratios.compare("  beside pdqhash", min(times), ours, floor=5)
-
-
-def test_whole_files(tmp_path: Path, ratios: Ratios) -> None:
-    path = tmp_path / "picture.jpg"
-    landscape().save(path, quality=90)
-    content = path.read_bytes()
-    began = time.perf_counter()
-    for _ in range(5):
-        hash_file(path)
-    whole = (time.perf_counter() - began) / 5
-    began = time.perf_counter()
-    for _ in range(5):
-        decode_picture(content, Bounds())
-    ratios.figure("hash a JPEG of 1920 x 1280: read, MD5, SHA-1, SHA-256, decode, PDQ", 1e3 * whole, "ms")
-    ratios.figure("  of which decoding", 1e3 * (time.perf_counter() - began) / 5, "ms")

@@ -8,6 +8,7 @@ waits for a mount that hangs: it is ended, and only the file it was at is the wo
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import signal
@@ -115,15 +116,19 @@ class Hashers:
         self._waiting.append(_Task(files, self._types))
         self._hand_out()
 
-    def next_done(self) -> list[Hashed]:
-        """Wait until some files are hashed.
+    def next_done(self, seconds: float = math.inf) -> list[Hashed]:
+        """Wait until some files are hashed; none after so many seconds.
 
         Raises:
             HashingFailed: no process can be started.
         """
+        until = time.monotonic() + seconds
         while not self._done:
+            rest = until - time.monotonic()
+            if rest <= 0:
+                return []
             by_pipe = {worker.pipe: worker for worker in self._workers}
-            for ready in wait(list(by_pipe), _LOOK):
+            for ready in wait(list(by_pipe), min(rest, _LOOK)):
                 assert isinstance(ready, Connection)
                 self._receive(by_pipe[ready])
             self._look()

@@ -128,6 +128,7 @@ class _Scan:
         self._started = time.monotonic()
         self._away_since: float | None = None
         self._ask_again = 0.0
+        self._handed_bytes = 0
         self._last_error: ClientError | None = None
 
     def run(self, roots: Sequence[bytes]) -> ScanResult:
@@ -137,6 +138,8 @@ class _Scan:
                 while not hashers.has_room:
                     self._settle(hashers.next_done())
                 hashers.submit(chunk)
+                self._handed_bytes += sum(file.size for file in chunk)
+                self._hold_back(hashers)
             while hashers.is_busy:
                 self._settle(hashers.next_done())
         while self._ask(1):
@@ -178,25 +181,29 @@ class _Scan:
         chunk: list[FoundFile] = []
         size = path_bytes = 0
         for file in files:
-            if chunk and path_bytes + len(file.path) > CHUNK_PATH_BYTES:
+            if chunk and (
+                len(chunk) >= _CHUNK_FILES
+                or size >= _CHUNK_BYTES
+                or path_bytes + len(file.path) > CHUNK_PATH_BYTES
+            ):
                 yield chunk
-                self._hold_back()
                 chunk, size, path_bytes = [], 0, 0
             chunk.append(file)
             size += file.size
             path_bytes += len(file.path)
-            if len(chunk) >= _CHUNK_FILES or size >= _CHUNK_BYTES:
-                yield chunk
-                self._hold_back()
-                chunk, size, path_bytes = [], 0, 0
         if chunk:
             yield chunk
 
-    def _hold_back(self) -> None:
-        """Wait until the bytes read so far are no more than the rate allows."""
-        if self._options.max_read_rate:
-            due = self._result.hashed_bytes / self._options.max_read_rate
-            time.sleep(max(0.0, due - (time.monotonic() - self._started)))
+    def _hold_back(self, hashers: Hashers) -> None:
+        """Wait until the bytes given to be read are no more than the rate allows."""
+        if not self._options.max_read_rate:
+            return
+        due = self._started + self._handed_bytes / self._options.max_read_rate
+        while (seconds := due - time.monotonic()) > 0:
+            if hashers.is_busy:
+                self._settle(hashers.next_done(seconds))
+            else:
+                time.sleep(seconds)
 
     def _settle(self, hashed: list[Hashed]) -> None:
         for file, outcome in hashed:
