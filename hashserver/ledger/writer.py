@@ -30,9 +30,7 @@ log = logging.getLogger("hashserver")
 
 HOUR_MS = 3_600_000
 _FLUSH_SECONDS = 0.4
-_GATHER_SECONDS = (
-    0.0003  # more than a request takes, so that those under way share a commit; far less than a disk does
-)
+_GATHER_SECONDS = 0.0003  # about a request, so that those under way share a commit; a disk takes longer
 _MOST_WAITING = 50_000  # matches in the inbox before they are folded in spite of a busy worker
 
 
