@@ -43,7 +43,7 @@ class Ratios:
     def compare(self, name: str, ours: float, peer: float, *, floor: float) -> None:
         """Note how many times a peer's figure ours is, and fail below the floor."""
         ratio = ours / peer
-        self.lines.append(f"{name:<66} {ratio:10.1f} x   (floor {floor:g} x)")
+        self.lines.append(f"{name:<66} {ratio:10.2f} x   (floor {floor:g} x)")
         assert ratio >= floor, f"{name}: {ratio:.2f} x, below the floor of {floor} x"
 
 
