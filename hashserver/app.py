@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
@@ -38,6 +39,7 @@ from hashserver.warmup import warm_up, warm_up_changes
 
 log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005
+_YOUNG_OBJECTS = 20_000  # before the collector looks at them: next to none that a request makes are in cycles
 
 _RETENTION_SECONDS = 3600.0
 
@@ -73,17 +75,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # What is loaded by now stays: sweeping through it again and again would stall requests.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS)
         # A hit waits for the ledger's thread, which lets go of the interpreter at every call into SQLite, and by
         # default gets it back from a busy event loop only after 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
         parts.ready = True
-        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen), _warm_up_changes())
-        tasks = [asyncio.create_task(keeper) for keeper in keepers]
+        ending = threading.Event()
+        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen))
+        tasks = [asyncio.create_task(keeper) for keeper in (*keepers, _warm_up_changes(ending.is_set))]
         _end_with_parent()
         log.info("ready: generation %d", _generation(parts.store))
         try:
             yield
         finally:
+            ending.set()
             for task in tasks:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -107,9 +112,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
     )
     errors.install(app)
+    # The last one added sees a request first.
+    app.add_middleware(Timing)
     app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
     app.add_middleware(alone.AloneWithoutParties, state=app.state, host=chosen.host)
-    app.add_middleware(Timing)  # around all that is above
     for router in (check.router, single.router, circl.router, hma.router):
         app.include_router(router)
     app.include_router(sets.router)
@@ -201,10 +207,10 @@ async def _keep_parties_fresh(parts: Parts) -> None:
             log.exception("cannot read the parties; still serving those known before")
 
 
-async def _warm_up_changes() -> None:
+async def _warm_up_changes(is_ending: Callable[[], bool]) -> None:
     """Spare the first who adds an entry the wait for compiled kernels."""
     try:
-        await to_thread.run_sync(warm_up_changes, limiter=CapacityLimiter(1))
+        await to_thread.run_sync(warm_up_changes, is_ending, limiter=CapacityLimiter(1))
     except Exception as error:
         log.warning("the first change of a set may take some seconds: warming up for it failed: %s", error)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -47,10 +48,13 @@ def warm_up(data_dir: Path) -> None:
                 parse_body(content_type, kind.name, bytearray(body), Limits())
 
 
-def warm_up_changes() -> None:
+def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
     """Run every kernel that adding and withdrawing entries needs, on a store of a few entries that is thrown away.
 
     For after the start, in a thread: checks do not wait for it, and where nothing is cached it takes seconds.
+
+    Args:
+        is_ending: asked between the steps whether the server is to end, which does not wait for the rest then.
     """
     from hashcore import HASH_TYPES, Store
     from hashserver.contributing import Contribution, NewEntry, publish, withdraw
@@ -60,21 +64,29 @@ def warm_up_changes() -> None:
     entries = [NewEntry(f"{at}", "c", {kind: some[at] for kind, some in hashes.items()}) for at in range(3)]
     # Not the lock of `warm_up`: other workers shall not be ready later for this.
     with (
-        _turn(Path(__file__)),
+        _turn(Path(__file__), is_ending),
         TemporaryDirectory(prefix="hashserver-warm-up-") as folder,
         Store(Path(folder)) as store,
     ):
         for some in (entries[:1], entries[1:2], [replace(entries[0], category="d")], entries[2:]):
+            if is_ending():
+                return
             publish(store, LOCAL, Contribution("match", some))
         withdraw(store, LOCAL, "match", "1")
         store.refresh()
 
 
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
+def _turn(path: Path, is_ending: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Take turns with other processes; who is to end goes on without its turn, to find that out."""
     lock = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not is_ending():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.05)
         yield
     finally:
         os.close(lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.datastructures import State
@@ -9,16 +10,18 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hashserver.metrics import ROUTE
+from hashserver.metrics import observe
 from hashserver.problems import Problem
 from hashserver.routes.errors import as_response
 from hashserver.service import Parts
+
+_GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
 
 Handler = Callable[[Parts, Scope, Receive], Awaitable[Response]]
 
 
 class Shortcut:
-    """Middleware that answers some paths itself; the routes answer, and document, the same.
+    """Middleware that answers, and times, some paths itself; the routes answer, and document, the same.
 
     Args:
         app: everything else.
@@ -41,11 +44,15 @@ class Shortcut:
         if handler is None:
             await self._app(scope, receive, send)
             return
-        scope[ROUTE] = path
+        started, status = time.perf_counter(), 500
         try:
-            response = await handler(self._state.parts, scope, receive)
-        except Problem as problem:
-            response = as_response(problem)
+            try:
+                response = await handler(self._state.parts, scope, receive)
+            except Problem as problem:
+                response = as_response(problem)
+            status = response.status_code
+            await response(scope, receive, send)
         except ClientDisconnect:
-            return
-        await response(scope, receive, send)
+            status = _GONE
+        finally:
+            observe(scope["method"], path, status, time.perf_counter() - started)
