@@ -16,6 +16,7 @@ VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
     ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
-# Without parties the server answers on loopback only: run it with --network host, or behind a proxy in one pod.
+# Without parties the server answers on loopback only (run it with --network host). Add a party with
+# `docker exec NAME hashserver party add "Example Hosting"`, then run it with -e HASHSERVER_HOST=0.0.0.0 -p 8080:8080.
 ENTRYPOINT ["hashserver"]
 CMD ["serve"]
