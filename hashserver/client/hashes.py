@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType, check_distance, hash_type
-from hashcore.hexcodec import OK, decode_hex, explain_invalid
 from hashcore.rows import Digests
 from hashserver.client.results import Invalid
 
@@ -117,6 +116,8 @@ def as_digests(kind: HashType, array: NDArray[Any]) -> Digests:
 def _from_hex(
     kind: HashType, items: Sequence[object], texts: Sequence[Any]
 ) -> tuple[Digests, Places, list[Invalid]]:
+    from hashcore.hexcodec import OK, decode_hex  # brings numba, which a scan has no use for
+
     # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
     buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
@@ -136,6 +137,8 @@ def _as_hex(item: object) -> str:
 
 def _reason(kind: HashType, item: object) -> str:
     if isinstance(item, str):
+        from hashcore.hexcodec import explain_invalid
+
         return explain_invalid(kind, item)
     if isinstance(item, bytes | bytearray | memoryview):
         size = memoryview(item).nbytes

@@ -111,8 +111,8 @@ def test_workers_end_with_the_server_that_started_them(tmp_path: Path) -> None:
     """A killed server must not leave workers behind that hold the port."""
     data = tmp_path / "data"
     with serving(data, workers=2) as server:
+        eventually(lambda: len(workers_of(server)) == 2, 30)  # the server is ready when one of them is
         workers = workers_of(server)
-        assert len(workers) == 2
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         try:
