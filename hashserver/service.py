@@ -117,10 +117,14 @@ async def check(
     if standing is not None:
         headers.update(standing.headers())
     arguments = (parts.store, asked, most or parts.settings.max_matches, caller.party.sets)
-    if _is_long(asked, hashes):
-        answer = await run_in_threadpool(check_request, *arguments)
-    else:
-        answer = check_request(*arguments)
+    parts.ledger.coming += 1
+    try:
+        if _is_long(asked, hashes):
+            answer = await run_in_threadpool(check_request, *arguments)
+        else:
+            answer = check_request(*arguments)
+    finally:
+        parts.ledger.coming -= 1
     try:
         numbers = await _record(parts.ledger, caller, answer, numbered)
     except Problem:

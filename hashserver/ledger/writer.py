@@ -30,7 +30,7 @@ log = logging.getLogger("hashserver")
 
 HOUR_MS = 3_600_000
 _FLUSH_SECONDS = 0.4
-_GATHER_SECONDS = 0.0003  # about a request, so that those under way share a commit; a disk takes longer
+_GATHER_SECONDS = (0.00015, 0.00015)  # about a request, so that those under way share a commit
 _MOST_WAITING = 50_000  # matches in the inbox before they are folded in spite of a busy worker
 
 
@@ -63,9 +63,13 @@ class LedgerWriter:
 
     Args:
         folder: the data folder.
+
+    Attributes:
+        coming: requests that are being matched; if they match they will have something to record.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.coming = 0
         self._ledger = Ledger(folder)
         self._tickets: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._counts: _Counts = {}
@@ -154,7 +158,10 @@ class LedgerWriter:
         timeout = max(0.0, self._flushed + _FLUSH_SECONDS - time.monotonic())
         try:
             ticket = self._tickets.get(timeout=timeout)
-            time.sleep(_GATHER_SECONDS)
+            for seconds in _GATHER_SECONDS:
+                if not self.coming:
+                    break
+                time.sleep(seconds)
             while ticket is not None:
                 tickets.append(ticket)
                 ticket = self._tickets.get_nowait()
