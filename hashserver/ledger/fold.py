@@ -19,8 +19,8 @@ from hashserver.ledger.database import Ledger, explain
 from hashserver.ledger.months import month_of
 
 DAY_MS = 86_400_000
-SLICE = 2000
-"""Matches folded at a time: the lock is held for some ten milliseconds."""
+SLICE = 500
+"""Matches folded at a time: hits that are to be committed wait for some milliseconds at most."""
 
 _ROWS = 64  # a statement: SQLite takes the interpreter's lock again after every one
 
