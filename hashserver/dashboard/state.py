@@ -17,7 +17,7 @@ from hashserver.ledger.fold import fold_slice
 from hashserver.parties.keys import read_secret
 
 _T = TypeVar("_T")
-_MOST_SLICES = 25  # of a backlog folded before figures are read; more would keep people waiting
+_MOST_SLICES = 100  # of a backlog folded before figures are read; more would keep people waiting
 _FAILURE_SECONDS = 0.5
 _MOST_FAILURES = 32
 
