@@ -1,54 +1,43 @@
-"""The batch check without parties and ledger: what accounting and authentication are measured against."""
+"""The batch check without parties and ledger: what accounting and authentication are measured against.
+
+It is the same application on the same event loop; but nobody is identified or charged, and nothing is recorded.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
 import uvicorn
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from hashcore import Store
-from hashserver.answers import to_json
-from hashserver.bodies import parse_body
+from hashserver.app import create_app
+from hashserver.bodies.request import CheckRequest
 from hashserver.matching import check_request
-from hashserver.problems import Limits
-from hashserver.routes.body import read_body
-from hashserver.warmup import warm_up
+from hashserver.parties.party import LOCAL
+from hashserver.routes import check
+from hashserver.service import Caller, Checked, Parts
+from hashserver.settings import load_settings
+
+_NOBODY = Caller(LOCAL, "none")
+
+
+async def check_hashes(parts: Parts, caller: Caller, asked: CheckRequest) -> Checked:
+    """Match, and nothing else."""
+    return Checked(check_request(parts.store, asked, 1000), {"X-Request-Id": caller.request})
 
 
 def main(folder: Path) -> None:
-    store = Store(folder)
-    warm_up(folder)
-    limits = Limits()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != "/v2/check":
-            await Response(b"{}")(scope, receive, send)
-            return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        body = await read_body(headers, receive, limits.max_body_bytes)
-        asked = parse_body(headers[b"content-type"], "md5", body, limits)
-        answer = check_request(store, asked, 1000)
-        response = Response(to_json(answer), headers={"X-Request-Id": "none"}, media_type="application/json")
-        await response(scope, receive, send)
-
+    """Serve on a free port of this machine, and print where."""
+    check.identify = lambda parts, headers: _NOBODY  # type: ignore[assignment]
+    check.check_hashes = check_hashes  # type: ignore[assignment]
+    app = create_app(load_settings(data_dir=folder))
     config = uvicorn.Config(
-        app, port=0, http="httptools", loop="uvloop", lifespan="off", access_log=False, log_level="warning"
+        app, port=0, http="httptools", access_log=False, log_level="warning", server_header=False
     )
     server = uvicorn.Server(config)
-
-    async def run() -> None:
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        print(f"http://127.0.0.1:{port}", flush=True)
-        await serving
-
-    asyncio.run(run())
+    listener = config.bind_socket()
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -27,12 +27,13 @@ from hashserver.ledger.fold import DAY_MS
 from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.retention import apply_retention
 from hashserver.ledger.writer import LedgerWriter
-from hashserver.metrics import Timing
+from hashserver.metrics import Timing, flush
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
 from hashserver.protocols import circl, hma, single
-from hashserver.routes import alone, check, entries, errors, feedback, health, metrics, sets, shortcut, usage
+from hashserver.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
+from hashserver.routes.alone import AloneWithoutParties
 from hashserver.service import Parts
 from hashserver.settings import Settings, load_settings
 from hashserver.warmup import warm_up, warm_up_changes
@@ -42,6 +43,7 @@ _SWITCH_SECONDS = 0.0005
 _YOUNG_OBJECTS = 20_000  # before the collector looks at them: next to none that a request makes are in cycles
 
 _RETENTION_SECONDS = 3600.0
+_METRICS_SECONDS = 0.2
 
 _SHORTCUTS: dict[tuple[str, str], shortcut.Handler] = {
     ("POST", "/v2/check"): check.respond,
@@ -59,7 +61,7 @@ misses is kept, and nothing lists what is in the sets.
 """
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> shortcut.Shortcut:
     """Build the server.
 
     Args:
@@ -69,7 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.parts = parts = await run_in_threadpool(open_parts, chosen)
+        parts = await open_parts(chosen)
         app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
         await run_in_threadpool(warm_up, chosen.data_dir)
         # What is loaded by now stays: sweeping through it again and again would stall requests.
@@ -79,9 +81,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # A hit waits for the ledger's thread, which lets go of the interpreter at every call into SQLite, and by
         # default gets it back from a busy event loop only after 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
+        front.parts = parts
         parts.ready = True
         ending = threading.Event()
-        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen))
+        keepers = (_keep_sets_fresh(parts), _keep_parties_fresh(parts), _keep_short(chosen), _keep_metrics_fresh())
         tasks = [asyncio.create_task(keeper) for keeper in (*keepers, _warm_up_changes(ending.is_set))]
         _end_with_parent()
         log.info("ready: generation %d", _generation(parts.store))
@@ -94,7 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await run_in_threadpool(app.state.dashboard.close)
-            await run_in_threadpool(_close_parts, parts)
+            await close_parts(parts)
 
     app = FastAPI(
         title="hashserver",
@@ -112,10 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ],
     )
     errors.install(app)
-    # The last one added sees a request first.
     app.add_middleware(Timing)
-    app.add_middleware(shortcut.Shortcut, state=app.state, handlers=_SHORTCUTS)
-    app.add_middleware(alone.AloneWithoutParties, state=app.state, host=chosen.host)
     for router in (check.router, single.router, circl.router, hma.router):
         app.include_router(router)
     app.include_router(sets.router)
@@ -125,7 +125,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(dashboard.router)
-    return app
+    front = shortcut.Shortcut(app, AloneWithoutParties(chosen.host), _SHORTCUTS)
+    return front
 
 
 def _end_with_parent() -> None:
@@ -149,8 +150,13 @@ def open_store(settings: Settings) -> Store:
     return Store(settings.data_dir, map_size=settings.map_size_bytes, limits=limits)
 
 
-def open_parts(settings: Settings) -> Parts:
+async def open_parts(settings: Settings) -> Parts:
     """Open everything that requests need."""
+    limits, store, directory, meter = await run_in_threadpool(_open_parts, settings)
+    return Parts(settings, limits, store, await LedgerWriter.start(settings.data_dir), directory, meter)
+
+
+def _open_parts(settings: Settings) -> tuple[Limits, Store, Directory, Meter]:
     limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
     store = open_store(settings)
     _audit_what_was_killed(store)
@@ -160,7 +166,7 @@ def open_parts(settings: Settings) -> Parts:
     with Ledger(settings.data_dir, read_only=True) as ledger:
         for party, hashes in checked_on(ledger, today).items():
             meter.seed(party, today, hashes)
-    return Parts(settings, limits, store, LedgerWriter(settings.data_dir), directory, meter)
+    return limits, store, directory, meter
 
 
 def _audit_what_was_killed(store: Store) -> None:
@@ -172,8 +178,13 @@ def _audit_what_was_killed(store: Store) -> None:
         log.warning("cannot look for generations that the audit log does not know: %s", error)
 
 
+async def close_parts(parts: Parts) -> None:
+    """Have everything written, and let go of it."""
+    await parts.ledger.close()
+    await run_in_threadpool(_close_parts, parts)
+
+
 def _close_parts(parts: Parts) -> None:
-    parts.ledger.close()
     parts.meter.close()
     parts.directory.close()
     parts.store.close()
@@ -205,6 +216,13 @@ async def _keep_parties_fresh(parts: Parts) -> None:
                 log.info("the parties have changed")
         except Exception:
             log.exception("cannot read the parties; still serving those known before")
+
+
+async def _keep_metrics_fresh() -> None:
+    """Show the other workers what this one measures."""
+    while True:
+        await asyncio.sleep(_METRICS_SECONDS)
+        flush()
 
 
 async def _warm_up_changes(is_ending: Callable[[], bool]) -> None:

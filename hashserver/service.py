@@ -109,59 +109,58 @@ async def check(
     Raises:
         Problem: 403, 429, or 503 when something matched that cannot be recorded.
     """
-    require(caller.party, "check")
-    hashes = sum(len(group.digests) for group in asked.asked)
+    party = caller.party
+    require(party, "check")
+    hashes, is_long = _effort(asked)
     charged = hashes + len(asked.invalid)
-    standing = parts.meter.charge(caller.party, charged)
+    standing = parts.meter.charge(party, charged)
     headers = {"X-Request-Id": caller.request}
     if standing is not None:
         headers.update(standing.headers())
-    arguments = (parts.store, asked, most or parts.settings.max_matches, caller.party.sets)
-    parts.ledger.coming += 1
-    try:
-        if _is_long(asked, hashes):
-            answer = await run_in_threadpool(check_request, *arguments)
-        else:
-            answer = check_request(*arguments)
-    finally:
-        parts.ledger.coming -= 1
-    try:
-        numbers = await _record(parts.ledger, caller, answer, numbered)
-    except Problem:
-        parts.meter.refund(caller.party, charged)
-        raise
-    return Checked(answer, headers, numbers)
-
-
-def _is_long(asked: CheckRequest, hashes: int) -> bool:
-    """Whether matching would hold up other requests for longer than a hop to another thread costs."""
-    rules = {group.kind.rule for group in asked.asked}
-    if rules <= {Rule.EXACT}:
-        return hashes > _INLINE_HASHES
-    # One perceptual hash at the distance that its indexes are made for takes a fraction of a millisecond.
-    return hashes > 1 or bool(asked.max_distance) or not rules <= {Rule.HAMMING}
-
-
-async def _record(ledger: LedgerWriter, caller: Caller, answer: Answer, numbered: bool) -> list[int]:
+    most = most or parts.settings.max_matches
+    if is_long:
+        answer = await run_in_threadpool(check_request, parts.store, asked, most, party.sets)
+    else:
+        answer = check_request(parts.store, asked, most, party.sets)
+    del asked  # large, and others need the memory while this request waits for the disk
     tallies = {kind: Tally(checked) for kind, checked in answer.checked.items()}
     for wrong in answer.invalid:
         tallies.setdefault(wrong.type, Tally()).invalid += 1
     if not answer.matches:
-        ledger.count(caller.party.number, tallies)
-        return []
+        parts.ledger.count(party.number, tallies)
+        return Checked(answer, headers)
     rows = _rows(caller, answer, tallies)
     try:
-        return await ledger.record(caller.party.number, rows, tallies, numbered=numbered)
+        numbers = await parts.ledger.record(party.number, rows, tallies, numbered=numbered)
     except LedgerError:
-        problem = Problem(
-            503,
-            "ledger-unavailable",
-            "Hits cannot be recorded",
-            "something matched, and it cannot be recorded at the moment, so it is not answered; try again later, "
-            "the operator sees the reason at /readyz",
-        )
-        problem.headers["Retry-After"] = "10"
-        raise problem from None
+        parts.meter.refund(party, charged)
+        raise _unrecorded() from None
+    return Checked(answer, headers, numbers)
+
+
+def _effort(asked: CheckRequest) -> tuple[int, bool]:
+    """Hashes of a request, and whether matching holds up others for longer than a hop to another thread costs."""
+    hashes, near, is_odd = 0, 0, bool(asked.max_distance)
+    for group in asked.asked:
+        hashes += len(group.digests)
+        rule = group.kind.rule
+        if rule is not Rule.EXACT:
+            near += len(group.digests)
+            is_odd = is_odd or rule is not Rule.HAMMING
+    # One perceptual hash at the distance that its indexes are made for takes a fraction of a millisecond.
+    return hashes, hashes > _INLINE_HASHES or near > 1 or (near > 0 and is_odd)
+
+
+def _unrecorded() -> Problem:
+    problem = Problem(
+        503,
+        "ledger-unavailable",
+        "Hits cannot be recorded",
+        "something matched, and it cannot be recorded at the moment, so it is not answered; try again later, the "
+        "operator sees the reason at /readyz",
+    )
+    problem.headers["Retry-After"] = "10"
+    return problem
 
 
 def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
@@ -176,9 +175,23 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
             last, rank = (kind, match.index), 0
             tallies[kind].hits += 1
         for entry in match.entries:
-            added = int(entry.added * 1000)
-            known = (entry.set, key_of(entry), entry.id, entry.category, added)
-            rows.append((now, party, request, generation, kind, distance, rank, *known))
+            name, key, added = entry.id, key_of(entry), int(entry.added * 1000)
+            rows.append(
+                (
+                    now,
+                    party,
+                    request,
+                    generation,
+                    kind,
+                    distance,
+                    rank,
+                    entry.set,
+                    key,
+                    name,
+                    entry.category,
+                    added,
+                )
+            )
             rank += 1
     return rows
 

@@ -7,52 +7,33 @@ again then knows of no party; or another server was started with the application
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable
 
-from starlette.datastructures import State
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from hashserver.loopback import came_over_loopback, listens_on_loopback_only
 from hashserver.problems import Problem
-from hashserver.routes.errors import as_response
 
 log = logging.getLogger("hashserver")
 _ALWAYS = "/healthz"
 
 
 class AloneWithoutParties:
-    """Middleware that refuses other machines while no party is configured.
+    """Tells which requests are refused while no party is configured.
 
     Args:
-        app: everything else.
-        state: of the application, with its parts.
         host: where the settings say that the server listens.
     """
 
-    def __init__(self, app: ASGIApp, state: State, host: str) -> None:
-        self._app, self._state = app, state
+    def __init__(self, host: str) -> None:
         self._was_for_others = not _is_loopback(host)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        # Not a coroutine of its own: every check comes through here, and next to none is refused.
-        parts = getattr(self._state, "parts", None)  # none before the start is through, when nothing is answered
-        if scope["type"] == "http" and parts is not None and parts.directory.is_open and self._refuses(scope):
-            return as_response(_no_parties())(scope, receive, send)
-        return self._app(scope, receive, send)
-
-    def _refuses(self, scope: Scope) -> bool:
+    def refuses(self, scope: Scope) -> bool:
+        """Whether a request may have come from another machine, and is not for a load balancer's probe."""
         return scope["path"] != _ALWAYS and (self._was_for_others or not came_over_loopback(scope.get("server")))
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return listens_on_loopback_only(host)
-    except OSError as error:
-        log.warning("%r cannot be resolved, so it is not taken for this machine: %s", host, error)
-        return False
-
-
-def _no_parties() -> Problem:
+def no_parties() -> Problem:
+    """503: nobody may ask yet."""
     problem = Problem(
         503,
         "no-parties",
@@ -62,3 +43,11 @@ def _no_parties() -> Problem:
     )
     problem.headers["Retry-After"] = "60"
     return problem
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return listens_on_loopback_only(host)
+    except OSError as error:
+        log.warning("%r cannot be resolved, so it is not taken for this machine: %s", host, error)
+        return False

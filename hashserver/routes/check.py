@@ -123,11 +123,8 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """
     headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
     caller = identify(parts, headers)
-    body = await read_body(headers, receive, parts.limits.max_body_bytes)
-    large = len(body) > _INLINE_BYTES or b"content-encoding" in headers
-    arguments = (parts, body, headers, scope["query_string"])
-    asked = await run_in_threadpool(_read, *arguments) if large else _read(*arguments)
-    checked = await check_hashes(parts, caller, asked)
+    # Nothing here keeps the hashes: while hits wait for the disk, others need the memory.
+    checked = await check_hashes(parts, caller, await _asked(parts, headers, scope["query_string"], receive))
     encode, media_type = (
         (to_arrow, ARROW) if ARROW in headers.get(b"accept", "") else (to_json, "application/json")
     )
@@ -135,6 +132,13 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     large = len(answer.matches) + len(answer.invalid) > _INLINE_MATCHES
     content = await run_in_threadpool(encode, answer) if large else encode(answer)
     return Response(content, headers=checked.headers, media_type=media_type)
+
+
+async def _asked(parts: Parts, headers: dict[bytes, str], query: bytes, receive: Receive) -> CheckRequest:
+    body = await read_body(headers, receive, parts.limits.max_body_bytes)
+    if len(body) > _INLINE_BYTES or b"content-encoding" in headers:
+        return await run_in_threadpool(_read, parts, body, headers, query)
+    return _read(parts, body, headers, query)
 
 
 def _read(parts: Parts, body: bytearray, headers: dict[bytes, str], query: bytes) -> CheckRequest:

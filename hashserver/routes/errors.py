@@ -61,6 +61,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:
-        log.exception("a request to %s failed", request.url.path)
-        detail = "the server failed to answer; its log says why"
-        return as_response(Problem(500, "internal-error", "Internal error", detail))
+        return failed(str(getattr(request.scope.get("route"), "path", "an address of no route")))
+
+
+def failed(route: str) -> Response:
+    """Log the exception that is being handled, and answer 500.
+
+    Args:
+        route: the template of the request's route; its path may hold a hash, which is not for logs.
+    """
+    log.exception("a request to %s failed", route)
+    detail = "the server failed to answer; its log says why"
+    return as_response(Problem(500, "internal-error", "Internal error", detail))

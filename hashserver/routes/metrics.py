@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
-from hashserver.metrics import scrape
+from hashserver.metrics import flush, scrape
 from hashserver.routes.access import MayReport
 from hashserver.routes.errors import refusal
 from hashserver.service import Parts
@@ -31,5 +31,6 @@ _EXAMPLE = 'hashserver_hits_total{type="md5"} 7.4e+06\nhashserver_generation 42.
 )
 async def metrics(request: Request, caller: MayReport) -> Response:
     parts: Parts = request.app.state.parts
+    flush()
     text = await run_in_threadpool(scrape, parts.store, trouble=parts.ledger.trouble is not None)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})

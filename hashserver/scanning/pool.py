@@ -7,13 +7,11 @@ waits for a mount that hangs: it is ended, and only the file it was at is the wo
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
@@ -24,6 +22,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 
 from hashserver.digesting import DIGESTS
+from hashserver.own_process import command
 from hashserver.scanning.walk import FoundFile
 from hashserver.scanning.worker import Outcome, Progress
 
@@ -33,8 +32,6 @@ CHUNK_PATH_BYTES = 1 << 15
 _AHEAD = 4  # tasks that a process has: one that it is at, and some so that it need not wait
 _GRACE = 5.0  # seconds, for the process to notice by itself that a file takes too long
 _LOOK = 0.25  # seconds between looks at how far the processes are
-_PROGRAM = "import json, sys; a = json.loads(sys.argv[1]); sys.path[:] = a.pop(0); \
-from hashserver.scanning.worker import main; main(*a)"
 
 Hashed = tuple[FoundFile, Outcome]
 
@@ -139,10 +136,8 @@ class Hashers:
         with tempfile.TemporaryFile() as shared, theirs:
             shared.truncate(8)
             numbers = (theirs.fileno(), shared.fileno())
-            argument = json.dumps([sys.path, *numbers, *self._arguments])
             process = subprocess.Popen(  # noqa: S603 - ourselves
-                # Not the folder that we are in, whose files may be anybody's.
-                [sys.executable, "-P", "-c", _PROGRAM, argument],
+                command("hashserver.scanning.worker", *numbers, *self._arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=numbers,

@@ -16,14 +16,14 @@ from serving import md5_of
 
 from hashcore import Entry, HashColumn, Rows, Strings, hash_type
 from hashserver.answers import Answer, Match
-from hashserver.app import open_parts
+from hashserver.app import close_parts, open_parts
 from hashserver.bodies.request import Asked, CheckRequest, Invalid
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
 from hashserver.ledger.writer import Tally
 from hashserver.parties import LOCAL, Party
 from hashserver.problems import Problem
-from hashserver.service import Caller, Parts, _rows, check, identify, key_of
+from hashserver.service import Caller, _rows, check, identify, key_of
 from hashserver.settings import Settings
 
 MD5 = hash_type("md5")
@@ -36,21 +36,31 @@ def asked(*hashes: str, invalid: int = 0) -> CheckRequest:
     return CheckRequest([Asked(MD5, digests)], [Invalid("md5", 9, "no hash") for _ in range(invalid)])
 
 
+class Running:
+    """Parts and the event loop that they are used on."""
+
+    def __init__(self, runner: asyncio.Runner, settings: Settings) -> None:
+        self._runner = runner
+        self.parts = runner.run(open_parts(settings))
+
+    def ask(self, party: Party, request: CheckRequest, name: str = "r") -> Answer:
+        return self._runner.run(check(self.parts, Caller(party, name), request)).answer
+
+    def close(self) -> None:
+        self._runner.run(close_parts(self.parts))
+
+
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Parts]:
-    opened = open_parts(Settings(data_dir=tmp_path / "data"))
+def served(runner: asyncio.Runner, tmp_path: Path) -> Iterator[Running]:
+    running = Running(runner, Settings(data_dir=tmp_path / "data"))
+    opened = running.parts
     digest = np.frombuffer(bytes.fromhex(KNOWN), np.uint8).reshape(1, 16)
     known = Rows(np.array([1]), {"md5": HashColumn(digest)}, None, Strings.of([b"A-1"]))
     opened.store.load("police", iter([known]), now=1.0)
     opened.store.load("other", iter([known]), now=2.0)
     opened.store.refresh()
-    yield opened
-    for part in (opened.ledger, opened.meter, opened.directory, opened.store):
-        part.close()
-
-
-def ask(parts: Parts, party: Party, request: CheckRequest, name: str = "r") -> Answer:
-    return asyncio.run(check(parts, Caller(party, name), request)).answer
+    yield running
+    running.close()
 
 
 def select(folder: Path, query: str) -> list[tuple[object, ...]]:
@@ -84,12 +94,12 @@ def test_all_matches_of_a_hash_are_one_hit_and_the_nearest_has_rank_0() -> None:
 
 
 def test_hits_counts_and_what_could_not_be_read_add_up_and_misses_leave_no_trace(
-    parts: Parts, tmp_path: Path
+    served: Running, tmp_path: Path
 ) -> None:
-    answer = ask(parts, PARTY, asked(UNKNOWN, KNOWN, KNOWN, invalid=2))
+    answer = served.ask(PARTY, asked(UNKNOWN, KNOWN, KNOWN, invalid=2))
     assert [match.index for match in answer.matches] == [1, 2]
-    ask(parts, LOCAL, asked(UNKNOWN))
-    parts.ledger.close()
+    served.ask(LOCAL, asked(UNKNOWN))
+    served.close()
     folder = tmp_path / "data"
     counts = select(folder, "SELECT party, type, requests, checked, hits, invalid FROM counts")
     assert counts == [(0, "md5", 1, 1, 0, 0), (3, "md5", 1, 3, 2, 2)]
@@ -103,45 +113,45 @@ def test_hits_counts_and_what_could_not_be_read_add_up_and_misses_leave_no_trace
             assert bytes.fromhex(UNKNOWN) not in content
 
 
-def test_a_subset_of_sets_is_all_that_a_party_is_told_of(parts: Parts) -> None:
-    [match] = ask(parts, replace(PARTY, sets=frozenset({"other"})), asked(KNOWN)).matches
+def test_a_subset_of_sets_is_all_that_a_party_is_told_of(served: Running) -> None:
+    [match] = served.ask(replace(PARTY, sets=frozenset({"other"})), asked(KNOWN)).matches
     assert [entry.set for entry in match.entries] == ["other"]
-    assert ask(parts, replace(PARTY, sets=frozenset({"none"})), asked(KNOWN)).matches == []
+    assert served.ask(replace(PARTY, sets=frozenset({"none"})), asked(KNOWN)).matches == []
 
 
-def test_who_may_not_check_is_refused_and_not_charged(parts: Parts) -> None:
+def test_who_may_not_check_is_refused_and_not_charged(served: Running) -> None:
     with pytest.raises(Problem, match="no permission to check") as refused:
-        ask(parts, replace(PARTY, permissions=frozenset({"report"})), asked(KNOWN))
+        served.ask(replace(PARTY, permissions=frozenset({"report"})), asked(KNOWN))
     assert refused.value.status == 403
-    ask(parts, PARTY, asked(*[UNKNOWN] * 100))
+    served.ask(PARTY, asked(*[UNKNOWN] * 100))
 
 
-def test_what_is_refused_for_the_quota_is_neither_answered_nor_recorded(parts: Parts, tmp_path: Path) -> None:
-    ask(parts, PARTY, asked(*[UNKNOWN] * 98, invalid=1))
+def test_what_is_refused_for_the_quota_is_neither_answered_nor_recorded(served: Running, tmp_path: Path) -> None:
+    served.ask(PARTY, asked(*[UNKNOWN] * 98, invalid=1))
     with pytest.raises(Problem) as refused:
-        ask(parts, PARTY, asked(KNOWN, UNKNOWN))
+        served.ask(PARTY, asked(KNOWN, UNKNOWN))
     assert refused.value.status == 429
-    parts.ledger.close()
+    served.close()
     assert select(tmp_path / "data", "SELECT checked, hits FROM counts") == [(98, 0)]
     assert select(tmp_path / "data", "SELECT count(*) FROM inbox") == [(0,)]
 
 
 def test_hits_that_cannot_be_recorded_are_refused_and_not_charged_and_misses_go_on(
-    parts: Parts, tmp_path: Path
+    served: Running, tmp_path: Path
 ) -> None:
     with sqlite3.connect(tmp_path / "data/ledger.sqlite") as connection:
         connection.execute("CREATE TRIGGER broken BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'broken'); END")
     for _ in range(5):
         with pytest.raises(Problem, match="something matched, and it cannot be recorded") as refused:
-            ask(parts, PARTY, asked(*[KNOWN] * 40))
+            served.ask(PARTY, asked(*[KNOWN] * 40))
         assert refused.value.status == 503
         assert refused.value.headers["Retry-After"] == "10"
-    assert ask(parts, PARTY, asked(*[UNKNOWN] * 100)).matches == []
-    parts.ledger.close()
+    assert served.ask(PARTY, asked(*[UNKNOWN] * 100)).matches == []
+    served.close()
     assert select(tmp_path / "data", "SELECT requests, checked, hits FROM counts") == [(1, 100, 0)]
 
 
-def test_the_days_counts_hold_when_the_file_of_the_limits_is_lost(tmp_path: Path) -> None:
+def test_the_days_counts_hold_when_the_file_of_the_limits_is_lost(runner: asyncio.Runner, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     hour = int(time.time() // 3600)
     with Ledger(tmp_path) as ledger:
@@ -149,7 +159,8 @@ def test_the_days_counts_hold_when_the_file_of_the_limits_is_lost(tmp_path: Path
         with ledger.transaction() as connection:
             connection.execute("INSERT INTO counts VALUES (?, 3, 'md5', 1, 50, 0, 10)", (hour,))
             connection.execute("INSERT INTO counts VALUES (?, 3, 'md5', 1, 1000, 0, 0)", (hour - 24,))
-    opened = open_parts(settings)
+    running = Running(runner, settings)
+    opened = running.parts
     try:
         with pytest.raises(Problem, match="has 40 left"):
             opened.meter.charge(PARTY, 41)
@@ -157,12 +168,11 @@ def test_the_days_counts_hold_when_the_file_of_the_limits_is_lost(tmp_path: Path
         assert standing is not None
         assert '"day";r=0;' in standing.state
     finally:
-        for part in (opened.ledger, opened.meter, opened.directory, opened.store):
-            part.close()
+        running.close()
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "new\nline", "naïve", "\x7f"])
-def test_a_request_gets_its_own_id_where_the_clients_is_no_good(parts: Parts, given: str) -> None:
-    first, second = (identify(parts, {b"x-request-id": given}).request for _ in range(2))
+def test_a_request_gets_its_own_id_where_the_clients_is_no_good(served: Running, given: str) -> None:
+    first, second = (identify(served.parts, {b"x-request-id": given}).request for _ in range(2))
     assert given != first != second
-    assert identify(parts, {b"x-request-id": "mine-1"}).request == "mine-1"
+    assert identify(served.parts, {b"x-request-id": "mine-1"}).request == "mine-1"

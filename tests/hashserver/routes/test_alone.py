@@ -11,7 +11,7 @@ import orjson
 import pytest
 from serving import md5_of
 
-from hashserver.app import create_app, open_parts
+from hashserver.app import close_parts, create_app, open_parts
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
 from hashserver.settings import Settings
@@ -48,12 +48,13 @@ def _to(app: Any, server: Any) -> Any:
     ],
 )
 def test_only_this_machine_is_answered_until_there_are_parties(
-    tmp_path: Path, host: str, server: Any, served: bool
+    runner: asyncio.Runner, tmp_path: Path, host: str, server: Any, served: bool
 ) -> None:
     settings = Settings(data_dir=tmp_path, host=host)
     app = create_app(settings)
-    app.state.parts = parts = open_parts(settings)
+    parts = runner.run(open_parts(settings))
     parts.ready = True
+    app.parts = parts
 
     async def statuses(headers: dict[str, str]) -> set[int]:
         found = set()
@@ -65,13 +66,12 @@ def test_only_this_machine_is_answered_until_there_are_parties(
                 assert "hashserver party add" in problem["detail"]
         return found
 
-    alone = asyncio.run(statuses({}))
+    alone = runner.run(statuses({}))
     assert (200 in alone and 503 not in alone) if served else alone == {503}
-    assert asyncio.run(ask(app, "/healthz", server, {}))[0] == 200
+    assert runner.run(ask(app, "/healthz", server, {}))[0] == 200
     with Ledger(tmp_path) as ledger:
         key = PartyAdmin(ledger, "user test").add("first", permissions=["admin"])
     assert parts.directory.refresh()
-    assert 503 not in asyncio.run(statuses({"Authorization": f"Bearer {key}"})), "with parties, keys decide"
-    assert asyncio.run(ask(app, "/v2/sets", server, {}))[0] == 401
-    for part in (parts.ledger, parts.meter, parts.directory, parts.store):
-        part.close()
+    assert 503 not in runner.run(statuses({"Authorization": f"Bearer {key}"})), "with parties, keys decide"
+    assert runner.run(ask(app, "/v2/sets", server, {}))[0] == 401
+    runner.run(close_parts(parts))

@@ -164,7 +164,8 @@ requests = st.lists(
 )
 
 
-async def write(writer: LedgerWriter, asked: list[tuple[int, int, list[Hit]]]) -> None:
+async def write(folder: Path, asked: list[tuple[int, int, list[Hit]]]) -> None:
+    writer = await LedgerWriter.start(folder)
     for day, party, hits in sorted(asked, key=lambda one: one[0]):
         noon = int(timedelta(days=18262 + day, hours=12).total_seconds() * 1000)
         tallies: dict[str, Tally] = {"md5": Tally(10)}
@@ -187,6 +188,7 @@ async def write(writer: LedgerWriter, asked: list[tuple[int, int, list[Hit]]]) -
                 await writer.record(party, rows, tallies)
             else:
                 writer.count(party, tallies)
+    await writer.close()
 
 
 @settings(max_examples=30, deadline=None)
@@ -195,11 +197,7 @@ def test_what_the_writer_wrote_is_measured_as_it_was(
     asked: list[tuple[int, int, list[Hit]]], party: int | None
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        writer = LedgerWriter(Path(folder))
-        try:
-            asyncio.run(write(writer, asked))
-        finally:
-            writer.close()
+        asyncio.run(write(Path(folder), asked))
         with Ledger(Path(folder)) as ledger:
             fold(ledger)
             for period in (
