@@ -212,7 +212,8 @@ def search_index(
         Packed hits, uint64[m], in no particular order, and uint32[...], the queries that went over their
         budget and have no hits among these.
     """
-    masks, ends, first_masks = flip_table(index.geometry, int(radii[which].max(initial=0)))
+    greatest = radii[which] if len(which) < len(radii) else radii
+    masks, ends, first_masks = flip_table(index.geometry, int(greatest.max(initial=0)))
     shift = np.uint64(codes.shift)
     spent = np.zeros(len(queries), np.uint64)
     hits = collect_hits(
@@ -299,6 +300,23 @@ def _find_nearest(
     return hits[np.arange(len(hits)) - first < most]
 
 
+def _limits(radii: int | NDArray[np.uint32], queries: int, bits: int, rule: Rule) -> NDArray[np.uint32]:
+    """The greatest distance for each query, uint32[queries]; see `find_within`."""
+    if isinstance(radii, int):
+        least = greatest = radii
+    else:
+        if radii.shape != (queries,):
+            raise ValueError(f"there must be one radius for each of {queries} queries, got {radii.shape}")
+        least, greatest = int(radii.min(initial=0)), int(radii.max(initial=0))
+    if least < 0:
+        raise ValueError(f"a distance is 0 or more, got a radius of {least}")
+    if rule is Rule.EUCLIDEAN and greatest > bytevector.MOST_DISTANCE:
+        raise ValueError(f"a radius is {bytevector.MOST_DISTANCE} at most, got {greatest}")
+    if isinstance(radii, int):
+        return np.full(queries, min(radii, bits), np.uint32)
+    return np.minimum(radii, bits).astype(np.uint32)
+
+
 def find_within(
     codes: Column,
     index: PerceptualIndex | None,
@@ -327,16 +345,10 @@ def find_within(
         raise ValueError(f"codes to search by {rule} distance are {either} bytes wide, these are {codes.width}")
     if queries.ndim != 2 or queries.shape[1] != codes.width:
         raise ValueError(f"queries must be rows of {codes.width} bytes, as the codes are; got {queries.shape}")
-    given = np.asarray(radii)
-    if given.ndim and given.shape != (len(queries),):
-        raise ValueError(f"there must be one radius for each of {len(queries)} queries, got {given.shape}")
-    if given.min(initial=0) < 0:
-        raise ValueError(f"a distance is 0 or more, got a radius of {given.min()}")
-    if rule is Rule.EUCLIDEAN and given.max(initial=0) > bytevector.MOST_DISTANCE:
-        raise ValueError(f"a radius is {bytevector.MOST_DISTANCE} at most, got {given.max()}")
-    limits = np.full(len(queries), np.minimum(given, 8 * codes.width), np.uint32)
-    # The kernels are compiled for arrays that may be written to; the body of a request may not.
-    queries = np.require(queries, np.uint8, ["C", "W"])
+    limits = _limits(radii, len(queries), 8 * codes.width, rule)
+    if not (queries.flags.c_contiguous and queries.flags.writeable and queries.dtype == np.uint8):
+        # The kernels are compiled for arrays that may be written to; the body of a request may not.
+        queries = np.require(queries, np.uint8, ["C", "W"])
     if not len(queries):
         return _NOTHING
     if len(queries) <= MOST_QUERIES:
