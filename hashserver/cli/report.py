@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -256,7 +256,8 @@ def _check_language(language: str) -> None:
 
 def _print_usage(found: Usage) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    title = f"{found.period.start} to {found.period.end}, {found.party or 'all parties'}"
+    last = found.period.end - timedelta(days=1)  # people take "to" for the last day
+    title = f"{found.period.start} to {last}, that day included, {found.party or 'all parties'}"
     _print_lines(console, title, [*found.months, found.total])
     for heading, lines in (
         ("party", found.parties),

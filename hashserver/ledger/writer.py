@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import orjson
 
@@ -53,7 +54,7 @@ class LedgerWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._link: _Link | None = None
         self._unsent: list[bytes] = []
         self._sent = 0  # requests that the committer has and has not dealt with
         self._waiting: deque[tuple[asyncio.Future[list[int]], bool]] = deque()
@@ -89,9 +90,9 @@ class LedgerWriter:
         self._ending = True
         self._send()
         self._send_counts()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.write_eof()
+        link, self._link = self._link, None
+        if link is not None:
+            link.end()
         if self._keeping is not None:
             await self._keeping
 
@@ -116,7 +117,7 @@ class LedgerWriter:
         Raises:
             LedgerError: they could not be written, and nothing is counted.
         """
-        if self._transport is None:
+        if self._link is None:
             raise self._why_not()
         hour = now_ms() // HOUR_MS
         pieces = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
@@ -124,18 +125,18 @@ class LedgerWriter:
         lines += b"n\n" if numbered else b"e\n"
         done: asyncio.Future[list[int]] = self._loop.create_future()
         self._waiting.append((done, numbered))
-        if not self._sent and not self._unsent:
-            self._loop.call_soon(self._send)  # together with what else is recorded in this turn of the loop
         self._unsent.append(lines)
+        if not self._sent:
+            self._send()
         numbers = await done
         self._add(hour, party, tallies)
         return numbers
 
     def _send(self) -> None:
         """Hand over what has gathered while the committer was busy with what it was sent before."""
-        if self._unsent and self._transport is not None:
+        if self._unsent and self._link is not None:
             self._sent = len(self._waiting)
-            self._transport.write(b"".join(self._unsent))
+            self._link.send(b"".join(self._unsent))
             self._unsent.clear()
 
     def _why_not(self) -> LedgerError:
@@ -154,19 +155,19 @@ class LedgerWriter:
             row[3] += tally.invalid
 
     def _send_counts(self) -> None:
-        if self._counts and self._transport is not None:
+        if self._counts and self._link is not None:
             rows = [(*key, *row) for key, row in self._counts.items()]
             self._counts = {}
-            self._transport.write(b"c %s\n" % orjson.dumps(rows))
+            self._link.send(b"c %s\n" % orjson.dumps(rows))
 
     async def _launch(self) -> _Link:
         """Start a committer, and wait until it has opened the ledger or said why it cannot."""
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.to_thread(_start, self._folder, theirs)
-        ours.setblocking(False)
-        link = _Link(process, self._take)
-        self._transport, _ = await self._loop.create_unix_connection(lambda: link, sock=ours)
+        link = _Link(process, ours, self._take)
+        await self._loop.create_unix_connection(lambda: link, sock=ours)
+        self._link = link
         await link.spoke
         return link
 
@@ -177,7 +178,7 @@ class LedgerWriter:
                 await asyncio.wait((link.gone,), timeout=_SEND_SECONDS)
                 self._send_counts()
             code = await asyncio.to_thread(link.process.wait)
-            self._transport = None
+            self._link = None
             if not self._ending and (code or self._trouble is None):  # or it has said why
                 self._note(LedgerError(f"the process that writes the ledger has ended with code {code}"))
             error = self._why_not()
@@ -231,6 +232,7 @@ class _Link(asyncio.Protocol):
 
     Args:
         process: the committer.
+        connection: our end.
         take: is given each line that it sends.
 
     Attributes:
@@ -238,13 +240,38 @@ class _Link(asyncio.Protocol):
         gone: is done when it has closed its end.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], take: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], connection: socket.socket, take: Callable[[bytes], None]
+    ) -> None:
         loop = asyncio.get_running_loop()
+        connection.setblocking(False)
         self.process = process
         self.spoke: asyncio.Future[None] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()
+        self._connection = connection
+        self._transport: asyncio.Transport | None = None
         self._take = take
         self._rest = b""
+
+    def send(self, lines: bytes) -> None:
+        """Send some lines."""
+        if self._transport is None:  # not any more, which is told otherwise
+            return
+        # Transports write at the end of the loop's turn, in which many others may be answered first.
+        if not self._transport.get_write_buffer_size():
+            with suppress(OSError):  # there is no room, or nobody
+                lines = lines[self._connection.send(lines) :]
+        if lines:
+            self._transport.write(lines)
+
+    def end(self) -> None:
+        """Tell it that nothing more will come."""
+        if self._transport is not None:
+            self._transport.write_eof()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It can be written to."""
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """Some lines, the last of which may be cut."""
@@ -257,6 +284,7 @@ class _Link(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """It is gone, for whatever reason."""
         del error
+        self._transport = None
         for each in (self.spoke, self.gone):
             if not each.done():
                 each.set_result(None)

@@ -53,6 +53,7 @@ def test_usage_of_one_party_and_month_is_a_part_of_the_whole(year: Path) -> None
 
 def test_usage_in_words(year: Path) -> None:
     ran = report(year, "usage", "--from", "2020-01", "--to", "2021-01")
+    assert ran.out.startswith("2020-01-01 to 2020-12-31, that day included, all parties")
     assert ran.code == 0
     for words in ("9,100,000", "by category", "baseline", "pdq 31", "entries that never hit", "most repeated"):
         assert words in ran.out

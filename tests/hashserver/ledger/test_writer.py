@@ -327,9 +327,7 @@ from hashserver.ledger.writer import LedgerWriter, Tally
 
 async def main():
     writer = await LedgerWriter.start(Path(sys.argv[1]))
-    records = [asyncio.create_task(writer.record(1, [row(f"r{turn}")], {})) for turn in range(50)]
-    await asyncio.sleep(0)
-    writer._send()
+    record = asyncio.create_task(writer.record(1, [row(f"r{turn}") for turn in range(50)], {}))
     await asyncio.sleep(0)
     os._exit(3)
 
