@@ -1,0 +1,163 @@
+"""Items of NCMEC's XML gathered in columns, until there are enough of them for a block."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hashcore.hashtypes import HASH_TYPES, HashType
+from hashcore.hashtypes import hash_type as look_up
+from hashcore.rows import Reject, Rows
+from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
+
+KINDS = ("image", "video", "deletedImage", "deletedVideo")
+FIRST_WITHDRAWAL = 2
+"""The kinds from here on are items taken back."""
+
+FINGERPRINTS = {"pdna": "photodna"} | {name: name for name in HASH_TYPES}
+"""The elements within `fingerprints`, and the hash types that they hold."""
+
+FIELDS = ("id", "classification", *FINGERPRINTS)
+"""The elements that are kept, in the order of the columns."""
+
+FIRST_FINGERPRINT = 2
+LONGEST_TEXT = 1000
+"""Characters of one element."""
+
+ROOM_FOR_ONE = 4 * LONGEST_TEXT * len(FIELDS)
+_TEXT_BYTES = 8 << 20
+
+
+@dataclass(slots=True)
+class Item:
+    """One element of a result as the parser finds it: `image`, `video`, or one that is withdrawn."""
+
+    name: str
+    line: int
+    values: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Items:
+    """Up to `room` items, all of whose values lie in one buffer. It is used for one block after another.
+
+    Attributes:
+        kinds: int8[room], an index into KINDS.
+        lines: int64[room], where the first tag of each stands.
+        starts, lengths: int64[FIELDS, room], spans of `text`; the length is -1 where there is no such element.
+        text: uint8[size], the values, of which `text_size` bytes are in use.
+        count: how many items there are.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.kinds = np.zeros(room, np.int8)
+        self.lines = np.zeros(room, np.int64)
+        self.starts = np.zeros((len(FIELDS), room), np.int64)
+        self.lengths = np.zeros((len(FIELDS), room), np.int64)
+        self.text = np.zeros(_TEXT_BYTES, np.uint8)
+        self.text_size = 0
+        self.count = 0
+        self._problems: dict[int, str] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether the values of one more item might find no room."""
+        return self.count == len(self.kinds) or len(self.text) - self.text_size < ROOM_FOR_ONE
+
+    def append(self, item: Item) -> None:
+        """Add one item."""
+        row, self.count = self.count, self.count + 1
+        self.kinds[row], self.lines[row] = KINDS.index(item.name), item.line
+        self.lengths[:, row] = -1
+        for name, value in item.values.items():
+            text = np.frombuffer(value.encode(), np.uint8)
+            column, start = FIELDS.index(name), self.text_size
+            self.text_size += len(text)
+            self.text[start : self.text_size] = text
+            self.starts[column, row], self.lengths[column, row] = start, len(text)
+        if item.problem:
+            self._problems[row] = item.problem
+
+    def external(self, row: int) -> bytes:
+        """The id of one item; empty: none."""
+        return self._value(0, row)
+
+    def externals(self, first: int, last: int) -> list[bytes]:
+        """The ids of the items from `first` to before `last`."""
+        if first == last:
+            return []
+        starts, lengths = self.starts[0, first:last], np.maximum(self.lengths[0, first:last], 0)
+        starts = np.where(lengths > 0, starts, 0)
+        base = int(starts[lengths > 0].min(initial=self.text_size))
+        text = self.text[base : self.text_size].tobytes()
+        spans = zip((starts - base).tolist(), (starts - base + lengths).tolist(), strict=True)
+        return [text[start:stop] if stop > start else b"" for start, stop in spans]
+
+    def cut(self, count: int, on_reject: Callable[[Reject], None]) -> Rows | None:
+        """Take the first `count` items, as the rows of a block; the others move up. None: none can be taken."""
+        rows = self._assemble(count, on_reject) if count else None
+        rest = slice(count, self.count)
+        self.count -= count
+        for column in (self.kinds, self.lines, *self.starts, *self.lengths):
+            column[: self.count] = column[rest].copy()
+        self._problems = {row - count: problem for row, problem in self._problems.items() if row >= count}
+        if not self.count:
+            self.text_size = 0
+        return rows
+
+    def _assemble(self, count: int, on_reject: Callable[[Reject], None]) -> Rows | None:
+        hashes = []
+        for column, (element, name) in enumerate(FINGERPRINTS.items(), FIRST_FINGERPRINT):
+            if name in HASH_TYPES and (self.lengths[column, :count] >= 0).any():
+                decode = _decode_base64 if element == "pdna" else decode_cells
+                hashes.append(decode(look_up(name), self._cells(column, count)))
+        return assemble(
+            self.lines[:count].copy(),
+            hashes,
+            category=self._cells(1, count),
+            ids=self._cells(0, count),
+            broken={row: problem for row, problem in self._problems.items() if row < count},
+            raw=self._shown,
+            on_reject=on_reject,
+        )
+
+    def _cells(self, column: int, count: int) -> Cells:
+        # Copies, for decoding trims the spans in place.
+        lengths = np.maximum(self.lengths[column, :count], 0)
+        return Cells(self.text, self.starts[column, :count] * (lengths > 0), lengths)
+
+    def _value(self, column: int, row: int) -> bytes:
+        start, length = self.starts[column, row], max(int(self.lengths[column, row]), 0)
+        return self.text[start : start + length].tobytes()
+
+    def _shown(self, row: int) -> bytes:
+        """An item for the reject file, with its elements in the order in which they stand."""
+        given = np.flatnonzero(self.lengths[:, row] >= 0)
+        order = given[np.lexsort((self.lengths[given, row], self.starts[given, row]))].tolist()
+        shown = b" ".join(FIELDS[column].encode() + b"=" + self._value(column, row) for column in order)
+        return KINDS[self.kinds[row]].encode() + b" " + shown
+
+
+def _decode_base64(kind: HashType, cells: Cells) -> Decoded:
+    """Decode a column of hashes in base64; white space within them is left out."""
+    count = len(cells.starts)
+    digests = np.zeros((count, kind.width), np.uint8)
+    present = cells.lengths > 0
+    reasons: dict[int, str] = {}
+    for row in np.flatnonzero(present).tolist():
+        try:
+            digest = base64.b64decode(b"".join(cells.text(row).split()), validate=True)
+        except binascii.Error:
+            reasons[row] = f"{kind.name}: not base64"
+            continue
+        if len(digest) == kind.width:
+            digests[row] = np.frombuffer(digest, np.uint8)
+        else:
+            reasons[row] = f"{kind.name}: expected {kind.width} bytes in base64, got {len(digest)}"
+    bad = np.zeros(count, np.bool_)
+    bad[list(reasons)] = True
+    return Decoded(kind, digests, present, bad, reasons.__getitem__)
