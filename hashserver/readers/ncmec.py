@@ -152,7 +152,7 @@ class _Reader:
         withdrawn: dict[bytes, int] = {}
         if stopped == WITHDRAWN:
             items.count -= 1
-            withdrawn = {items.external(items.count): int(items.lines[items.count])}
+            withdrawn = {items.external(items.count): items.line(items.count)}
         self._part_from_withdrawn(first)
         for external, its_line in withdrawn.items():
             self._withdrawn.setdefault(external, its_line)

@@ -6,8 +6,10 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hashcore.hashtypes import HASH_TYPES, HashType
 from hashcore.hashtypes import hash_type as look_up
@@ -42,45 +44,66 @@ class Item:
     problem: str | None = None
 
 
-class Items:
-    """Up to `room` items, all of whose values lie in one buffer. It is used for one block after another.
+class Columns(NamedTuple):
+    """Room for the items of a block, all of whose values lie in one buffer.
 
-    Attributes:
+    Args:
         kinds: int8[room], an index into KINDS.
         lines: int64[room], where the first tag of each stands.
         starts, lengths: int64[FIELDS, room], spans of `text`; the length is -1 where there is no such element.
-        text: uint8[size], the values, of which `text_size` bytes are in use.
-        count: how many items there are.
+        text: uint8[size], the values.
+    """
+
+    kinds: NDArray[np.int8]
+    lines: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    text: NDArray[np.uint8]
+
+
+class Items:
+    """Up to `room` items, for one block after another.
+
+    Attributes:
+        columns: of the items.
+        count: how many there are.
+        text_size: bytes of the text that are in use.
     """
 
     def __init__(self, room: int) -> None:
-        self.kinds = np.zeros(room, np.int8)
-        self.lines = np.zeros(room, np.int64)
-        self.starts = np.zeros((len(FIELDS), room), np.int64)
-        self.lengths = np.zeros((len(FIELDS), room), np.int64)
-        self.text = np.zeros(_TEXT_BYTES, np.uint8)
-        self.text_size = 0
-        self.count = 0
+        spans = (len(FIELDS), room)
+        self.columns = Columns(
+            np.zeros(room, np.int8),
+            np.zeros(room, np.int64),
+            np.zeros(spans, np.int64),
+            np.zeros(spans, np.int64),
+            np.zeros(_TEXT_BYTES, np.uint8),
+        )
+        self.count = self.text_size = 0
         self._problems: dict[int, str] = {}
 
     @property
     def full(self) -> bool:
         """Whether the values of one more item might find no room."""
-        return self.count == len(self.kinds) or len(self.text) - self.text_size < ROOM_FOR_ONE
+        return self.count == len(self.columns.kinds) or len(self.columns.text) - self.text_size < ROOM_FOR_ONE
 
     def append(self, item: Item) -> None:
         """Add one item."""
         row, self.count = self.count, self.count + 1
-        self.kinds[row], self.lines[row] = KINDS.index(item.name), item.line
-        self.lengths[:, row] = -1
+        self.columns.kinds[row], self.columns.lines[row] = KINDS.index(item.name), item.line
+        self.columns.lengths[:, row] = -1
         for name, value in item.values.items():
             text = np.frombuffer(value.encode(), np.uint8)
             column, start = FIELDS.index(name), self.text_size
             self.text_size += len(text)
-            self.text[start : self.text_size] = text
-            self.starts[column, row], self.lengths[column, row] = start, len(text)
+            self.columns.text[start : self.text_size] = text
+            self.columns.starts[column, row], self.columns.lengths[column, row] = start, len(text)
         if item.problem:
             self._problems[row] = item.problem
+
+    def line(self, row: int) -> int:
+        """Where one item begins."""
+        return int(self.columns.lines[row])
 
     def external(self, row: int) -> bytes:
         """The id of one item; empty: none."""
@@ -90,10 +113,10 @@ class Items:
         """The ids of the items from `first` to before `last`."""
         if first == last:
             return []
-        starts, lengths = self.starts[0, first:last], np.maximum(self.lengths[0, first:last], 0)
+        starts, lengths = self.columns.starts[0, first:last], np.maximum(self.columns.lengths[0, first:last], 0)
         starts = np.where(lengths > 0, starts, 0)
         base = int(starts[lengths > 0].min(initial=self.text_size))
-        text = self.text[base : self.text_size].tobytes()
+        text = self.columns.text[base : self.text_size].tobytes()
         spans = zip((starts - base).tolist(), (starts - base + lengths).tolist(), strict=True)
         return [text[start:stop] if stop > start else b"" for start, stop in spans]
 
@@ -102,7 +125,7 @@ class Items:
         rows = self._assemble(count, on_reject) if count else None
         rest = slice(count, self.count)
         self.count -= count
-        for column in (self.kinds, self.lines, *self.starts, *self.lengths):
+        for column in (self.columns.kinds, self.columns.lines, *self.columns.starts, *self.columns.lengths):
             column[: self.count] = column[rest].copy()
         self._problems = {row - count: problem for row, problem in self._problems.items() if row >= count}
         if not self.count:
@@ -112,11 +135,11 @@ class Items:
     def _assemble(self, count: int, on_reject: Callable[[Reject], None]) -> Rows | None:
         hashes = []
         for column, (element, name) in enumerate(FINGERPRINTS.items(), FIRST_FINGERPRINT):
-            if name in HASH_TYPES and (self.lengths[column, :count] >= 0).any():
+            if name in HASH_TYPES and (self.columns.lengths[column, :count] >= 0).any():
                 decode = _decode_base64 if element == "pdna" else decode_cells
                 hashes.append(decode(look_up(name), self._cells(column, count)))
         return assemble(
-            self.lines[:count].copy(),
+            self.columns.lines[:count].copy(),
             hashes,
             category=self._cells(1, count),
             ids=self._cells(0, count),
@@ -127,19 +150,19 @@ class Items:
 
     def _cells(self, column: int, count: int) -> Cells:
         # Copies, for decoding trims the spans in place.
-        lengths = np.maximum(self.lengths[column, :count], 0)
-        return Cells(self.text, self.starts[column, :count] * (lengths > 0), lengths)
+        lengths = np.maximum(self.columns.lengths[column, :count], 0)
+        return Cells(self.columns.text, self.columns.starts[column, :count] * (lengths > 0), lengths)
 
     def _value(self, column: int, row: int) -> bytes:
-        start, length = self.starts[column, row], max(int(self.lengths[column, row]), 0)
-        return self.text[start : start + length].tobytes()
+        start, length = self.columns.starts[column, row], max(int(self.columns.lengths[column, row]), 0)
+        return self.columns.text[start : start + length].tobytes()
 
     def _shown(self, row: int) -> bytes:
         """An item for the reject file, with its elements in the order in which they stand."""
-        given = np.flatnonzero(self.lengths[:, row] >= 0)
-        order = given[np.lexsort((self.lengths[given, row], self.starts[given, row]))].tolist()
+        given = np.flatnonzero(self.columns.lengths[:, row] >= 0)
+        order = given[np.lexsort((self.columns.lengths[given, row], self.columns.starts[given, row]))].tolist()
         shown = b" ".join(FIELDS[column].encode() + b"=" + self._value(column, row) for column in order)
-        return KINDS[self.kinds[row]].encode() + b" " + shown
+        return KINDS[self.columns.kinds[row]].encode() + b" " + shown
 
 
 def _decode_base64(kind: HashType, cells: Cells) -> Decoded:

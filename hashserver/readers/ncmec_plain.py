@@ -8,6 +8,7 @@ byte after the other: no entity, comment, CDATA section or processing instructio
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -19,6 +20,7 @@ from hashserver.readers.ncmec_items import (
     FIRST_WITHDRAWAL,
     KINDS,
     LONGEST_TEXT,
+    Columns,
     Items,
 )
 
@@ -52,11 +54,21 @@ def _characters(plain: bytes) -> NDArray[np.bool_]:
     return allowed
 
 
-_KIND_NAMES, _FIELD_NAMES = _names(KINDS), _names(FIELDS)
-_FINGERPRINTS_NAME = _names(("fingerprints",))
+class Names(NamedTuple):
+    """The names of elements that mean something, each uint8[n, longest + 1].
+
+    They are handed to the kernels, whose compiled form would otherwise keep those of another registry of types.
+    """
+
+    kinds: NDArray[np.uint8]
+    fingerprints: NDArray[np.uint8]
+    fields: NDArray[np.uint8]
+
+
+_NAMES = Names(_names(KINDS), _names(("fingerprints",)), _names(FIELDS))
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _LETTERS = _characters(bytes(c for c in _PRINTABLE if chr(c).isalpha()))
-_NAME = _characters(bytes(c for c in _PRINTABLE if chr(c).isalnum()))
+_IN_NAME = _characters(bytes(c for c in _PRINTABLE if chr(c).isalnum()))
 _IN_TEXT = _characters(bytes(set(_PRINTABLE + b"\t") - set(b"<&]")))
 _IN_QUOTES = _characters(bytes(set(_PRINTABLE) - set(b'<&"')))
 
@@ -84,7 +96,7 @@ def _name_end(text: NDArray[np.uint8], at: int) -> int:
     size = text.shape[0]
     if at < size and not _LETTERS[text[at]]:
         return at
-    while at < size and _NAME[text[at]]:
+    while at < size and _IN_NAME[text[at]]:
         at += 1
     return at
 
@@ -131,32 +143,26 @@ def _attributes_end(text: NDArray[np.uint8], at: int, spans: NDArray[np.int64]) 
 
 
 @nb.njit(cache=True, nogil=True)
-def _keep(
-    text: NDArray[np.uint8],
-    start: int,
-    stop: int,
-    column: int,
-    row: int,
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    values: NDArray[np.uint8],
-    values_size: int,
-) -> int:
-    """Keep the text of an element without the white space around it; returns the new size of `values`, or -1."""
-    if stop - start > LONGEST_TEXT or lengths[column, row] >= 0:
-        return -1
+def _keep(text: NDArray[np.uint8], start: int, stop: int, column: int, row: int, columns: Columns, at: int) -> int:
+    """Keep the text of an element at some place of the values, without the white space around it.
+
+    Returns:
+        Where the next value goes, or _NOWHERE when the text is not plain.
+    """
+    if stop - start > LONGEST_TEXT or columns.lengths[column, row] >= 0:
+        return _NOWHERE
     while start < stop and text[start] <= _SPACE:
         start += 1
     while stop > start and text[stop - 1] <= _SPACE:
         stop -= 1
     if start == stop and column >= FIRST_FINGERPRINT:
-        return -1
+        return _NOWHERE
     for i in range(start, stop):
         if text[i] < _SPACE:
-            return -1
-        values[values_size + i - start] = text[i]
-    starts[column, row], lengths[column, row] = values_size, stop - start
-    return values_size + stop - start
+            return _NOWHERE
+        columns.text[at + i - start] = text[i]
+    columns.starts[column, row], columns.lengths[column, row] = at, stop - start
+    return at + stop - start
 
 
 @nb.njit(cache=True, nogil=True)
@@ -178,79 +184,96 @@ def _text_end(text: NDArray[np.uint8], at: int) -> tuple[int, int]:
 
 
 @nb.njit(cache=True, nogil=True)
+def _end_tag_end(text: NDArray[np.uint8], at: int, start: int, length: int) -> int:
+    """Pass over the end tag of the element whose name is there; returns where it ends, or a code."""
+    stop = at + 2 + length
+    if stop >= text.shape[0]:
+        return _UNFINISHED
+    same = _same(text, start, at + 2, length) and text[stop] == _GT
+    return stop + 1 if same else _NOWHERE
+
+
+@nb.njit(cache=True, nogil=True)
+def _start_tag_end(text: NDArray[np.uint8], at: int, spans: NDArray[np.int64]) -> tuple[int, int]:
+    """Pass over a start tag or an empty element; returns where its name ends, and where it does, or a code."""
+    size = text.shape[0]
+    name_end = _name_end(text, at + 1)
+    if name_end >= size:
+        return name_end, _UNFINISHED
+    if name_end == at + 1:
+        return name_end, _NOWHERE
+    at = _attributes_end(text, name_end, spans)
+    if at < 0:
+        return name_end, at
+    at += text[at] == _SLASH
+    if at >= size:
+        return name_end, _UNFINISHED
+    return name_end, at + 1 if text[at] == _GT else _NOWHERE
+
+
+@nb.njit(cache=True, nogil=True)
+def _column_of(
+    text: NDArray[np.uint8], start: int, stop: int, depth: int, in_fingerprints: bool, fields: NDArray[np.uint8]
+) -> int:
+    """The column that an element belongs to by its name and place, or -1."""
+    if depth == 1:
+        column = _find(text, start, stop, fields, 0)
+        return column if column < FIRST_FINGERPRINT else -1
+    if depth == 2 and in_fingerprints:
+        return _find(text, start, stop, fields, FIRST_FINGERPRINT)
+    return -1
+
+
+@nb.njit(cache=True, nogil=True)
 def _take_item(
     text: NDArray[np.uint8],
     at: int,
-    kind_names: NDArray[np.uint8],
-    fingerprints_name: NDArray[np.uint8],
-    field_names: NDArray[np.uint8],
+    names: Names,
+    columns: Columns,
     row: int,
-    kinds: NDArray[np.int8],
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    values: NDArray[np.uint8],
     values_size: int,
-    tags: NDArray[np.int64],
-    spans: NDArray[np.int64],
+    room: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> tuple[int, int, int]:
-    """Read an item; returns its end, _NOWHERE or _UNFINISHED; its lines; the new size of `values`."""
+    """Read the item that begins at a place into a row.
+
+    Returns:
+        Where it ends, _NOWHERE (it is not plain) or _UNFINISHED; the lines in it; the new size of the values.
+    """
+    tags, spans = room  # of names: of the elements that are open, and of the attributes of one tag
     size = text.shape[0]
     lines = depth = 0
     in_fingerprints = False
     column, column_start = -1, 0
-    lengths[:, row] = -1
+    columns.lengths[:, row] = -1
     while at < size:
         if text[at] != _LT:
             cut_off = text[at] == _CR and at + 1 == size
-            return (_UNFINISHED if cut_off else _NOWHERE), 0, 0
+            return _UNFINISHED if cut_off else _NOWHERE, 0, 0
+        begin = at
         if depth and at + 1 < size and text[at + 1] == _SLASH:
-            start, length = tags[depth - 1, 0], tags[depth - 1, 1] - tags[depth - 1, 0]
-            if at + 2 + length >= size:
-                return _UNFINISHED, 0, 0
-            if not _same(text, start, at + 2, length) or text[at + 2 + length] != _GT:
-                return _NOWHERE, 0, 0
-            if column >= 0:
-                values_size = _keep(text, column_start, at, column, row, starts, lengths, values, values_size)
-                if values_size < 0:
-                    return _NOWHERE, 0, 0
-                column = -1
             depth -= 1
-            at += 3 + length
-            if depth == 0:
+            at = _end_tag_end(text, begin, tags[depth, 0], tags[depth, 1])
+            if at >= 0 and column >= 0:
+                values_size = _keep(text, column_start, begin, column, row, columns, values_size)
+                at = at if values_size >= 0 else _NOWHERE
+                column = -1
+            if at < 0 or depth == 0:
                 return at, lines, values_size
-            if depth == 1:
-                in_fingerprints = False
         else:
-            start = at + 1
-            stop = _name_end(text, start)
-            if stop >= size:
-                return _UNFINISHED, 0, 0
-            if stop == start or column >= 0 or depth == DEEPEST_PLAIN:
-                return _NOWHERE, 0, 0
-            at = _attributes_end(text, stop, spans)
-            if at < 0 or at + 1 >= size:
-                return (at if at == _NOWHERE else _UNFINISHED), 0, 0
-            empty = text[at] == _SLASH
-            if text[at + empty] != _GT:
-                return _NOWHERE, 0, 0
-            at += 1 + empty
+            stop, at = _start_tag_end(text, begin, spans)
+            if at < 0 or column >= 0 or depth == DEEPEST_PLAIN:
+                return at if at == _UNFINISHED else _NOWHERE, 0, 0
+            empty = text[at - 2] == _SLASH
             if depth == 0:
-                kinds[row] = _find(text, start, stop, kind_names, 0)
-                if kinds[row] < 0 or empty:
-                    return _NOWHERE, 0, 0
+                columns.kinds[row] = _find(text, begin + 1, stop, names.kinds, 0)
             elif depth == 1:
-                column = _find(text, start, stop, field_names, 0)
-                if column >= FIRST_FINGERPRINT:
-                    column = -1
-                in_fingerprints = not empty and _find(text, start, stop, fingerprints_name, 0) == 0
-            elif depth == 2 and in_fingerprints:
-                column = _find(text, start, stop, field_names, FIRST_FINGERPRINT)
-            if empty and column >= 0:
+                in_fingerprints = _find(text, begin + 1, stop, names.fingerprints, 0) == 0
+            column, column_start = _column_of(text, begin + 1, stop, depth, in_fingerprints, names.fields), at
+            if (empty and (column >= 0 or depth == 0)) or columns.kinds[row] < 0:
                 return _NOWHERE, 0, 0
             if not empty:
-                tags[depth, 0], tags[depth, 1] = start, stop
+                tags[depth, 0], tags[depth, 1] = begin + 1, stop - begin - 1
                 depth += 1
-            column_start = at
         at, ended = _text_end(text, at)
         lines += ended
     return _UNFINISHED, 0, 0
@@ -261,14 +284,9 @@ def scan_items(
     text: NDArray[np.uint8],
     at: int,
     line: int,
-    names: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]],
-    first: int,
-    last: int,
-    kinds: NDArray[np.int8],
-    all_lines: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    values: NDArray[np.uint8],
+    names: Names,
+    columns: Columns,
+    rows: tuple[int, int],
     values_size: int,
 ) -> tuple[int, int, int, int, int]:
     """Read plain items, one after the other with nothing but white space between them.
@@ -276,19 +294,17 @@ def scan_items(
     Args:
         text: uint8[size].
         at, line: where to begin, outside of every tag, and the number of that line.
-        names: of the kinds, of `fingerprints`, and of the fields.
-        first, last: the rows to fill.
-        kinds, all_lines, starts, lengths, values, values_size: see `Items`.
+        names: see `Names`.
+        columns, values_size: what to fill, and how much of its text is in use; see `Items`.
+        rows: the first to fill, and the one after the last.
 
     Returns:
         The row after the last that was filled; where the next thing begins that is not white space; its line;
-        the new size of `values`; and why the scan stopped. O(size).
+        the new size of the values; and why the scan stopped. O(size).
     """
-    kind_names, fingerprints_name, field_names = names
-    tags = np.empty((DEEPEST_PLAIN, 2), np.int64)
-    spans = np.empty((_MOST_ATTRIBUTES, 2), np.int64)
-    most_of_one = 4 * LONGEST_TEXT * field_names.shape[0]
-    row = first
+    room = (np.empty((DEEPEST_PLAIN, 2), np.int64), np.empty((_MOST_ATTRIBUTES, 2), np.int64))
+    most_of_one = 4 * LONGEST_TEXT * names.fields.shape[0]
+    row, last = rows
     while True:
         begin, ended = _text_end(text, at)
         for i in range(at, begin):
@@ -297,20 +313,17 @@ def scan_items(
         at, line = begin, line + ended
         if at == text.shape[0]:
             return row, at, line, values_size, NEEDS_MORE
-        if row == last or values.shape[0] - values_size < most_of_one:
+        if row == last or columns.text.shape[0] - values_size < most_of_one:
             return row, at, line, values_size, FULL
-        stop, ended, size = _take_item(
-            text, at, kind_names, fingerprints_name, field_names, row, kinds, starts, lengths, values, values_size,
-            tags, spans,
-        )  # fmt: skip
+        stop, ended, size = _take_item(text, at, names, columns, row, values_size, room)
         if stop < 0:
             return row, at, line, values_size, NEEDS_MORE if stop == _UNFINISHED else OTHER
-        all_lines[row] = line
-        at, line, values_size = stop, line + ended, size
-        row += 1
-        if kinds[row - 1] >= FIRST_WITHDRAWAL:
-            if lengths[0, row - 1] <= 0:
-                return row - 1, begin, all_lines[row - 1], values_size, OTHER
+        withdrawn = columns.kinds[row] >= FIRST_WITHDRAWAL
+        if withdrawn and columns.lengths[0, row] <= 0:
+            return row, at, line, values_size, OTHER
+        columns.lines[row] = line
+        row, at, line, values_size = row + 1, stop, line + ended, size
+        if withdrawn:
             return row, at, line, values_size, WITHDRAWN
 
 
@@ -320,11 +333,10 @@ def take_items(text: NDArray[np.uint8], at: int, line: int, items: Items, most: 
     Returns:
         Where the next thing begins; its line; and why the scan stopped.
     """
-    names = (_KIND_NAMES, _FINGERPRINTS_NAME, _FIELD_NAMES)
+    rows = (items.count, items.count + most)
     items.count, at, line, items.text_size, stopped = scan_items(
-        text, at, line, names, items.count, items.count + most, items.kinds, items.lines, items.starts,
-        items.lengths, items.text, items.text_size,
-    )  # fmt: skip
+        text, at, line, _NAMES, items.columns, rows, items.text_size
+    )
     return at, line, stopped
 
 

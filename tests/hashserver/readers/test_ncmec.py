@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import subprocess
 import sys
 from functools import partial
@@ -14,8 +13,7 @@ from hypothesis import strategies as st
 from reader_model import MD5, OTHER_MD5, SHA1, SHA256, Row, Taken, collect, read, source_of
 
 from hashcore.hashtypes import HASH_TYPES
-from hashcore.rows import Reject
-from hashserver.readers import ReadError, Source
+from hashserver.readers import ReadError
 from hashserver.readers.ncmec import read_ncmec
 
 HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -255,151 +253,3 @@ def test_200_megabytes_are_read_in_bounded_memory(what: str, rows: int) -> None:
     read_rows, megabytes = map(int, ran.stdout.split())
     assert read_rows >= rows
     assert megabytes < 300
-
-
-TAGS = (
-    "image",
-    "video",
-    "deletedImage",
-    "deletedVideo",
-    "id",
-    "classification",
-    "fingerprints",
-    "md5",
-    "pdna",
-    "b",
-)
-TEXTS = st.sampled_from(
-    [
-        "1",
-        "2",
-        MD5,
-        MD5.upper(),
-        f" {SHA1}\r\n",
-        "é",
-        " \t",
-        "\r",
-        "]",
-        "]]>",
-        "a\nb",
-        "a>b",
-        "x" * 1001,
-        "&lt;",
-        "'",
-    ]
-)
-ATTRIBUTES = st.sampled_from(
-    [
-        *(
-            "",
-            "",
-            "",
-            "",
-            ' a="1"',
-            ' a="1" b="&amp;"',
-            ' a="1" a="1"',
-            " a='1'",
-            ' a="<"',
-            ' a="1"b="2"',
-            " ",
-            "\n",
-        ),
-        *(' xmlns="urn:other"', ' xmlns=""', ' xml:lang="en"', ' xmlnsa="1"', ' é="1"', ' a="é"', " a"),
-    ]
-)
-BETWEEN = st.sampled_from(
-    ["", "", "", " ", "\n", "\r\n", "\r", "\t", "x", "<!--", "-->", "<![CDATA[", "]]>", "<?x?>", "&amp;", "\0"]
-)
-
-
-@st.composite
-def elements(draw: st.DrawFn, depth: int = 0) -> str:
-    """One element, plain in most of its parts."""
-    name, attributes = draw(st.sampled_from(TAGS)), draw(ATTRIBUTES)
-    if draw(st.integers(0, 9)) == 0:
-        return f"<{name}{attributes}/>"
-    inner = (
-        draw(TEXTS)
-        if depth == 3 or draw(st.booleans())
-        else "".join(draw(st.lists(elements(depth + 1), max_size=3)))
-    )
-    ending = draw(st.sampled_from([name] * 9 + [f"{name} "]))
-    return f"<{name}{attributes}>{inner}</{ending}>"
-
-
-@st.composite
-def plain_items(draw: st.DrawFn) -> str:
-    """An item as they are, with one change or none."""
-    kind, external = draw(st.sampled_from(TAGS[:4])), draw(st.sampled_from(["1", "2", "3", "", " 4 "]))
-    eol = draw(st.sampled_from(["", "\n", "\r\n", "\n  "]))
-    parts = [
-        *(f"<{kind}>", f'<member id="7">Hotline</member>{eol}<tmk href="/"/>', f"<id>{external}</id>{eol}"),
-        *(
-            "<classification>A1</classification>",
-            "<fingerprints>",
-            f"<md5>{MD5}</md5>{eol}",
-            f"<sha1>{SHA1}</sha1>",
-        ),
-        *("</fingerprints>", f"</{kind}>{eol}"),
-    ]
-    if draw(st.integers(0, 3)) == 0:
-        at = draw(st.integers(0, len(parts) - 1))
-        parts[at] = draw(st.one_of(elements(2), TEXTS, BETWEEN, st.just(parts[at] * 2)))
-    return "".join(parts)
-
-
-class Slowly(io.BytesIO):
-    """A file that gives a few bytes at a time."""
-
-    def __init__(self, data: bytes, piece: int) -> None:
-        super().__init__(data)
-        self._piece = piece
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(self._piece)
-
-
-def blocks_of(data: bytes, *, plainly: bool, block_items: int, piece: int) -> list[Taken] | str:
-    """The blocks of a document and, at last, its rejects; or the error in it."""
-    rejects: list[Reject] = []
-    blocks = read_ncmec(
-        Source(Slowly(data, piece), "input", None),
-        hash_type=None,
-        on_reject=rejects.append,
-        block_items=block_items,
-        plainly=plainly,
-    )
-    try:
-        return [*(collect(lambda _, block=block: iter([block])) for block in blocks), Taken([], rejects)]
-    except ReadError as error:
-        return str(error)
-
-
-@settings(max_examples=1500, deadline=None)
-@given(
-    st.lists(st.one_of(plain_items(), plain_items(), plain_items(), elements(), BETWEEN), max_size=12).map(
-        "".join
-    ),
-    st.sampled_from(
-        [
-            *(
-                f'<queryResult xmlns="{NAMESPACE}"><images>',
-                "<queryResult>",
-                f'<queryResult xmlns:a="{NAMESPACE}">',
-            ),
-            f'<a:queryResult xmlns:a="{NAMESPACE}">',
-            f'<?xml version="1.0" encoding="iso-8859-1"?><queryResult xmlns="{NAMESPACE}">',
-        ]
-    ),
-    st.sampled_from(["</images></queryResult>", "</queryResult>", "</a:queryResult>", ""]),
-    st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16"]),
-    st.sampled_from([1, 2, 3, 5, 100]),
-    st.sampled_from([1, 7, 64, 1 << 20]),
-)
-def test_plain_items_are_taken_as_the_parser_takes_them(
-    content: str, head: str, tail: str, encoding: str, block_items: int, piece: int
-) -> None:
-    data = (head + content + tail).encode(encoding)
-    assert blocks_of(data, plainly=True, block_items=block_items, piece=piece) == blocks_of(
-        data, plainly=False, block_items=block_items, piece=piece
-    )
