@@ -142,6 +142,7 @@ class _Reader:
     def _take_plain(self, text: bytearray, at: int) -> tuple[int, int]:
         """Take plain items from some place; returns where the next thing begins, and why it stopped there."""
         items, first = self._items, self._items.count
+        items.settle()
         most = self._block_items - first - len(self._withdrawn)
         line = self._parser.CurrentLineNumber
         stop, line_there, stopped = take_items(np.frombuffer(text, np.uint8), at, line, items, most)
@@ -289,8 +290,9 @@ class _Reader:
     def _keep(self, item: Item) -> None:
         external = item.values.get("id", "").encode()
         if KINDS.index(item.name) < FIRST_WITHDRAWAL:
+            if external in self._withdrawn:
+                self._flush(self._items.count)  # it came back after it was withdrawn
             self._items.append(item)
-            self._part_from_withdrawn(self._items.count - 1)
         elif item.problem or not external:
             item.problem = item.problem or "id: a withdrawal needs one"
             self._items.append(item)  # to be turned away in the order of the lines

@@ -27,6 +27,7 @@ FIELDS = ("id", "classification", *FINGERPRINTS)
 """The elements that are kept, in the order of the columns."""
 
 FIRST_FINGERPRINT = 2
+_COLUMN_OF = {name: column for column, name in enumerate(FIELDS)}
 LONGEST_TEXT = 1000
 """Characters of one element."""
 
@@ -81,6 +82,9 @@ class Items:
         )
         self.count = self.text_size = 0
         self._problems: dict[int, str] = {}
+        self._late: list[tuple[int, int, int]] = []
+        self._late_values: list[tuple[int, int, int, int]] = []
+        self._late_text: list[bytes] = []
 
     @property
     def full(self) -> bool:
@@ -88,18 +92,30 @@ class Items:
         return self.count == len(self.columns.kinds) or len(self.columns.text) - self.text_size < ROOM_FOR_ONE
 
     def append(self, item: Item) -> None:
-        """Add one item."""
+        """Add one item; it goes into the columns when those are asked for."""
         row, self.count = self.count, self.count + 1
-        self.columns.kinds[row], self.columns.lines[row] = KINDS.index(item.name), item.line
-        self.columns.lengths[:, row] = -1
+        self._late.append((row, KINDS.index(item.name), item.line))
         for name, value in item.values.items():
-            text = np.frombuffer(value.encode(), np.uint8)
-            column, start = FIELDS.index(name), self.text_size
+            text = value.encode()
+            self._late_values.append((_COLUMN_OF[name], row, self.text_size, len(text)))
+            self._late_text.append(text)
             self.text_size += len(text)
-            self.columns.text[start : self.text_size] = text
-            self.columns.starts[column, row], self.columns.lengths[column, row] = start, len(text)
         if item.problem:
             self._problems[row] = item.problem
+
+    def settle(self) -> None:
+        """Put what was added one by one into the columns, which costs less for many at a time."""
+        if not self._late:
+            return
+        rows, kinds, lines = np.array(self._late, np.int64).T
+        self.columns.kinds[rows], self.columns.lines[rows] = kinds, lines
+        self.columns.lengths[:, rows] = -1
+        if self._late_values:
+            columns, rows, starts, lengths = np.array(self._late_values, np.int64).T
+            self.columns.starts[columns, rows], self.columns.lengths[columns, rows] = starts, lengths
+            text = np.frombuffer(b"".join(self._late_text), np.uint8)
+            self.columns.text[starts[0] : starts[0] + len(text)] = text
+        self._late, self._late_values, self._late_text = [], [], []
 
     def line(self, row: int) -> int:
         """Where one item begins."""
@@ -122,6 +138,7 @@ class Items:
 
     def cut(self, count: int, on_reject: Callable[[Reject], None]) -> Rows | None:
         """Take the first `count` items, as the rows of a block; the others move up. None: none can be taken."""
+        self.settle()
         rows = self._assemble(count, on_reject) if count else None
         rest = slice(count, self.count)
         self.count -= count

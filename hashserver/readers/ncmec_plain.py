@@ -170,17 +170,14 @@ def _text_end(text: NDArray[np.uint8], at: int) -> tuple[int, int]:
     """Pass over plain text; returns where it ends and the lines that end in it."""
     size = text.shape[0]
     lines = 0
-    while at < size:
-        character = text[at]
-        if character == _LF:
+    while True:
+        while at < size and _IN_TEXT[text[at]]:
+            at += 1
+        if at < size and text[at] == _LF:
             lines += 1
-        elif character == _CR:
-            if at + 1 == size or text[at + 1] != _LF:
-                break
-        elif not _IN_TEXT[character]:
-            break
+        elif at + 1 >= size or text[at] != _CR or text[at + 1] != _LF:
+            return at, lines
         at += 1
-    return at, lines
 
 
 @nb.njit(cache=True, nogil=True)

@@ -143,6 +143,90 @@ def image(number: int, within: str = "") -> str:
     return f"<image>{within}<id>{number}</id>\n<fingerprints><md5>{MD5}</md5></fingerprints></image>\n"
 
 
+PARTS = [
+    *[
+        "<!-- -->",
+        "&amp;",
+        "é",
+        "\r",
+        "]",
+        "]]>",
+        ">",
+        "\x7f",
+        "<?x?>",
+        "<![CDATA[<image>]]>",
+        "<a>" * 20 + "</a>" * 20,
+    ],
+    *[
+        "<b/>",
+        "<b />",
+        "<b></b>",
+        "<b></b >",
+        "<b></c>",
+        "<b></bb>",
+        "<bb></b>",
+        "<B></b>",
+        "<a><image></image></a>",
+    ],
+    *[
+        '<b a="1" c="2"/>',
+        '<b a="1" a="1"/>',
+        '<b a="1" aa="1"/>',
+        '<b a="1"  c="2"/>',
+        '<b a="1"c="2"/>',
+        "<b a/>",
+    ],
+    *['<b a="<"/>', '<b a="&amp;"/>', "<b a='1'/>", '<b xmlns=""/>', '<b xmlns="urn:other"/>', '<b xml="1"/>'],
+    *["<c:b/>", "<b c:a='1'/>", "<b-c></b-c>", "<b1/>", "<1b/>", "< b/>", "<b", "</image>", "<image>", "<image/>"],
+    *[
+        "<id/>",
+        "<id></id>",
+        "<id>1</id>",
+        "<id>1</id><id>1</id>",
+        f"<id>{'x' * 1001}</id>",
+        f"<id>{'x' * 1000}</id>",
+    ],
+    *["<id>a b</id>", "<id>a\tb</id>", "<id>a\r\nb</id>", "<id>\r\n a \t</id>", "<id><b/></id>", "<id>1<b/></id>"],
+    *["<id>1<b>2</b></id>", f"<md5>{MD5}</md5>", f"<a><md5>{MD5}</md5></a>", "<a><id>1</id></a>", "<md5>1</md5>"],
+    *["<fingerprints/>", "<fingerprints></fingerprints>", "<fingerprints><md5/></fingerprints>"],
+    *["<fingerprints><sha1></sha1></fingerprints>", "<fingerprints><sha1> </sha1></fingerprints>"],
+    *["<fingerprints><id>1</id></fingerprints>", f"<fingerprints><a><sha1>{SHA1}</sha1></a></fingerprints>"],
+    *[f"<fingerprints><sha1>{SHA1}</sha1></fingerprints>", f"<fingerprints/><a><sha1>{SHA1}</sha1></a>"],
+    *[
+        f"<fingerprints><sha1>{SHA1}<b/></sha1></fingerprints>",
+        f"<fingerprints><sha1>\n{SHA1}\n</sha1></fingerprints>",
+    ],
+    *[f"<fingerprints>x<sha1>{SHA1[:-1]}</sha1></fingerprints>", f"<fingerprints><md5>{MD5}</md5></fingerprints>"],
+    *[
+        "<classification>A1</classification>",
+        "<classification></classification>",
+        "<deletedImage><id>1</id></deletedImage>",
+    ],
+    *[
+        "</image><deletedImage><id>7</id></deletedImage><image>",
+        "</image><deletedVideo><id> </id></deletedVideo><image>",
+    ],
+    *["</image><deletedVideo></deletedVideo><image>", "</image><deletedVideo/><image>", "</image><video/><image>"],
+    *["</image>x<image>", "</image><images2/><image>", f"</image><image>{'<id>1</id>'}</image><image>"],
+    *["</image><!-- <image></image> --><image>", "</image><![CDATA[ <image></image> ]]><image>"],
+]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=range(len(PARTS)))
+def test_whatever_stands_in_an_item_is_what_the_parser_says(part: str) -> None:
+    data = f"{ROOT}\n{image(7)}{image(1, part)}{image(7)}</queryResult>".encode()
+    for piece in (1 << 20, 7):
+        plain = taken_of(data, plainly=True, block_items=100, piece=piece)
+        assert plain == taken_of(data, plainly=False, block_items=100, piece=piece)
+
+
+def test_utf_16_is_never_taken_for_plain_text() -> None:
+    hidden = image(1).encode() + b"\n" * (len(image(1)) % 2)
+    text = f"<queryResult>{hidden.decode('utf-16-be')}</queryResult>"
+    data = b"\xfe\xff" + text.encode("utf-16-be")
+    assert taken_of(data, plainly=True, block_items=100, piece=1 << 20) == [Taken()]
+
+
 @pytest.mark.parametrize("rare", ["<!-- -->", "&amp;", "é", "<a><![CDATA[<image>]]></a>", "x" * 300_000])
 def test_lines_stay_right_where_some_items_are_not_plain(rare: str) -> None:
     count, every = 2000, 400
