@@ -155,8 +155,6 @@ def _keep(text: NDArray[np.uint8], start: int, stop: int, column: int, row: int,
         start += 1
     while stop > start and text[stop - 1] <= _SPACE:
         stop -= 1
-    if start == stop and column >= FIRST_FINGERPRINT:
-        return _NOWHERE
     for i in range(start, stop):
         if text[i] < _SPACE:
             return _NOWHERE

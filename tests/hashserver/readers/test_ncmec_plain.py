@@ -144,6 +144,9 @@ def image(number: int, within: str = "") -> str:
 
 
 PARTS = [
+    *[f"é<a>{image(2)}</a>", f"<!-- -->{image(2)}", f"<sha1>{SHA1}</sha1>", f"<a/><sha256>{MD5}{MD5}</sha256>"],
+    *[f"<classification>{'x' * size}</classification>" for size in (200, 201, 999, 1000, 1001)],
+    *[f"<classification>{text}</classification>" for text in ("a\r\nb", "a\tb", "\r\n a \n", " ", "<b/>", "]")],
     *[
         "<!-- -->",
         "&amp;",
