@@ -61,7 +61,9 @@ def read_ncmec(
     before those that stand after them. Without `plainly` all of it goes through the parser, at a fraction of the
     speed.
     """
-    reader = _Reader(source.name, on_reject, block_items, plainly)
+    head = source.peek(2)
+    is_utf_16 = b"\0" in head or head in (b"\xff\xfe", b"\xfe\xff")
+    reader = _Reader(source.name, on_reject, block_items, plainly and not is_utf_16)
     rest = bytearray()
     while chunk := source.read(_CHUNK):
         rest += chunk
@@ -111,8 +113,6 @@ class _Reader:
 
     def feed(self, text: bytearray, last: bool = False) -> int:
         """Read some more; returns the bytes taken, all but an item of which the end is not there yet."""
-        if not self._fed and (b"\0" in text[:2] or text.startswith((b"\xff\xfe", b"\xfe\xff"))):
-            self._plainly = False  # it is UTF-16
         at = 0
         while at < len(text):
             if self._is_between_items():

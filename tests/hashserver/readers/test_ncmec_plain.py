@@ -227,7 +227,8 @@ def test_utf_16_is_never_taken_for_plain_text() -> None:
     hidden = image(1).encode() + b"\n" * (len(image(1)) % 2)
     text = f"<queryResult>{hidden.decode('utf-16-be')}</queryResult>"
     data = b"\xfe\xff" + text.encode("utf-16-be")
-    assert taken_of(data, plainly=True, block_items=100, piece=1 << 20) == [Taken()]
+    for piece in (1 << 20, 1):
+        assert taken_of(data, plainly=True, block_items=100, piece=piece) == [Taken()]
 
 
 @pytest.mark.parametrize("rare", ["<!-- -->", "&amp;", "é", "<a><![CDATA[<image>]]></a>", "x" * 300_000])
