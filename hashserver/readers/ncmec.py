@@ -3,9 +3,9 @@
 The parser is expat, fed in small pieces. It decides what the document is; between two items, where it stands
 outside of everything that could give them another meaning, a compiled scan takes those that are written plainly
 (`ncmec_plain`), and the parser is fed white space in their place. What both make of an item is the same.
- What makes XML dangerous is refused at the first sign of it: a
-document type (and with it entities, internal and external), deep nesting, and names, tags or comments without
-end.
+
+What makes XML dangerous is refused at the first sign of it: a document type (and with it entities, internal and
+external), deep nesting, and names, tags or comments without end.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ KINDS = ("image", "video", "deletedImage", "deletedVideo")
 FIRST_WITHDRAWAL = 2
 """The kinds from here on are items taken back."""
 
-FINGERPRINTS = {"pdna": "photodna"} | {name: name for name in HASH_TYPES}
+FINGERPRINTS = {"pdna": "photodna"} | {name: name for name in HASH_TYPES if name != "photodna"}
 """The elements within `fingerprints`, and the hash types that they hold."""
 
 FIELDS = ("id", "classification", *FINGERPRINTS)
