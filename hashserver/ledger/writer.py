@@ -120,12 +120,9 @@ class LedgerWriter:
         if self._link is None:
             raise self._why_not()
         hour = now_ms() // HOUR_MS
-        pieces = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
-        lines = b"".join([b"h %d %s\n" % (len(piece), orjson.dumps(piece)) for piece in pieces])
-        lines += b"n\n" if numbered else b"e\n"
         done: asyncio.Future[list[int]] = self._loop.create_future()
         self._waiting.append((done, numbered))
-        self._unsent.append(lines)
+        self._unsent.append(_lines(rows, b"n" if numbered else b"e"))
         if not self._sent:
             self._send()
         numbers = await done
@@ -219,6 +216,14 @@ class LedgerWriter:
         if trouble is not None and self._trouble is None:
             log.error("%s", trouble)
         self._trouble = trouble
+
+
+def _lines(rows: Sequence[MatchRow], end: bytes) -> bytes:
+    if len(rows) <= SLICE:
+        return b"h %d %s\n%s\n" % (len(rows), orjson.dumps(rows), end)
+    pieces = [rows[start : start + SLICE] for start in range(0, len(rows), SLICE)]
+    lines = [b"h %d %s" % (len(piece), orjson.dumps(piece)) for piece in pieces]
+    return b"\n".join([*lines, end, b""])
 
 
 def _start(folder: Path, theirs: socket.socket) -> subprocess.Popen[bytes]:

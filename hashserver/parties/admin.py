@@ -11,7 +11,7 @@ import orjson
 
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.audit import now_ms, write_audit
-from hashserver.parties.keys import digest_of, new_key, read_secret
+from hashserver.parties.keys import Digester, new_key, read_secret
 from hashserver.parties.party import PERMISSIONS
 
 DEFAULT_PERMISSIONS = ("check", "feedback")
@@ -250,7 +250,7 @@ class PartyAdmin:
 
     def _new_key(self, connection: sqlite3.Connection, party: int) -> str:
         key = new_key()
-        digest = digest_of(read_secret(self._ledger), key)
+        digest = Digester(read_secret(self._ledger))(key)
         connection.execute("INSERT INTO keys (party, digest, created) VALUES (?, ?, ?)", (party, digest, now_ms()))
         return key
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from hashserver.ledger import Ledger
-from hashserver.parties.keys import MOST_KEY_BYTES, digest_of, read_secret
+from hashserver.parties.keys import MOST_KEY_BYTES, Digester, read_secret
 from hashserver.parties.party import LOCAL, Party
 from hashserver.problems import Problem
 
@@ -65,7 +65,7 @@ class Directory:
     def __init__(self, folder: Path) -> None:
         self._ledger = Ledger(folder, read_only=True)
         try:
-            self._secret = read_secret(self._ledger)
+            self._digest_of = Digester(read_secret(self._ledger))
         except BaseException:
             self._ledger.close()
             raise
@@ -155,7 +155,7 @@ class Directory:
     def find_key(self, key: str) -> Key | None:
         """What is known of a key, or None if it lets nobody in."""
         # What the lookup's duration tells is about digests under our secret, of which nobody can choose bits.
-        digest = digest_of(self._secret, key[: MOST_KEY_BYTES + 1])
+        digest = self._digest_of(key[: MOST_KEY_BYTES + 1])
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found.digest, digest):
             return None

@@ -31,9 +31,21 @@ def new_key() -> str:
     return PREFIX + secrets.token_urlsafe(32)
 
 
-def digest_of(secret: bytes, key: str) -> bytes:
-    """What is stored of a key."""
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=secret, digest_size=32).digest()
+class Digester:
+    """Tells what is stored of a key: its BLAKE2b under a secret.
+
+    Args:
+        secret: of a ledger's folder, see `read_secret`.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._keyed = hashlib.blake2b(key=secret, digest_size=32)  # half of the work, and the same for all keys
+
+    def __call__(self, key: str) -> bytes:
+        """What is stored of a key."""
+        hasher = self._keyed.copy()
+        hasher.update(key.encode("utf-8", "surrogatepass"))
+        return hasher.digest()
 
 
 def read_secret(ledger: Ledger) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import re
 import shlex
@@ -12,7 +13,7 @@ import pytest
 from hashserver.ledger import Ledger
 from hashserver.parties import Directory
 from hashserver.parties.admin import PartyAdmin
-from hashserver.parties.keys import SECRET_FILE, SecretError, digest_of, new_key, read_secret
+from hashserver.parties.keys import SECRET_FILE, Digester, SecretError, new_key, read_secret
 
 
 def secret_of(folder: Path) -> bytes:
@@ -28,10 +29,14 @@ def test_keys_are_long_and_never_the_same() -> None:
 
 def test_a_digest_tells_nothing_without_the_secret() -> None:
     key = new_key()
-    assert digest_of(b"one" * 10, key) == digest_of(b"one" * 10, key)
-    assert digest_of(b"one" * 10, key) != digest_of(b"two" * 10, key)
-    assert digest_of(b"one" * 10, key) != digest_of(b"one" * 10, key + "x")
-    assert len(digest_of(b"", "\udcff not text")) == 32
+    assert Digester(b"one" * 10)(key) == Digester(b"one" * 10)(key)
+    assert Digester(b"one" * 10)(key) != Digester(b"two" * 10)(key)
+    assert Digester(b"one" * 10)(key) != Digester(b"one" * 10)(key + "x")
+    assert len(Digester(b"")("\udcff not text")) == 32
+    digester = Digester(b"one" * 10)
+    assert [digester(each) for each in ("a", "b", "a")] == [
+        hashlib.blake2b(each, key=b"one" * 10, digest_size=32).digest() for each in (b"a", b"b", b"a")
+    ]
 
 
 def test_the_secret_is_made_once_and_only_the_owner_reads_it(tmp_path: Path) -> None:
