@@ -88,8 +88,8 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
         Problem: 401.
     """
     party = parts.directory.authenticate(headers.get(b"authorization"))
-    given = headers.get(b"x-request-id", "")
-    if 0 < len(given) <= _MOST_REQUEST_ID and given.isascii() and given.isprintable():
+    given = headers.get(b"x-request-id")
+    if given is not None and 0 < len(given) <= _MOST_REQUEST_ID and given.isascii() and given.isprintable():
         return Caller(party, given)
     return Caller(party, f"{_run}-{next(_requests):x}")
 

@@ -136,21 +136,16 @@ class Directory:
         if not authorization:
             raise unauthorized("this server answers parties only; send Authorization: Bearer KEY")
         scheme, _, credentials = authorization[:_MOST_HEADER].partition(" ")
-        credentials = credentials.strip()
-        if scheme.lower() == "bearer":
-            party = self.find(credentials)
-        elif scheme.lower() == "basic":
-            party = self._basic(credentials)
+        scheme = scheme.lower()
+        if scheme == "bearer":
+            key = self.find_key(credentials.strip())
+        elif scheme == "basic":
+            key = self._basic(credentials.strip())
         else:
             raise unauthorized("the Authorization header is neither Bearer nor Basic; send Bearer KEY")
-        if party is None:
+        if key is None:
             raise unauthorized("the key is not known, has expired or was removed; ask the operator for a new one")
-        return party
-
-    def find(self, key: str) -> Party | None:
-        """The party that a key belongs to, or None."""
-        found = self.find_key(key)
-        return None if found is None else found.party
+        return key.party
 
     def find_key(self, key: str) -> Key | None:
         """What is known of a key, or None if it lets nobody in."""
@@ -159,22 +154,24 @@ class Directory:
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found.digest, digest):
             return None
-        return found if found.is_valid(time.time()) else None
+        return found if found.expires is None or found.is_valid(time.time()) else None
 
     def key_of(self, number: int) -> Key | None:
         """The key of a number, if it still lets its party in."""
         found = self._by_number.get(number)
         return found if found is not None and found.is_valid(time.time()) else None
 
-    def _basic(self, credentials: str) -> Party | None:
+    def _basic(self, credentials: str) -> Key | None:
         try:
             name, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
         except ValueError:  # not base64, not ASCII or not UTF-8
             raise unauthorized("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
-        party = self.find(key)
-        if party is None or not hmac.compare_digest(party.name.casefold().encode(), name.casefold().encode()):
+        found = self.find_key(key)
+        if found is None or not hmac.compare_digest(
+            found.party.name.casefold().encode(), name.casefold().encode()
+        ):
             return None
-        return party
+        return found
 
 
 def require(party: Party, permission: str) -> None:

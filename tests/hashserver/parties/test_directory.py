@@ -107,11 +107,14 @@ def test_two_keys_are_good_while_one_replaces_the_other(
 ) -> None:
     new = admin.rotate_key(NAME, overlap_seconds=100)
     assert directory.refresh()
-    assert directory.find(key) == directory.find(new) is not None
+    old, young = directory.find_key(key), directory.find_key(new)
+    assert old is not None
+    assert young is not None
+    assert old.party == young.party
     later = time.time() + 101
     monkeypatch.setattr("hashserver.parties.directory.time.time", lambda: later)
-    assert directory.find(key) is None, "it expires by itself, with nothing read again"
-    assert directory.find(new) is not None
+    assert directory.find_key(key) is None, "it expires by itself, with nothing read again"
+    assert directory.find_key(new) is not None
 
 
 def test_removed_keys_and_disabled_parties_are_let_in_no_longer(
@@ -119,13 +122,13 @@ def test_removed_keys_and_disabled_parties_are_let_in_no_longer(
 ) -> None:
     admin.set_disabled(NAME, True)
     directory.refresh()
-    assert directory.find(key) is None
+    assert directory.find_key(key) is None
     admin.set_disabled(NAME, False)
     directory.refresh()
-    assert directory.find(key) is not None
+    assert directory.find_key(key) is not None
     admin.remove_key(NAME, admin.show(NAME).keys[0].number)
     directory.refresh()
-    assert directory.find(key) is None
+    assert directory.find_key(key) is None
 
 
 def test_permissions(admin: PartyAdmin, directory: Directory, key: str) -> None:

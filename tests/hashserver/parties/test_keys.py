@@ -92,10 +92,10 @@ def test_a_lost_secret_is_not_replaced_while_keys_need_it(tmp_path: Path) -> Non
         key = admin.rotate_key("second", overlap_seconds=0)
         assert (tmp_path / SECRET_FILE).read_bytes() != secret
         directory = Directory(tmp_path)
-        party = directory.find(key)
+        found = directory.find_key(key)
         directory.close()
-        assert party is not None
-        assert party.name == "second"
+        assert found is not None
+        assert found.party.name == "second"
         assert [each.name for each in admin.parties()] == ["It's First", "second"], (
             "what was refused left no trace"
         )
@@ -108,6 +108,6 @@ def test_keys_that_are_no_longer_good_need_no_secret(tmp_path: Path) -> None:
         (tmp_path / SECRET_FILE).unlink()
         key = admin.rotate_key("first", overlap_seconds=0)
         directory = Directory(tmp_path)
-        party = directory.find(key)
+        found = directory.find_key(key)
         directory.close()
-        assert party is not None
+        assert found is not None
