@@ -105,7 +105,7 @@ def peer(
         return best_of_two(f"{url}/v1/check/md5", queries["md5"], "none")
 
 
-@pytest.mark.parametrize(("kind", "floor"), [("md5", 0.7), ("pdq", 0.35)])
+@pytest.mark.parametrize(("kind", "floor"), [("md5", 0.9), ("pdq", 0.5)])
 def test_single_hash(
     served: Served, queries: dict[str, Path], peer: Figures, ratios: Ratios, kind: str, floor: float
 ) -> None:
