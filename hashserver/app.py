@@ -78,8 +78,8 @@ def create_app(settings: Settings | None = None) -> shortcut.Shortcut:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_OBJECTS)
-        # A hit waits for the ledger's thread, which lets go of the interpreter at every call into SQLite, and by
-        # default gets it back from a busy event loop only after 5 ms.
+        # Small requests wait for the interpreter while large ones are read and matched in threads, by default for
+        # as much as 5 ms.
         sys.setswitchinterval(_SWITCH_SECONDS)
         front.parts = parts
         parts.ready = True
