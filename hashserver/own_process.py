@@ -20,4 +20,4 @@ def command(module: str, *arguments: str | float | bool) -> list[str]:
         arguments: of its `main`.
     """
     # -P: not from the folder that we are in, whose files may be anybody's.
-    return [sys.executable, "-P", "-c", _PROGRAM.strip(), json.dumps([sys.path, module, arguments])]
+    return [sys.executable, "-P", "-c", _PROGRAM.strip(), json.dumps([sys.path, module, arguments], default=str)]
