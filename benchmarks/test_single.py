@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,28 +12,18 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.support import QUICK, Ratios, blocks_of, random_digests, running, serve
+from benchmarks.wrk import Figures, needs_wrk, wrk
 from hashcore import Store
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("wrk") is None, reason="wrk is not installed (Debian: apt-get install wrk)"
-)
+pytestmark = needs_wrk
 
 KNOWN = 1_000_000
 QUERIES = 20_000
 HITS = 100  # one request in so many
 SECONDS = 4 if QUICK else 10
 CONNECTIONS = 64
-SCRIPT = Path(__file__).with_name("single_hash.lua")
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What wrk saw: requests a second, and the 99th percentile of the latency in milliseconds."""
-
-    rate: float
-    p99: float
 
 
 @dataclass(frozen=True)
@@ -46,21 +34,15 @@ class Served:
     authorization: str
 
 
-def wrk(url: str, queries: Path, authorization: str, seconds: int = SECONDS) -> Figures:
-    """Load an address for some seconds; every request must be answered with 200."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(SCRIPT), url]
-    ran = subprocess.run([*command, "--", str(queries), authorization], capture_output=True, text=True, check=True)
-    line = next(line for line in ran.stdout.splitlines() if line.startswith("figures "))
-    requests, microseconds, p99, errors = map(int, line.split()[1:])
-    assert requests > 0
-    assert errors == 0, ran.stdout
-    return Figures(requests / (microseconds / 1e6), p99 / 1e3)
-
-
 def best_of_two(url: str, queries: Path, authorization: str) -> Figures:
     """The faster of two turns, after a short one that warms up."""
-    wrk(url, queries, authorization, 1)
-    return max((wrk(url, queries, authorization) for _ in range(2)), key=lambda figures: figures.rate)
+
+    def turn(seconds: int) -> Figures:
+        arguments = (str(queries), authorization)
+        return wrk(url, "single_hash.lua", *arguments, connections=CONNECTIONS, seconds=seconds)
+
+    turn(1)
+    return max((turn(SECONDS) for _ in range(2)), key=lambda figures: figures.rate)
 
 
 @pytest.fixture(scope="module")
