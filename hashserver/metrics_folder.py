@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
+
+from hashserver.own_folder import make_own_folder
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Of the environment; prometheus_client reads it when it is imported."""
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - folders in it are made with names of their own, mode 0700
 _PREFIX = "hashserver-metrics-"
-_NAME = re.compile(_PREFIX + r"(\d+)-")
 
 
 def share_between_workers() -> None:
@@ -25,20 +25,6 @@ def share_between_workers() -> None:
     killed.
     """
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-    for folder in place.glob(f"{_PREFIX}*"):
-        found = _NAME.match(folder.name)
-        if found is not None and folder.lstat().st_uid == os.getuid() and not _lives(int(found[1])):
-            shutil.rmtree(folder, ignore_errors=True)
-    mine = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place)
+    mine = make_own_folder(_PREFIX, place)
     atexit.register(shutil.rmtree, mine, ignore_errors=True)
-    os.environ[VARIABLE] = mine
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    os.environ[VARIABLE] = str(mine)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+from hashserver.own_folder import make_own_folder
 
 
 def choose_cache(folder: Path) -> None:
@@ -65,8 +67,8 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
     # Not the lock of `warm_up`: other workers shall not be ready later for this.
     with (
         _turn(Path(__file__), is_ending),
-        TemporaryDirectory(prefix="hashserver-warm-up-") as folder,
-        Store(Path(folder)) as store,
+        _own_folder() as folder,
+        Store(folder) as store,
     ):
         for some in (entries[:1], entries[1:2], [replace(entries[0], category="d")], entries[2:]):
             if is_ending():
@@ -74,6 +76,15 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
             publish(store, LOCAL, Contribution("match", some))
         withdraw(store, LOCAL, "match", "1")
         store.refresh()
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    folder = make_own_folder("hashserver-warm-up-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
