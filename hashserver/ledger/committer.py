@@ -85,7 +85,10 @@ class Committer:
         timeout = max(0.0, self._flushed + FLUSH_SECONDS - time.monotonic())
         if not self._has_mail(timeout):
             return True
-        data = self._connection.recv(_RECEIVE_BYTES)
+        try:
+            data = self._connection.recv(_RECEIVE_BYTES)
+        except ConnectionError:  # the worker was killed with something from us unread
+            data = b""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         for line in lines:

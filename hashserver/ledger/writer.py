@@ -88,13 +88,17 @@ class LedgerWriter:
         if self._ending:
             return
         self._ending = True
+        self._hand_over()
+        if self._keeping is not None:
+            await self._keeping
+
+    def _hand_over(self) -> None:
+        """Send all that is left, and nothing after it."""
         self._send()
         self._send_counts()
         link, self._link = self._link, None
         if link is not None:
             link.end()
-        if self._keeping is not None:
-            await self._keeping
 
     def count(self, party: int, tallies: dict[str, Tally]) -> None:
         """Add to the counts; they are on disk within a second."""
@@ -139,7 +143,7 @@ class LedgerWriter:
     def _why_not(self) -> LedgerError:
         if self._ending:
             return LedgerError("the server is ending, and its ledger is closed")
-        return self._trouble or LedgerError("the ledger is not open yet")
+        return self._trouble or LedgerError("the process that writes the ledger is not running")
 
     def _add(self, hour: int, party: int, tallies: dict[str, Tally]) -> None:
         for kind, tally in tallies.items():
@@ -160,8 +164,12 @@ class LedgerWriter:
     async def _launch(self) -> _Link:
         """Start a committer, and wait until it has opened the ledger or said why it cannot."""
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.to_thread(_start, self._folder, theirs)
+        try:
+            with theirs:
+                process = await asyncio.to_thread(_start, self._folder, theirs)
+        except BaseException:
+            ours.close()
+            raise
         link = _Link(process, ours, self._take)
         await self._loop.create_unix_connection(lambda: link, sock=ours)
         self._link = link
@@ -172,12 +180,13 @@ class LedgerWriter:
         """Send counts, and start another committer whenever one is gone, until we end and it has."""
         while True:
             while not link.gone.done():
-                await asyncio.wait((link.gone,), timeout=_SEND_SECONDS)
                 self._send_counts()
-            code = await asyncio.to_thread(link.process.wait)
+                await asyncio.wait((link.gone,), timeout=_SEND_SECONDS)
             self._link = None
+            code = await asyncio.to_thread(link.process.wait)
             if not self._ending and (code or self._trouble is None):  # or it has said why
-                self._note(LedgerError(f"the process that writes the ledger has ended with code {code}"))
+                words = f"the process that writes the ledger has ended with code {code}; another one is being started"
+                self._note(LedgerError(words))
             error = self._why_not()
             while self._waiting:
                 _fail(self._waiting.popleft()[0], error)
@@ -189,6 +198,8 @@ class LedgerWriter:
                 await asyncio.sleep(_RESTART_SECONDS)
                 with suppress(OSError):  # no process can be made at the moment
                     link = await self._launch()
+            if self._ending:  # it was asked to while there was no committer, and counts were kept for this one
+                self._hand_over()
 
     def _take(self, line: bytes) -> None:
         """Do as the committer says."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from select import select as readable
 
 import orjson
 import pytest
@@ -340,6 +341,34 @@ asyncio.run(main())
     eventually(
         lambda: not subprocess.run(["pgrep", "-f", f"committer.*{tmp_path}"], capture_output=True).stdout, 5
     )
+
+
+def test_a_server_that_ends_while_its_process_is_replaced_ends_and_writes_its_counts(
+    runner: asyncio.Runner, tmp_path: Path
+) -> None:
+    async def end() -> None:
+        writer = await LedgerWriter.start(tmp_path)
+        os.kill(_committer_of(writer), signal.SIGKILL)
+        await becomes(lambda: writer.trouble is not None)
+        writer.count(1, {"md5": Tally(5)})
+        await asyncio.sleep(0.3)  # longer than counts are kept while there is a committer
+        await asyncio.wait_for(writer.close(), 10)
+
+    runner.run(end())
+    assert select(tmp_path, SUMS) == [(1, "md5", 1, 5, 0, 0)]
+
+
+def test_counts_are_written_though_the_worker_was_killed_with_answers_unread(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with Ledger(tmp_path) as ledger, theirs:
+        ours.sendall(b"c %s\n" % orjson.dumps([(1, 2, "md5", 1, 10, 0, 0)]))
+        thread = threading.Thread(target=Committer(ledger, theirs).run)
+        thread.start()
+        eventually(lambda: readable([ours], [], [], 0)[0])
+        ours.close()  # what it said is unread, so its next read fails rather than ends
+        thread.join(10)
+        assert not thread.is_alive()
+    assert select(tmp_path, SUMS) == [(2, "md5", 1, 10, 0, 0)]
 
 
 def test_a_ledger_that_cannot_be_opened_is_told_at_the_start_and_later(
