@@ -185,7 +185,9 @@ class LedgerWriter:
             self._link = None
             code = await asyncio.to_thread(link.process.wait)
             if not self._ending and (code or self._trouble is None):  # or it has said why
-                words = f"the process that writes the ledger has ended with code {code}; another one is being started"
+                words = (
+                    f"the process that writes the ledger has ended with code {code}; another one is being started"
+                )
                 self._note(LedgerError(words))
             error = self._why_not()
             while self._waiting:
