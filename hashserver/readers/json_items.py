@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import numba as nb
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -21,6 +20,24 @@ from hashcore.rows import Reject
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.cells import MOST_REJECT_BYTES
 from hashserver.readers.errors import ReadError
+from hashserver.readers.json_spans import (
+    CLOSE_ARRAY,
+    CLOSE_OBJECT,
+    CLOSED,
+    COMMA,
+    DONE,
+    FIRST,
+    FULL,
+    IN_SCALAR,
+    NEEDS_MORE,
+    OPEN_ARRAY,
+    OPEN_OBJECT,
+    QUOTE,
+    SEPARATOR,
+    WRONG,
+    end_of_value,
+    scan_items,
+)
 from hashserver.readers.source import Source
 
 LONGEST_ITEM = 16 << 20
@@ -38,121 +55,7 @@ _NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _MEMBER = re.compile(rb'\s*+("(?:[^"\\]|\\.)*+")\s*+:\s*+("(?:[^"\\]|\\.)*+"|[-+.\w]++)\s*+(?=[,}])', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0[\[{]|[\[{]\0")
-
-_QUOTE, _BACKSLASH, _COMMA = 0x22, 0x5C, 0x2C
-_OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = 0x7B, 0x7D, 0x5B, 0x5D
-_END = -1
-
-# What the scanner of an array expects next.
-_FIRST, _VALUE, _SEPARATOR = 0, 1, 2
-# Why it stopped.
-_NEEDS_MORE, _CLOSED, _FULL, _WRONG = 0, 1, 2, 3
-# Where in a value it is.
-_PLAIN, _IN_STRING, _ESCAPED, _IN_SCALAR, _DONE = 0, 1, 2, 3, 4
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _is_space(character: np.uint8) -> bool:
-    return bool(character == 0x20 or character == 0x0A or character == 0x0D or character == 0x09)
-
-
-@nb.njit(cache=True, nogil=True)
-def end_of_value(text: NDArray[np.uint8], at: int, state: NDArray[np.int64]) -> int:
-    """Pass over one JSON value, or over as much of it as there is.
-
-    Brackets are counted, not paired; that is left to the parser.
-
-    Args:
-        text: uint8[size].
-        at: where the value begins or goes on.
-        state: int64[2], where in the value it is and the depth there; zeros at its beginning.
-
-    Returns:
-        Where the value ends, state[0] being _DONE then; else size. O(size).
-    """
-    size = text.shape[0]
-    mode, depth = state[0], state[1]
-    while at < size and mode != _DONE:
-        character = text[at]
-        if mode == _IN_STRING:
-            while character != _QUOTE and character != _BACKSLASH:
-                at += 1
-                if at == size:
-                    break
-                character = text[at]
-            if at == size:
-                break
-            mode = _ESCAPED if character == _BACKSLASH else _PLAIN if depth > 0 else _DONE
-        elif mode == _ESCAPED:
-            mode = _IN_STRING
-        elif mode == _IN_SCALAR:
-            if _is_space(character) or character in (_COMMA, _CLOSE_ARRAY, _CLOSE_OBJECT):
-                mode = _DONE
-                break
-        elif character == _QUOTE:
-            mode = _IN_STRING
-        elif character in (_OPEN_OBJECT, _OPEN_ARRAY):
-            depth += 1
-        elif character in (_CLOSE_OBJECT, _CLOSE_ARRAY):
-            depth -= 1
-            if depth <= 0:
-                mode = _DONE
-        elif depth == 0:
-            mode = _IN_SCALAR
-        at += 1
-    state[0], state[1] = mode, depth
-    return at
-
-
-@nb.njit(cache=True, nogil=True)
-def scan_items(
-    text: NDArray[np.uint8],
-    at: int,
-    expects: int,
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-) -> tuple[int, int, int, int]:
-    """Find the whole elements of an array, whatever they are.
-
-    Args:
-        text: uint8[size].
-        at: where to go on, within the array and outside its elements.
-        expects: _FIRST, _VALUE or _SEPARATOR.
-        starts, stops: int64[room], receive the span of each element.
-
-    Returns:
-        Elements found; where the next thing begins (an element that is not whole, or what is wrong); what
-        is expected there; and why the scan stopped. O(size).
-    """
-    size = text.shape[0]
-    found = 0
-    state = np.zeros(2, np.int64)
-    while True:
-        while at < size and _is_space(text[at]):
-            at += 1
-        if at == size:
-            return found, at, expects, _NEEDS_MORE
-        character = text[at]
-        if character == _CLOSE_ARRAY and expects != _VALUE:
-            return found, at + 1, expects, _CLOSED
-        if expects == _SEPARATOR:
-            if character != _COMMA:
-                return found, at, expects, _WRONG
-            at += 1
-            expects = _VALUE
-            continue
-        if character in (_COMMA, _CLOSE_ARRAY, _CLOSE_OBJECT):
-            return found, at, expects, _WRONG
-        if found == starts.shape[0]:
-            return found, at, expects, _FULL
-        state[:] = 0
-        stop = end_of_value(text, at, state)
-        if state[0] != _DONE:
-            return found, at, expects, _NEEDS_MORE
-        starts[found], stops[found] = at, stop
-        found += 1
-        at = stop
-        expects = _SEPARATOR
+_END = -1  # where a byte would be
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +175,7 @@ class _Scanner:
             self._offset = len(self._source.read(3))
         places = " or ".join(sorted(map(_written, paths)))
         while (opening := self._next()) != _END:
-            if opening not in (_OPEN_OBJECT, _OPEN_ARRAY):
+            if opening not in (OPEN_OBJECT, OPEN_ARRAY):
                 self._fail("expected { or [; is this JSON, and the format right?")
             for _ in self._value(frozenset(paths), 0):
                 yield from self._take()
@@ -291,11 +194,11 @@ class _Scanner:
             self._fail(f"nested deeper than {_DEEPEST}")
         opening = self._next()
         inner = frozenset(path for path in paths if path)
-        if opening == _OPEN_ARRAY and len(inner) < len(paths):
+        if opening == OPEN_ARRAY and len(inner) < len(paths):
             yield from self._items()
-        elif opening == _OPEN_ARRAY and inner:
+        elif opening == OPEN_ARRAY and inner:
             yield from self._elements(inner, depth)
-        elif opening == _OPEN_OBJECT and inner:
+        elif opening == OPEN_OBJECT and inner:
             yield from self._members(inner, depth)
         elif self._text[self._at : self._at + 1] == b"n" or inner:
             self._skip()
@@ -304,7 +207,7 @@ class _Scanner:
 
     def _members(self, paths: frozenset[Path], depth: int) -> Iterator[None]:
         self._at += 1
-        if self._next() == _CLOSE_OBJECT:
+        if self._next() == CLOSE_OBJECT:
             self._at += 1
             return
         while True:
@@ -312,31 +215,31 @@ class _Scanner:
             if self._next() != ord(":"):
                 self._fail("expected a colon")
             self._at += 1
-            if self._next() in (_END, _COMMA, _CLOSE_OBJECT, _CLOSE_ARRAY, ord(":")):
+            if self._next() in (_END, COMMA, CLOSE_OBJECT, CLOSE_ARRAY, ord(":")):
                 self._fail("expected a value")
             within = frozenset(path[1:] for path in paths if path[0] == name)
             if within:
                 yield from self._value(within, depth + 1)
             else:
                 self._skip()
-            if self._ends_after_separator(_CLOSE_OBJECT, "}"):
+            if self._ends_after_separator(CLOSE_OBJECT, "}"):
                 return
 
     def _elements(self, paths: frozenset[Path], depth: int) -> Iterator[None]:
         self._at += 1
-        if self._next() == _CLOSE_ARRAY:
+        if self._next() == CLOSE_ARRAY:
             self._at += 1
             return
         while True:
-            if self._next() in (_END, _COMMA, _CLOSE_OBJECT, _CLOSE_ARRAY):
+            if self._next() in (_END, COMMA, CLOSE_OBJECT, CLOSE_ARRAY):
                 self._fail("expected a value")
             yield from self._value(paths, depth + 1)
-            if self._ends_after_separator(_CLOSE_ARRAY, "]"):
+            if self._ends_after_separator(CLOSE_ARRAY, "]"):
                 return
 
     def _ends_after_separator(self, closing: int, written: str) -> bool:
         following = self._next()
-        if following not in (_COMMA, closing):
+        if following not in (COMMA, closing):
             self._fail(f"expected a comma or {written}")
         self._at += 1
         return following == closing
@@ -345,21 +248,21 @@ class _Scanner:
         """Find the items of one array."""
         self._arrays += 1
         self._at += 1
-        expects, stopped = _FIRST, _NEEDS_MORE
-        while stopped != _CLOSED:
+        expects, stopped = FIRST, NEEDS_MORE
+        while stopped != CLOSED:
             room = slice(self._held, None)
             found, self._at, expects, stopped = scan_items(
                 self._array, self._at, expects, self._starts[room], self._stops[room]
             )
             self._held += found
-            if stopped == _WRONG:
-                self._fail("expected a comma or ]" if expects == _SEPARATOR else "expected a value")
-            if stopped == _FULL:
+            if stopped == WRONG:
+                self._fail("expected a comma or ]" if expects == SEPARATOR else "expected a value")
+            if stopped == FULL:
                 self._hand_over()
-            elif stopped == _NEEDS_MORE:
+            elif stopped == NEEDS_MORE:
                 if len(self._text) - self._at >= self._longest:
                     self._reject_item()
-                    expects = _SEPARATOR
+                    expects = SEPARATOR
                 elif not self._fill():
                     self._fail(
                         f"the document ends within the array, at item {self._number:,}; is the file complete?"
@@ -390,10 +293,10 @@ class _Scanner:
         begun = self._offset + self._at + 1
         while True:
             self._at = int(end_of_value(self._array, self._at, state))
-            if state[0] == _DONE:
+            if state[0] == DONE:
                 return
             if not self._fill():
-                if state[0] == _IN_SCALAR:
+                if state[0] == IN_SCALAR:
                     return
                 self._fail(
                     f"the document ends within the value that begins at byte {begun:,}; is the file complete?"
@@ -401,7 +304,7 @@ class _Scanner:
 
     def _name(self) -> str:
         """Take the name of a member."""
-        if self._next() != _QUOTE:
+        if self._next() != QUOTE:
             self._fail("expected the name of a member, in quotes")
         while not (match := _NAME.match(self._text, self._at)):
             if len(self._text) - self._at > _LONGEST_NAME:

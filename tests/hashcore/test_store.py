@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, rows_of, withdrawals_of
+from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, row, rows_of, withdrawals_of
 
 import hashcore
 from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals, hash_type
@@ -195,10 +194,6 @@ def test_a_store_is_what_the_model_is_after_every_step(
             store.close()
 
 
-def row(number: int, kind: str = "md5", **more: object) -> Row:
-    return {kind: number.to_bytes(hash_type(kind).width, "little"), **more}
-
-
 def test_each_of_several_shapes_keeps_the_categories_of_its_own_rows(tmp_path: Path) -> None:
     """Two types with a category each: the second load meets the one's labels while it writes the other."""
     model = Model(10)
@@ -355,53 +350,6 @@ def test_what_is_vouched_for_does_not_use_up_the_room_for_matches(tmp_path: Path
         store.load("nsrl", blocks_of(vouched, 1000), LoadOptions("known-good"), now=1.0)
         assert len(check(store, "sha1", [each["sha1"] for each in many])) == 1
         assert len(check(store, "md5", [b"m" * 16])) == 1
-
-
-def test_as_many_generations_are_kept_as_asked_for_and_space_is_reused(tmp_path: Path) -> None:
-    sizes = []
-    with Store(tmp_path, limits=Limits(keep_generations=2)) as store:
-        for now in range(1, 31):
-            given = [row(now * 10_000 + n) for n in range(2000)]
-            store.load("police", blocks_of(given, 2000), now=float(now))
-            assert [each.generation for each in store.history()] == list(range(max(1, now - 1), now + 1))
-            sizes.append(store.bytes_used)
-    assert max(sizes[20:]) <= max(sizes[:10])
-
-
-def test_keeping_fewer_generations_prunes_those_beyond(tmp_path: Path) -> None:
-    with Store(tmp_path) as store:
-        for now in range(1, 7):
-            store.load("police", [rows_of([row(now)])], now=float(now))
-        assert len(store.history()) == 6
-    with Store(tmp_path, limits=Limits(keep_generations=1)) as store:
-        store.load("police", [rows_of([row(7)])], now=7.0)
-        assert [each.generation for each in store.history()] == [7]
-        with pytest.raises(UnknownGeneration, match="generation 6 is not kept; generations that are: 7"):
-            store.rollback(6, now=8.0)
-    with lmdb.open(str(tmp_path), readonly=True) as environment, environment.begin() as transaction:
-        owners = {key[1:9] for key, _ in transaction.cursor() if key.startswith((b"p", b"s"))}
-    assert len(owners) == 2, "a segment and its filter"
-
-
-def test_a_removed_set_comes_back_by_rollback_with_all_its_entries(tmp_path: Path) -> None:
-    given = [row(n, id=str(n), category="c") for n in range(500)]
-    asked = [number.to_bytes(16, "little") for number in range(500)]
-    with Store(tmp_path) as store:
-        store.load("police", blocks_of(given, 100), now=1.0)
-        before = check(store, "md5", asked)
-        store.remove("police", now=2.0)
-        assert check(store, "md5", asked) == {}
-        store.rollback(1, now=3.0)
-        assert check(store, "md5", asked) == before
-        assert [each.action for each in store.history()] == ["load police", "remove police", "rollback to 1"]
-
-
-@pytest.mark.parametrize("to", [0, 2, 10**6, 1 << 64, -1])
-def test_a_generation_that_never_was_is_refused_with_those_that_are(tmp_path: Path, to: int) -> None:
-    with Store(tmp_path) as store:
-        store.load("police", [rows_of([row(1)])], now=1.0)
-        with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; generations that are: 1$"):
-            store.rollback(to, now=2.0)
 
 
 def test_an_empty_store_knows_nothing_and_says_so(tmp_path: Path) -> None:

@@ -158,6 +158,11 @@ def is_benign(row: Row) -> bool:
     return any(row.get(kind) in hash_type(kind).benign for kind in EXACT)
 
 
+def row(number: int, kind: str = "md5", **more: object) -> Row:
+    """A row with one hash, of a number."""
+    return {kind: number.to_bytes(hash_type(kind).width, "little"), **more}
+
+
 def rows_of(rows: Sequence[Row], first_line: int = 1) -> Rows:
     """A block with a column for whatever some row has."""
     columns = {}
