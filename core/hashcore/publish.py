@@ -266,13 +266,12 @@ class Publisher:
     def _bury(self, work: _Work, wanted: WantedIds) -> None:
         """Count the rows of the set that have some ids among its dead ones."""
         for number, segment in work.old.items():
+            dead = work.dead.get(number, NONE_DEAD)
             with self._environment.reading() as transaction:
-                rows = wanted.rows_of(transaction, segment)
-            before = work.dead.get(number, NONE_DEAD)
-            dead = np.union1d(before, rows).astype(np.uint32)
-            if len(dead) > len(before):
-                work.dead[number] = dead
-                work.tally.removed += len(dead) - len(before)
+                rows = wanted.rows_of(transaction, segment, dead)
+            if len(rows):
+                work.dead[number] = np.union1d(dead, rows).astype(np.uint32)
+                work.tally.removed += len(rows)
 
     def _stage(self) -> Stage:
         return Stage(self._environment, piece_bytes=self._limits.piece_bytes)

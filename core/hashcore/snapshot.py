@@ -269,8 +269,7 @@ class Snapshot:
         found: dict[str, list[KnownEntry]] = {}
         for number in get_set(self.manifest, set_name).segments:
             segment = next(each for each in self._segments if each.header.number == number)
-            rows = wanted.rows_of(self._transaction, segment.header)
-            for row in rows[~are_dead(segment.dead, rows)].tolist():
+            for row in wanted.rows_of(self._transaction, segment.header, segment.dead).tolist():
                 hashes = {name: segment.columns[name].read(row, 1) for name in segment.header.types}
                 label = segment.label(row)
                 id = segment.entry(row).id

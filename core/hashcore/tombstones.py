@@ -61,6 +61,9 @@ class WantedIds:
 
     Args:
         ids: empty ones stand for "no id" and are not looked for.
+
+    Attributes:
+        found: those that some row looked at has.
     """
 
     def __init__(self, ids: Iterable[bytes]) -> None:
@@ -78,17 +81,18 @@ class WantedIds:
     def __len__(self) -> int:
         return len(self._ids)
 
-    def rows(self, strings: Strings) -> DeadRows:
-        """Which of some strings are wanted."""
+    def rows(self, strings: Strings, dead: DeadRows = NONE_DEAD) -> DeadRows:
+        """Which of some strings are wanted, but for those in dead rows."""
         out = np.empty(len(strings), np.uint32)
         data, offsets = as_writable(np.asarray(strings.data)), as_writable(np.asarray(strings.offsets))
         suspects = out[: _select(data, offsets, self._tags, self._slots, self._shift, out)]
+        suspects = suspects[~are_dead(dead, suspects)]
         texts = [strings[row] for row in suspects.tolist()]
         self.found.update(self._ids.intersection(texts))
         return suspects[np.array([text in self._ids for text in texts], np.bool_)]
 
-    def rows_of(self, transaction: Any, segment: Segment) -> DeadRows:
-        """Which rows of a segment have wanted ids; every id is looked at, O(rows)."""
+    def rows_of(self, transaction: Any, segment: Segment, dead: DeadRows) -> DeadRows:
+        """Which rows of a segment have wanted ids and are not dead yet; every id is looked at, O(rows)."""
         if "id_data" not in segment.columns or not self._ids:
             return NONE_DEAD
         offsets, data = (
@@ -97,8 +101,10 @@ class WantedIds:
         )
         parts = []
         for start in range(0, segment.rows, _SLAB_ROWS):
-            strings = read_strings(offsets, data, start, min(start + _SLAB_ROWS, segment.rows))
-            parts.append(self.rows(strings) + np.uint32(start))
+            stop = min(start + _SLAB_ROWS, segment.rows)
+            strings = read_strings(offsets, data, start, stop)
+            first, last = np.searchsorted(dead, (start, stop))
+            parts.append(self.rows(strings, dead[first:last] - np.uint32(start)) + np.uint32(start))
         return np.concatenate(parts)
 
 

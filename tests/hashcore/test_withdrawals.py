@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from store_model import Row, check, rows_of, withdrawals_of
 
 from hashcore import Limits, LoadOptions, Store, Strings, hash_type
-from hashcore.errors import UnknownSet
+from hashcore.errors import UnknownEntry, UnknownSet
 from hashcore.tombstones import WantedIds, are_dead
 
 APPEND = LoadOptions(append=True)
@@ -38,18 +38,36 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @given(
     given=st.lists(st.text("ab", max_size=3), max_size=30),
     wanted=st.lists(st.text("ab", max_size=3), max_size=5),
+    dead=st.sets(st.integers(0, 29)),
 )
-def test_ids_are_found_where_they_stand(given: list[str], wanted: list[str]) -> None:
+def test_ids_are_found_where_they_stand(given: list[str], wanted: list[str], dead: set[int]) -> None:
     ids = WantedIds(each.encode() for each in wanted)
-    rows = ids.rows(Strings.of([each.encode() for each in given]))
-    assert rows.tolist() == [index for index, each in enumerate(given) if each and each in wanted]
-    assert ids.found == {each.encode() for each in given if each and each in wanted}
+    rows = ids.rows(Strings.of([each.encode() for each in given]), np.array(sorted(dead), np.uint32))
+    assert rows.tolist() == [
+        index for index, each in enumerate(given) if each and each in wanted and index not in dead
+    ]
+    assert ids.found == {given[row].encode() for row in rows.tolist()}
 
 
 @given(dead=st.sets(st.integers(0, 50)), rows=st.lists(st.integers(0, 60)))
 def test_rows_are_dead_that_are_in_the_list(dead: set[int], rows: list[int]) -> None:
     found = are_dead(np.array(sorted(dead), np.uint32), np.array(rows, np.int64))
     assert found.tolist() == [each in dead for each in rows]
+
+
+@pytest.mark.parametrize("slab_rows", [1 << 18, 3])
+def test_an_id_withdrawn_before_is_said_to_be_missing(
+    store: Store, slab_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashcore.tombstones._SLAB_ROWS", slab_rows)
+    store.load("known", [rows_of([row(n, id=f"a{n}") for n in range(10)])], now=1.0)
+    assert store.withdraw("known", ["a2", "a7"], now=2.0).missing == ()
+    outcome = store.withdraw("known", ["a7", "a8", "a2"], now=3.0)
+    assert (outcome.missing, outcome.tally.removed, outcome.entries) == (("a7", "a2"), 1, 7)
+    with pytest.raises(UnknownEntry, match="no entry with any of the 2 ids given: 'a2', 'a8'"):
+        store.withdraw("known", ["a2", "a8"], now=4.0)
+    with store.read() as snapshot:
+        assert snapshot.find_all("known", ["a2", "a3", "a8"]).keys() == {"a3"}
 
 
 def test_a_hash_listed_often_is_cut_to_the_entries_that_count(store: Store) -> None:
