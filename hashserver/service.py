@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
-from hashcore import Entry, Rule, Store
+from hashcore import Rule, Store
 from hashserver.answers import Answer
 from hashserver.bodies.request import CheckRequest
 from hashserver.ledger import LedgerError
 from hashserver.ledger.audit import now_ms
+from hashserver.ledger.entry_keys import key_of
 from hashserver.ledger.fold import MatchRow
 from hashserver.ledger.writer import LedgerWriter, Tally
 from hashserver.matching import check_request
@@ -194,8 +195,3 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
             )
             rank += 1
     return rows
-
-
-def key_of(entry: Entry) -> str:
-    """What tells an entry from the others of its set: its id, or its first hash if it has none."""
-    return f"id:{entry.id}" if entry.id is not None else f"hash:{(entry.digest or b'').hex()}"

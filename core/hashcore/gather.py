@@ -71,6 +71,12 @@ def read_range(column: Column, start: int, stop: int) -> NDArray[np.uint8]:
     return out
 
 
+def read_strings(offsets: Column, data: Column, start: int, stop: int) -> Strings:
+    """Copy strings start..stop out of a column of offsets and a column of bytes."""
+    ends = read_range(offsets, start, stop + 1).view(f"u{offsets.width}").ravel().astype(np.int64)
+    return Strings(read_range(data, int(ends[0]), int(ends[-1])).ravel(), ends - ends[0])
+
+
 @nb.njit(cache=True, nogil=True)
 def _gather_strings(
     data: NDArray[np.uint8],

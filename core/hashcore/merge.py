@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from hashcore.columns import Column
 from hashcore.environment import Environment
 from hashcore.errors import StoreError
-from hashcore.gather import read_range
+from hashcore.gather import read_range, read_strings
 from hashcore.layout import Segment, open_column
 from hashcore.ordering import MOST_ROWS, compare_digests, digest_prefixes, sort_rows
 from hashcore.residency import let_go
@@ -37,7 +37,7 @@ from hashcore.runs import (
     rank_range,
 )
 from hashcore.segments import SegmentWriter
-from hashcore.tombstones import NONE_DEAD, DeadRows, read_strings
+from hashcore.tombstones import NONE_DEAD, DeadRows
 
 _SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
 _MOST_SLABS = 1 << 10  # finding the pieces of a stored column takes a little time for every slab

@@ -40,7 +40,8 @@ from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.runs import LabelBook, Run, RunBuilder, Shape
 from hashcore.segments import SegmentWriter
 from hashcore.staging import PIECE_BYTES, Stage
-from hashcore.tombstones import NONE_DEAD, DeadRows, WantedIds, read_tombstones, without_ids, write_tombstones
+from hashcore.tombstones import NONE_DEAD, DeadRows, read_tombstones, write_tombstones
+from hashcore.wanted import Wanted, without_ids
 
 ROLES = ("match", "known-good")
 _MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
@@ -197,7 +198,7 @@ class Publisher:
         """
         current = self._read_current()
         entry = get_set(current, name)
-        wanted = WantedIds(each.encode() for each in ids)
+        wanted = Wanted(each.encode() for each in ids)
         with self._stage() as stage:
             work = self._work(stage, current, name)
             self._bury(work, wanted)
@@ -244,7 +245,7 @@ class Publisher:
             generation = self._publish(_Work(stage, current), target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
 
-    def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> WantedIds | None:
+    def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> Wanted | None:
         """Hand all rows to the builder, and return the ids that are withdrawn."""
         read = 0
         withdrawn: list[bytes] = []
@@ -255,7 +256,7 @@ class Publisher:
                 self._add(builder, block)
             read += len(block)
             self._on_phase("reading", read, 0)
-        return WantedIds(withdrawn) if withdrawn else None
+        return Wanted(withdrawn) if withdrawn else None
 
     def _add(self, builder: RunBuilder, rows: Rows) -> None:
         try:
@@ -263,12 +264,12 @@ class Publisher:
         except OSError as error:  # rows that do not fit into memory go to the disk of the store
             raise self._environment.explain(error) from error
 
-    def _bury(self, work: _Work, wanted: WantedIds) -> None:
+    def _bury(self, work: _Work, wanted: Wanted) -> None:
         """Count the rows of the set that have some ids among its dead ones."""
         for number, segment in work.old.items():
             dead = work.dead.get(number, NONE_DEAD)
             with self._environment.reading() as transaction:
-                rows = wanted.rows_of(transaction, segment, dead)
+                rows = wanted.rows_by_id(transaction, segment, dead)
             if len(rows):
                 work.dead[number] = np.union1d(dead, rows).astype(np.uint32)
                 work.tally.removed += len(rows)

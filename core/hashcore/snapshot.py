@@ -24,7 +24,8 @@ from hashcore.memory import as_writable
 from hashcore.opened import Codes, Entry, OpenSegment, Tables
 from hashcore.rows import Digests
 from hashcore.tables import TableGroup
-from hashcore.tombstones import NONE_DEAD, WantedIds, are_dead, read_tombstones
+from hashcore.tombstones import NONE_DEAD, are_dead, read_tombstones
+from hashcore.wanted import Wanted
 
 MOST_ENTRIES = 1000
 """Entries reported for one hash; a set that lists one hash more often than this is a broken set."""
@@ -265,17 +266,35 @@ class Snapshot:
         Raises:
             UnknownSet: there is none of that name.
         """
-        wanted = WantedIds(each.encode() for each in ids)
+        wanted = Wanted(each.encode() for each in ids)
         found: dict[str, list[KnownEntry]] = {}
-        for number in get_set(self.manifest, set_name).segments:
-            segment = next(each for each in self._segments if each.header.number == number)
-            for row in wanted.rows_of(self._transaction, segment.header, segment.dead).tolist():
+        for segment in self._segments_of(set_name):
+            for row in wanted.rows_by_id(self._transaction, segment.header, segment.dead).tolist():
                 hashes = {name: segment.columns[name].read(row, 1) for name in segment.header.types}
                 label = segment.label(row)
                 id = segment.entry(row).id
                 assert id is not None
                 found.setdefault(id, []).append(KnownEntry(hashes, label.category, label.added))
         return found
+
+    def count_entries(self, set_name: str, ids: Iterable[str], digests: Iterable[bytes]) -> int:
+        """How many entries a set has with one of some ids or, without an id, one of some first digests.
+
+        These are what tells entries apart, see `Entry`; looks once at every id, or first digest, of the set.
+
+        Raises:
+            UnknownSet: there is none of that name.
+        """
+        by_id, by_digest = Wanted(each.encode() for each in ids), Wanted(digests)
+        count = 0
+        for segment in self._segments_of(set_name):
+            arguments = self._transaction, segment.header, segment.dead
+            count += len(by_id.rows_by_id(*arguments)) + len(by_digest.rows_by_digest(*arguments))
+        return count
+
+    def _segments_of(self, set_name: str) -> list[OpenSegment]:
+        numbers = get_set(self.manifest, set_name).segments
+        return [segment for segment in self._segments if segment.header.number in numbers]
 
     def _vouching_hashes(self, kind: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
         """Segments of the matches and the types by which entries in them may be harmless; mostly none."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ from hashserver.cli.options import DataDir, Json
 from hashserver.settings import load_settings
 
 if TYPE_CHECKING:
+    from hashcore import Snapshot
     from hashserver.ledger import Ledger
     from hashserver.statistics import Period, Usage
     from hashserver.statistics.effect import Effect
@@ -78,13 +80,13 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger:
+    with open_ledger(folder) as ledger, open_store(folder) as store:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(
             ledger.connection,
             period,
             party=number,
-            in_store=None if party else entries_in_store(folder),
+            store=store,
             most=most,
         )
     if as_json:
@@ -115,9 +117,9 @@ def annual(
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger:
+    with open_ledger(folder) as ledger, open_store(folder) as store:
         chosen = year if year is not None else datetime.now(UTC).year - 1
-        figures = collect(ledger.connection, chosen, entries_in_store(folder))
+        figures = collect(ledger.connection, chosen, store)
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
     print(f"the report of {chosen} is in {output}")
 
@@ -237,14 +239,16 @@ def read_period(start: str | None, end: str | None) -> Period:
     )
 
 
-def entries_in_store(folder: Path) -> dict[str, int] | None:
-    """Entries by match set; None if the folder has no store."""
+@contextmanager
+def open_store(folder: Path) -> Iterator[Snapshot | None]:
+    """What the sets hold now; None if the folder has no store."""
     if not (folder / "data.mdb").exists():
-        return None
+        yield None
+        return
     from hashcore import Store
 
     with Store(folder) as store, store.read() as snapshot:
-        return {name: one.entries for name, one in snapshot.manifest.sets.items() if one.role == "match"}
+        yield snapshot
 
 
 def _check_language(language: str) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from hashcore import Snapshot
 from hashserver.documents.charts import Chart, Series, columns, rows
 from hashserver.documents.numbers import Numbers
 from hashserver.documents.pages import fill
@@ -65,19 +66,19 @@ class AnnualFigures:
         return sum(month.joined for month in self.phases)
 
 
-def collect(connection: sqlite3.Connection, year: int, in_store: dict[str, int] | None = None) -> AnnualFigures:
+def collect(connection: sqlite3.Connection, year: int, store: Snapshot | None = None) -> AnnualFigures:
     """Measure a year.
 
     Args:
         connection: to a ledger.
         year: of the calendar.
-        in_store: entries by match set, or None.
+        store: what the sets hold now, or None.
 
     Raises:
         BadPeriod: there is no such year.
     """
     period = Period.of_year(year)
-    usage = measure(connection, period, in_store=in_store, most=_MOST_REPEATED)
+    usage = measure(connection, period, store=store, most=_MOST_REPEATED)
     before = total_of(connection, Scope(Period.of_year(year - 1)), "total")
     return AnnualFigures(year, usage, before, phases_by_month(connection, period))
 

@@ -145,11 +145,9 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "d_age": (
         "De leeftijd is de tijd van opname in de set tot de eerste treffer. Nooit getroffen: de items in de"
-        " sets van nu, min de items uit die sets die tot het eind van het jaar ooit getroffen zijn; later "
-        "teruggetrokken items maken dat getal te laag.",
+        " sets van nu die tot het eind van het jaar nooit getroffen zijn; wat is teruggetrokken, telt niet mee.",
         "Age is the time from coming into the set to the first hit. Never hit: the entries in the sets as "
-        "they are now, less those of these sets that were hit by the end of the year; entries withdrawn "
-        "since make it too low.",
+        "they are now that were not hit by the end of the year; what has been withdrawn is left out.",
     ),
     # the report of effect
     "effect_title": ("Wat aansluiten veranderde", "What connecting changed"),

@@ -11,6 +11,7 @@ import sqlite3
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hashcore import Snapshot
 from hashserver.parties import LOCAL
 from hashserver.statistics.entries import Distinct, EntryFigures, SetEntries, entry_figures, set_entries
 from hashserver.statistics.period import Period
@@ -101,7 +102,7 @@ def measure(
     period: Period,
     *,
     party: int | None = None,
-    in_store: dict[str, int] | None = None,
+    store: Snapshot | None = None,
     most: int = 20,
 ) -> Usage:
     """Measure a period.
@@ -110,7 +111,7 @@ def measure(
         connection: to a ledger.
         period: of days.
         party: number of a party; None: all.
-        in_store: entries by match set, for those that never hit.
+        store: what the sets hold now, for the entries that never hit.
         most: how many of the most repeated entries to name.
     """
     scope = Scope(period, party)
@@ -130,7 +131,7 @@ def measure(
     total = total_of(connection, scope, "total")
     if entries is not None:
         total = replace(total, entries=entries.distinct, fresh=entries.fresh)
-    never = None if in_store is None or party is not None else set_entries(connection, in_store, period.end_ms)
+    never = None if store is None or party is not None else set_entries(connection, store, period.end_ms)
     return Usage(
         period,
         None if party is None else names.get(party, f"party {party}"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import lmdb
 import numpy as np
@@ -14,7 +16,8 @@ from store_model import Row, check, rows_of, withdrawals_of
 
 from hashcore import Limits, LoadOptions, Store, Strings, hash_type
 from hashcore.errors import UnknownEntry, UnknownSet
-from hashcore.tombstones import WantedIds, are_dead
+from hashcore.tombstones import are_dead
+from hashcore.wanted import Wanted
 
 APPEND = LoadOptions(append=True)
 MD5 = hash_type("md5")
@@ -41,12 +44,53 @@ def store(tmp_path: Path) -> Iterator[Store]:
     dead=st.sets(st.integers(0, 29)),
 )
 def test_ids_are_found_where_they_stand(given: list[str], wanted: list[str], dead: set[int]) -> None:
-    ids = WantedIds(each.encode() for each in wanted)
+    ids = Wanted(each.encode() for each in wanted)
     rows = ids.rows(Strings.of([each.encode() for each in given]), np.array(sorted(dead), np.uint32))
     assert rows.tolist() == [
         index for index, each in enumerate(given) if each and each in wanted and index not in dead
     ]
     assert ids.found == {given[row].encode() for row in rows.tolist()}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    loads=st.lists(
+        st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["", "a", "b"]), st.sampled_from(["md5", "pdq"]))),
+        min_size=1,
+        max_size=3,
+    ),
+    withdrawn=st.sets(st.sampled_from(["a", "b"]), max_size=1),
+    ids=st.sets(st.sampled_from(["", "a", "b", "c"])),
+    numbers=st.sets(st.integers(1, 7)),
+    slab_rows=st.sampled_from([1 << 18, 2]),
+)
+def test_entries_are_counted_that_have_an_id_or_else_a_first_hash(
+    loads: list[list[tuple[int, str, str]]],
+    withdrawn: set[str],
+    ids: set[str],
+    numbers: set[int],
+    slab_rows: int,
+) -> None:
+    entries = {each for load in loads for each in load}
+    digests = [number.to_bytes(hash_type(kind).width, "little") for number in numbers for kind in ("md5", "pdq")]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch("hashcore.wanted._SLAB_ROWS", slab_rows),
+        Store(Path(folder), limits=Limits(piece_bytes=64)) as store,
+    ):
+        for now, load in enumerate(loads):
+            rows = [
+                {kind: number.to_bytes(hash_type(kind).width, "little"), "id": id} for number, id, kind in load
+            ]
+            store.load("known", [rows_of(rows)] if rows else [], APPEND, now=float(now))
+        if withdrawn & {id for _, id, _ in entries}:
+            store.withdraw("known", sorted(withdrawn), now=9.0)
+        with store.read() as snapshot:
+            count = snapshot.count_entries("known", ids, digests)
+            with pytest.raises(UnknownSet):
+                snapshot.count_entries("unknown", ids, digests)
+    left = [(number, id) for number, id, _ in entries if id not in withdrawn]
+    assert count == sum(id in ids if id else number in numbers for number, id in left)
 
 
 @given(dead=st.sets(st.integers(0, 50)), rows=st.lists(st.integers(0, 60)))
@@ -59,7 +103,7 @@ def test_rows_are_dead_that_are_in_the_list(dead: set[int], rows: list[int]) -> 
 def test_an_id_withdrawn_before_is_said_to_be_missing(
     store: Store, slab_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hashcore.tombstones._SLAB_ROWS", slab_rows)
+    monkeypatch.setattr("hashcore.wanted._SLAB_ROWS", slab_rows)
     store.load("known", [rows_of([row(n, id=f"a{n}") for n in range(10)])], now=1.0)
     assert store.withdraw("known", ["a2", "a7"], now=2.0).missing == ()
     outcome = store.withdraw("known", ["a7", "a8", "a2"], now=3.0)

@@ -23,7 +23,7 @@ from hashserver.ledger.fold import fold
 from hashserver.ledger.writer import Tally
 from hashserver.parties import LOCAL, Party
 from hashserver.problems import Problem
-from hashserver.service import Caller, _rows, check, identify, key_of
+from hashserver.service import Caller, _rows, check, identify
 from hashserver.settings import Settings
 
 MD5 = hash_type("md5")
@@ -90,7 +90,6 @@ def test_all_matches_of_a_hash_are_one_hit_and_the_nearest_has_rank_0() -> None:
     assert rows[0][7:] == ("police", "id:A-1", "A-1", "baseline", 1500)
     assert rows[1][7:] == ("other", "hash:ab", None, None, 2000)
     assert len({each[0] for each in rows}) == 1
-    assert key_of(Entry("x", None, "", 0.0)) == "id:"
 
 
 def test_hits_counts_and_what_could_not_be_read_add_up_and_misses_leave_no_trace(

@@ -11,6 +11,7 @@ import generate_year
 import html5lib
 import pytest
 
+from hashcore import Store
 from hashserver.documents import annual, effect
 from hashserver.documents.annual import AnnualFigures
 from hashserver.documents.words import LANGUAGES, WORDS, words_for
@@ -31,8 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def figures(folder: Path) -> Iterator[AnnualFigures]:
-    with Ledger(folder, read_only=True) as ledger:
-        yield annual.collect(ledger.connection, 2020, {"police": 900, "hotline": 400})
+    with Ledger(folder, read_only=True) as ledger, Store(folder) as store, store.read() as snapshot:
+        yield annual.collect(ledger.connection, 2020, snapshot)
 
 
 def parse(page: str) -> Element:

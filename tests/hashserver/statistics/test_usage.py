@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_model import Model, model_of
+from store_model import rows_of
 
+from hashcore import LoadOptions, Store
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import MatchRow, fold
 from hashserver.ledger.writer import LedgerWriter, Tally
@@ -27,9 +29,14 @@ YEAR = Period.of_year(2020)
 
 
 @pytest.fixture(scope="module")
-def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("year")
     generate_year.generate(folder, scale=0.001)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def year(folder: Path) -> Iterator[sqlite3.Connection]:
     with Ledger(folder, read_only=True) as ledger:
         yield ledger.connection
 
@@ -120,14 +127,33 @@ def test_checks_sum_up_over_months_parties_and_types(year: sqlite3.Connection) -
     assert usage.total.hits == hits
 
 
-def test_entries_that_never_hit_are_those_of_the_store_that_the_ledger_lacks(year: sqlite3.Connection) -> None:
-    usage = measure(year, YEAR, in_store={"police": 5000, "new": 10})
-    assert usage.never_hit is not None
-    hit = year.execute("SELECT count(*) FROM entries WHERE set_name = 'police'").fetchone()[0]
-    assert [(line.set, line.entries, line.never) for line in usage.never_hit] == [
-        ("new", 10, 10),
-        ("police", 5000, 5000 - hit),
+def test_entries_that_never_hit_are_those_of_the_store_that_the_ledger_lacks(
+    folder: Path, year: sqlite3.Connection
+) -> None:
+    hit = dict(year.execute("SELECT set_name, count(*) FROM entries GROUP BY set_name"))
+    some = [
+        external for (external,) in year.execute("SELECT external FROM entries WHERE set_name = 'police' LIMIT 3")
     ]
+    with Store(folder) as store:
+        store.load("new", [rows_of([{"md5": b"%016d" % number} for number in range(10)])], now=1.0)
+        store.load("vouched", [rows_of([{"md5": b"%016d" % 99}])], LoadOptions(role="known-good"), now=1.0)
+        with store.read() as snapshot:
+            before = measure(year, YEAR, store=snapshot).never_hit
+            sizes = {name: entry.entries for name, entry in snapshot.manifest.sets.items()}
+        store.withdraw("police", some, now=2.0)
+        with store.read() as snapshot:
+            after = measure(year, YEAR, store=snapshot).never_hit
+            early = measure(year, Period(date(2019, 1, 1), date(2020, 1, 1)), store=snapshot).never_hit
+    assert before is not None
+    assert after is not None
+    assert early is not None
+    sets = sorted(hit.keys() | {"new"})
+    assert [(line.set, line.entries, line.hit) for line in before] == [
+        (name, sizes[name], hit.get(name, 0)) for name in sets
+    ]
+    assert {line.set: line.never for line in after} == {line.set: line.never for line in before}
+    assert next(line.hit for line in after if line.set == "police") == hit["police"] - 3
+    assert all(line.hit == 0 for line in early)
 
 
 def test_a_year_is_made_whole(year: sqlite3.Connection) -> None:
