@@ -17,7 +17,16 @@ import numpy as np
 
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.errors import ReadError
-from hashserver.readers.ncmec_items import FINGERPRINTS, FIRST_WITHDRAWAL, KINDS, LONGEST_TEXT, Item, Items
+from hashserver.readers.ncmec_items import (
+    FIELDS,
+    FINGERPRINTS,
+    FIRST_FINGERPRINT,
+    FIRST_WITHDRAWAL,
+    KINDS,
+    LONGEST_TEXT,
+    Item,
+    Items,
+)
 from hashserver.readers.ncmec_plain import (
     DEEPEST_PLAIN,
     FULL,
@@ -36,7 +45,7 @@ _PIECE = 1 << 16
 _LONGEST_MARKUP = 1 << 18
 _DEEPEST = 32
 _MOST_NAMES = 1000  # expat keeps every name that it has seen
-_FIELDS = ("id", "classification")
+_FIELDS = FIELDS[:FIRST_FINGERPRINT]
 _LIKE_ASCII = ("utf-8", "us-ascii", "iso-8859-1")
 
 
@@ -253,7 +262,7 @@ class _Reader:
             self._fail(f"the document is {shown[:200]}, and not the queryResult of {NAMESPACE}")
         prefix = f"{namespace} " if namespace else ""
         self._plainly = self._plainly and self._default_namespace == namespace
-        known = (*KINDS, *_FIELDS, "fingerprints", *FINGERPRINTS)
+        known = (*KINDS, *FIELDS, "fingerprints")
         self._elements = {prefix + element: element for element in known}
 
     def _characters(self, text: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_model import Row, check, rows_of, withdrawals_of
+from store_model import check, row, rows_of, withdrawals_of
 
 from hashcore import Limits, LoadOptions, Store, Strings, hash_type
 from hashcore.errors import UnknownEntry, UnknownSet
@@ -21,10 +21,6 @@ from hashcore.wanted import Wanted
 
 APPEND = LoadOptions(append=True)
 MD5 = hash_type("md5")
-
-
-def row(number: int, **more: object) -> Row:
-    return {"md5": number.to_bytes(16, "little"), **more}
 
 
 def asked(*numbers: int) -> list[bytes]:
