@@ -51,12 +51,13 @@ def read_usage(ledger: Ledger, party: Party, period: Period) -> dict[str, Any]:
         period: days.
 
     Raises:
-        LedgerError: the ledger cannot be written.
+        LedgerError: the ledger cannot be read or written.
     """
     fold(ledger)
     first, last = ((day - _EPOCH).days for day in (period.first, period.last))
-    counts = ledger.connection.execute(_COUNTS, (party.number, first * 24, last * 24 + 23)).fetchall()
-    hits = ledger.connection.execute(_HITS, (party.number, first, last)).fetchall()
+    with ledger.reading() as connection:
+        counts = connection.execute(_COUNTS, (party.number, first * 24, last * 24 + 23)).fetchall()
+        hits = connection.execute(_HITS, (party.number, first, last)).fetchall()
     days = [
         {
             "day": (_EPOCH + timedelta(days=day)).isoformat(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,7 +80,7 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_store(folder) as store:
+    with open_ledger(folder) as ledger, open_store(folder) if party is None else nullcontext() as store:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(
             ledger.connection,
@@ -206,8 +206,9 @@ def _print_effect(found: Effect) -> None:
     console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
 
 
-def open_ledger(folder: Path) -> Ledger:
-    """The ledger of a data folder, with everything sorted in.
+@contextmanager
+def open_ledger(folder: Path) -> Iterator[Ledger]:
+    """The ledger of a data folder, with everything sorted in; what is read of it is all of one moment.
 
     Raises:
         BadParameter: the folder has none.
@@ -218,9 +219,10 @@ def open_ledger(folder: Path) -> Ledger:
 
     if not (folder / FILE).exists():  # opening would make one, and report that nothing was ever checked
         raise typer.BadParameter(f"{folder} has no ledger; name the folder of the server", param_hint="--data-dir")
-    ledger = Ledger(folder)
-    fold(ledger)  # what workers have committed, and not had the time to sort in
-    return ledger
+    with Ledger(folder) as ledger:
+        fold(ledger)  # what workers have committed, and not had the time to sort in
+        with ledger.reading():
+            yield ledger
 
 
 def read_period(start: str | None, end: str | None) -> Period:

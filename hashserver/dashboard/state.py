@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hashserver.dashboard.session import Signer
-from hashserver.ledger import Ledger
-from hashserver.ledger.database import explain
+from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.fold import fold_slice
 from hashserver.parties.keys import read_secret
 
@@ -79,11 +78,12 @@ class Dashboard:
         if self._ledger is None:
             self._ledger = Ledger(self.folder)
         try:
-            return read(self._ledger.connection)
-        except sqlite3.Error as error:
+            with self._ledger.reading() as connection:
+                return read(connection)
+        except LedgerError:
             self._ledger.close()
             self._ledger = None
-            raise explain(error, self.folder) from error
+            raise
 
     def fold(self) -> None:
         """Prepare hits for reading, in the dashboard's thread; a large backlog stays.

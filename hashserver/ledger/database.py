@@ -120,6 +120,21 @@ class Ledger:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read: all of it as it was at the first look, whatever others write meanwhile.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        try:
+            self.connection.execute("BEGIN")
+            yield self.connection
+        except sqlite3.Error as error:
+            raise explain(error, self.folder) from error
+        finally:
+            self._roll_back()
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Write: all of it is on disk when the block ends, or nothing.
 

@@ -87,9 +87,7 @@ class Directory:
 
     def refresh(self) -> bool:
         """Read the parties again if they have changed; returns whether they had."""
-        connection = self._ledger.connection
-        connection.execute("BEGIN")  # version and rows are of one moment
-        try:
+        with self._ledger.reading() as connection:
             version = connection.execute("SELECT value FROM meta WHERE name = 'parties_version'").fetchone()[0]
             if version == self._seen:
                 return False
@@ -99,8 +97,6 @@ class Directory:
             keys = connection.execute(
                 "SELECT digest, party, expires, id FROM keys WHERE revoked IS NULL"
             ).fetchall()
-        finally:
-            connection.execute("COMMIT")
         parties = {
             number: Party(
                 number,

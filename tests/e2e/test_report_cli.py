@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import generate_year
 import pytest
 from parties import add_party
 from serving import Ran, load, md5_of, run, serving
+
+from hashserver.ledger.database import FILE
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +132,35 @@ def test_the_audit_log_and_the_feedback_can_be_read(tmp_path: Path) -> None:
     shown = run("report", "feedback", "--data-dir", data, cwd=tmp_path)
     assert "[bold]a logo[/bold]" in shown.out
     assert run("report", "audit", "--data-dir", tmp_path / "none", cwd=tmp_path).code == 2
+
+
+def test_figures_of_one_party_need_no_store(year: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "year"
+    shutil.copytree(year, folder)
+    (folder / "data.mdb").write_bytes(b"not LMDB's" * 1000)
+    period = ("--from", "2020", "--to", "2021", "--json")
+    assert report(folder, "usage", *period, "--party", "Provider C").json["party"] == "Provider C"
+    ran = report(folder, "usage", *period)
+    assert (ran.code, ran.out) == (3, "")
+    assert "cannot open the store" in ran.err
+
+
+@pytest.mark.parametrize("command", ["usage", "annual", "effect"])
+def test_a_damaged_ledger_is_a_sentence(year: Path, tmp_path: Path, command: str) -> None:
+    folder = tmp_path / "year"
+    shutil.copytree(year, folder)
+    size = (folder / FILE).stat().st_size
+    with (folder / FILE).open("r+b") as stream:
+        stream.seek(size // 3)
+        stream.write(b"\xa5" * (size // 2))
+    options = {
+        "usage": ("--from", "2020", "--to", "2021"),
+        "annual": ("--year", "2020", "-o", tmp_path / "report.html"),
+        "effect": ("--reports", year / "hotline-reports.csv"),
+    }
+    ran = report(folder, command, *options[command])
+    assert (ran.code, ran.out) == (3, "")
+    assert "is damaged" in ran.err
+    assert "restore it from a backup" in ran.err
+    assert "Traceback" not in ran.err
+    assert not (tmp_path / "report.html").exists()

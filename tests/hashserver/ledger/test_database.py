@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,37 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
             assert not entered.wait(0.2)
         assert entered.wait(5)
         thread.join()
+
+
+def test_what_is_read_is_of_one_moment(tmp_path: Path) -> None:
+    def rows(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("SELECT count(*) FROM audit").fetchone()[0])
+
+    with Ledger(tmp_path) as reader, Ledger(tmp_path) as writer:
+        with reader.reading() as connection:
+            assert rows(connection) == 0
+            with writer.transaction() as writing:
+                write_audit(writing, who="user test", action="x", subject="y")
+            assert rows(connection) == 0
+        with suppress(RuntimeError), reader.reading() as connection:
+            assert rows(connection) == 1
+            raise RuntimeError
+        with reader.transaction() as connection:  # nothing is left open
+            assert rows(connection) == 1
+
+
+def test_damage_met_while_reading_is_a_sentence(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger, ledger.transaction() as connection:
+        for number in range(2000):
+            write_audit(connection, who="user test", action="x", subject=f"{number:0100}")
+    file = tmp_path / FILE
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.seek(size // 2)
+        stream.write(b"\xa5" * (size // 4))
+    with (
+        Ledger(tmp_path) as ledger,
+        pytest.raises(LedgerError, match=r"ledger\.sqlite is damaged .*; restore it from a backup"),
+        ledger.reading() as connection,
+    ):
+        connection.execute("SELECT subject FROM audit").fetchall()

@@ -16,13 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_model import Model, model_of
-from store_model import rows_of
+from store_model import packed, rows_of
 
-from hashcore import LoadOptions, Store
+from hashcore import Entry, LoadOptions, Store, hash_type
 from hashserver.ledger import Ledger
+from hashserver.ledger.entry_keys import key_of
 from hashserver.ledger.fold import MatchRow, fold
 from hashserver.ledger.writer import LedgerWriter, Tally
 from hashserver.statistics import Period, Usage, measure
+from hashserver.statistics.entries import SetEntries
 from hashserver.statistics.usage import Line
 
 YEAR = Period.of_year(2020)
@@ -154,6 +156,26 @@ def test_entries_that_never_hit_are_those_of_the_store_that_the_ledger_lacks(
     assert {line.set: line.never for line in after} == {line.set: line.never for line in before}
     assert next(line.hit for line in after if line.set == "police") == hit["police"] - 3
     assert all(line.hit == 0 for line in early)
+
+
+ODD_IDS = ('"', "\\", "\0", "a\0b", "\x1f\x7f", "id:1", "hash:00", "é\u2028𝄞", "[1, 2]", "null", " ")
+
+
+def test_ids_of_any_characters_are_known_again(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger, Store(tmp_path) as store:
+        rows = [{"md5": b"%016d" % number, "id": name} for number, name in enumerate(ODD_IDS)]
+        store.load(
+            "police", [rows_of([*rows, {"md5": b"no id".ljust(16)}, {"md5": b"not hit".ljust(16)}])], now=1.0
+        )
+        with store.read() as snapshot:
+            hit = snapshot.entries(snapshot.match(hash_type("md5"), packed("md5", [row["md5"] for row in rows])))
+            keys = [*map(key_of, hit), key_of(Entry("police", None, None, 1.0, b"no id".ljust(16)))]
+            with ledger.transaction() as connection:
+                values = [("police", key, 0, 1_580_000_000_000) for key in keys]
+                statement = "INSERT INTO entries (set_name, key, added, first_hit) VALUES (?, ?, ?, ?)"
+                connection.executemany(statement, values)
+            never = measure(ledger.connection, YEAR, store=snapshot).never_hit
+    assert never == [SetEntries("police", len(ODD_IDS) + 2, len(ODD_IDS) + 1)]
 
 
 def test_a_year_is_made_whole(year: sqlite3.Connection) -> None:
