@@ -17,11 +17,11 @@ from PIL import Image
 
 from benchmarks.support import QUICK, Ratios, running, serve
 from hashcore import HashColumn, Rows, Store, hash_type
-from hashcore.columns import Column
-from hashcore.hamming import scan
-from hashcore.multiindex import build_chunk
-from hashcore.nearest import PerceptualIndex, choose_geometry, find_within
-from hashcore.pdq import hash_picture
+from hashcore.arrays.columns import Column
+from hashcore.near.hamming import scan
+from hashcore.near.multiindex import build_chunk
+from hashcore.near.nearest import PerceptualIndex, choose_geometry, find_within
+from hashcore.pictures.pdq import hash_picture
 
 Codes = NDArray[np.uint8]
 PDQ = hash_type("pdq")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.support import Ratios
-from hashcore.pdq import hash_picture
+from hashcore.pictures.pdq import hash_picture
 
 
 def landscape() -> Image.Image:

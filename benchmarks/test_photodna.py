@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.support import QUICK, Ratios
 from hashcore import Rule, hash_type
-from hashcore.columns import Column
-from hashcore.nearest import find_within
+from hashcore.arrays.columns import Column
+from hashcore.near.nearest import find_within
 
 RADIUS = hash_type("photodna").default_distance
 ENTRIES = 200_000 if QUICK else 1_000_000

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.support import Ratios
-from hashcore.pdq import hash_picture
-from hashserver.digesting import DIGESTS, Bounds
-from hashserver.hashing import decode_picture, hash_file
-from hashserver.scanning.pool import Hashers
-from hashserver.scanning.walk import FoundFile
+from hashcore.pictures.pdq import hash_picture
+from hashserver.provider.hashing.digests import DIGESTS, Bounds
+from hashserver.provider.hashing.pictures import decode_picture, hash_file
+from hashserver.provider.scanning.pool import Hashers
+from hashserver.provider.scanning.walk import FoundFile
 
 TYPES = frozenset({*DIGESTS, "pdq"})
 TURNS = 7

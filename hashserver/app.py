@@ -19,7 +19,8 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Limits as StoreLimits
 from hashcore import Store
-from hashserver import __version__, dashboard
+from hashserver import __version__
+from hashserver.server import dashboard
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.audit import now_ms
 from hashserver.ledger.counts import checked_on
@@ -27,16 +28,16 @@ from hashserver.ledger.fold import DAY_MS
 from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.retention import apply_retention
 from hashserver.ledger.writer import LedgerWriter
-from hashserver.metrics import Timing, flush
+from hashserver.server.metrics import Timing, flush
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
-from hashserver.protocols import circl, hma, single
-from hashserver.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
-from hashserver.routes.alone import AloneWithoutParties
-from hashserver.service import Parts
+from hashserver.server.protocols import circl, hma, single
+from hashserver.server.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
+from hashserver.server.alone import AloneWithoutParties
+from hashserver.server.parts import Parts
 from hashserver.settings import Settings, load_settings
-from hashserver.warmup import warm_up, warm_up_changes
+from hashserver.server.warmup import warm_up, warm_up_changes
 
 log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005

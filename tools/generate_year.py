@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore import HASH_TYPES, Store
-from hashcore.publish import LoadOptions
+from hashcore.changes.publish import LoadOptions
 from hashcore.rows import Categories, HashColumn, Rows, Strings
 from hashserver.ledger import Ledger
 from hashserver.ledger.database import FILE

@@ -24,9 +24,9 @@ from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
 from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
 
 if TYPE_CHECKING:
-    from hashcore.opened import Entry
-    from hashcore.publish import Limits, LoadOptions, Outcome
-    from hashcore.snapshot import KnownEntry, Matches, Snapshot
+    from hashcore.reading.opened import Entry
+    from hashcore.changes.publish import Limits, LoadOptions, Outcome
+    from hashcore.reading.snapshot import KnownEntry, Matches, Snapshot
     from hashcore.store import Store
 
 __all__ = [
@@ -54,13 +54,13 @@ __all__ = [
 
 # Imported when they are first used: they bring numba, which a client or a scan of files has no use for.
 _COMPILED = {
-    "Entry": "hashcore.opened",
-    "KnownEntry": "hashcore.snapshot",
-    "Limits": "hashcore.publish",
-    "LoadOptions": "hashcore.publish",
-    "Matches": "hashcore.snapshot",
-    "Outcome": "hashcore.publish",
-    "Snapshot": "hashcore.snapshot",
+    "Entry": "hashcore.reading.opened",
+    "KnownEntry": "hashcore.reading.snapshot",
+    "Limits": "hashcore.changes.publish",
+    "LoadOptions": "hashcore.changes.publish",
+    "Matches": "hashcore.reading.snapshot",
+    "Outcome": "hashcore.changes.publish",
+    "Snapshot": "hashcore.reading.snapshot",
     "Store": "hashcore.store",
 }
 

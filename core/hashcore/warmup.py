@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashcore.bytevector import FEWEST_TRANSPOSED
-from hashcore.columns import Column
-from hashcore.filters import build_filter, candidates
-from hashcore.gather import gather
+from hashcore.near.bytevector import FEWEST_TRANSPOSED
+from hashcore.arrays.columns import Column
+from hashcore.exact.filters import build_filter, candidates
+from hashcore.arrays.gather import gather
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule
-from hashcore.multiindex import Geometry, build_chunk
-from hashcore.nearest import PerceptualIndex, find_within, measure_scan, search_index
+from hashcore.near.multiindex import Geometry, build_chunk
+from hashcore.near.nearest import PerceptualIndex, find_within, measure_scan, search_index
 from hashcore.rows import Digests
-from hashcore.tables import Table, TableGroup
+from hashcore.exact.tables import Table, TableGroup
 
 
 def warm_kernels() -> None:

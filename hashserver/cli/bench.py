@@ -14,11 +14,11 @@ import typer
 
 from hashserver.cli.options import Json
 from hashserver.cli.progress import short, steps_progress
-from hashserver.loopback import listens_on_loopback_only
-from hashserver.warmup import choose_cache
+from hashserver.server.loopback import listens_on_loopback_only
+from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashserver.benching import Figure
+    from hashserver.bench import Figure
 
 HELP = """Measure how fast this machine is, or a server.
 
@@ -53,7 +53,7 @@ def bench(
     if server is not None:
         _check_server(server, allowed=yes)
     choose_cache(Path.home() / ".cache" / "hashserver")
-    from hashserver.benching import MACHINE_STEPS, SERVER_STEPS, bench_machine, bench_server
+    from hashserver.bench import MACHINE_STEPS, SERVER_STEPS, bench_machine, bench_server
 
     # Without this the server that was started here would outlive a bench that is told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -13,7 +13,7 @@ from hashserver.cli.options import Distances, FormatName, HashTypeName, Json, re
 from hashserver.cli.progress import bytes_progress, short
 
 if TYPE_CHECKING:
-    from hashserver.checking import ListingResult
+    from hashserver.provider.listing import ListingResult
 
 HELP = """Check the hashes of a listing against a server.
 
@@ -52,10 +52,10 @@ def check(
     format_name: FormatName = None,
     as_json: Json = False,
 ) -> int:
-    from hashserver.checking import check_listing
+    from hashserver.provider.listing import check_listing
     from hashserver.client import Client
     from hashserver.readers import open_source
-    from hashserver.reports import open_report, report_format
+    from hashserver.provider.findings import open_report, report_format
 
     distances = read_distances(max_distance)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)

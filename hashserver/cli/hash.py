@@ -13,10 +13,10 @@ import orjson
 import typer
 
 from hashserver.cli.options import FastDecode, Json
-from hashserver.warmup import choose_cache
+from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashserver.hashing import FileHashes
+    from hashserver.provider.hashing.pictures import FileHashes
 
 HELP = """Print the hashes of files: MD5, SHA-1, SHA-256 and, of pictures, PDQ and pHash.
 
@@ -38,8 +38,8 @@ def hash_files(
     as_json: Json = False,
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
-    from hashserver.digesting import Bounds
-    from hashserver.hashing import hash_file
+    from hashserver.provider.hashing.digests import Bounds
+    from hashserver.provider.hashing.pictures import hash_file
 
     bounds = Bounds(fast=fast_decode)
 

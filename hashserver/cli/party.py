@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hashserver.cli.options import DataDir, Json
 from hashserver.settings import Settings, load_settings
-from hashserver.warmup import choose_cache
+from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.parties.admin import PartyAdmin, PartyInfo
@@ -238,7 +238,7 @@ def _print_key(name: str, key: str, as_json: bool) -> None:
 
 def _describe(party: PartyInfo) -> dict[str, Any]:
     from hashserver.ledger.audit import now_ms
-    from hashserver.routes.sets import timestamp
+    from hashserver.server.routes.sets import timestamp
 
     def when(ms: int | None) -> str | None:
         return None if ms is None else timestamp(ms / 1000)
@@ -287,7 +287,7 @@ def _warn_of_unknown(names: list[str] | None, data_dir: Any) -> None:
 
 def _served(settings: Settings) -> set[str]:
     choose_cache(settings.data_dir)
-    from hashcore.environment import DATA_FILE
+    from hashcore.disk.environment import DATA_FILE
 
     if not (settings.data_dir / DATA_FILE).is_file():  # opening it would make it
         return set()

@@ -24,7 +24,7 @@ def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -
     """
     from hashserver.cli.report import open_ledger
     from hashserver.ledger.audit import read_audit
-    from hashserver.routes.sets import timestamp
+    from hashserver.server.routes.sets import timestamp
 
     with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
         lines = [
@@ -48,8 +48,8 @@ def feedback(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False
     Example:  hashserver report feedback --json
     """
     from hashserver.cli.report import open_ledger
-    from hashserver.feedback import read_all
-    from hashserver.routes.sets import timestamp
+    from hashserver.sets.feedback import read_all
+    from hashserver.server.routes.sets import timestamp
 
     with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
         lines = [{**line, "time": timestamp(line["time"] / 1000)} for line in read_all(ledger, limit)]

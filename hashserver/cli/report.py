@@ -22,9 +22,9 @@ from hashserver.settings import load_settings
 if TYPE_CHECKING:
     from hashcore import Snapshot
     from hashserver.ledger import Ledger
-    from hashserver.statistics import Period, Usage
-    from hashserver.statistics.effect import Effect
-    from hashserver.statistics.usage import Line
+    from hashserver.reports.figures import Period, Usage
+    from hashserver.reports.figures.effect import Effect
+    from hashserver.reports.figures.usage import Line
 
 app = typer.Typer(
     help="""Measure what was checked and hit.
@@ -74,7 +74,7 @@ def usage(
     Example:  hashserver report usage --from 2020-03 --to 2020-06 --json
     """
     from hashserver.parties.admin import PartyAdmin
-    from hashserver.statistics import measure
+    from hashserver.reports.figures import measure
 
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
@@ -90,11 +90,11 @@ def usage(
             most=most,
         )
     if as_json:
-        from hashserver.statistics.export import as_json as described
+        from hashserver.reports.figures.export import as_json as described
 
         print(orjson.dumps(described(found)).decode())
     elif as_csv:
-        from hashserver.statistics.export import write_csv
+        from hashserver.reports.figures.export import write_csv
 
         write_csv(found, sys.stdout)
     else:
@@ -113,7 +113,7 @@ def annual(
 
     Example:  hashserver report annual --year 2020 --lang nl -o report.html
     """
-    from hashserver.documents.annual import collect, render
+    from hashserver.reports.pages.annual import collect, render
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
@@ -146,9 +146,9 @@ def effect(
 
     Example:  hashserver report effect --reports reports.csv -o effect.html
     """
-    from hashserver.documents import effect as document
-    from hashserver.statistics.effect import estimate_effect
-    from hashserver.statistics.panel import connections_of, read_panel
+    from hashserver.reports.pages import effect as document
+    from hashserver.reports.figures.effect import estimate_effect
+    from hashserver.reports.figures.panel import connections_of, read_panel
 
     _check_language(language)
     if since not in ("first-check", "created"):
@@ -231,8 +231,8 @@ def read_period(start: str | None, end: str | None) -> Period:
     Raises:
         BadPeriod: they cannot be read, or the end is not behind the start.
     """
-    from hashserver.statistics import Period
-    from hashserver.statistics.period import read_day
+    from hashserver.reports.figures import Period
+    from hashserver.reports.figures.period import read_day
 
     today = datetime.now(UTC).date()
     next_month = date(today.year + today.month // 12, today.month % 12 + 1, 1)
@@ -309,7 +309,7 @@ def _print_lines(console: Console, title: str, lines: list[Line]) -> None:
 
 
 def _print_repeated(console: Console, found: Usage) -> None:
-    from hashserver.statistics.export import entry_name
+    from hashserver.reports.figures.export import entry_name
 
     assert found.entries is not None
     rows = [

@@ -19,10 +19,10 @@ from rich.table import Table
 
 from hashserver.cli.options import FastDecode
 from hashserver.cli.progress import short
-from hashserver.warmup import choose_cache
+from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashserver.scanning.scan import ScanResult
+    from hashserver.provider.scanning.scan import ScanResult
 
 HELP = """Scan folders and buckets: hash what is new or changed, ask about everything, report what matched.
 
@@ -89,11 +89,11 @@ def scan(
 ) -> int:
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.client import Client
-    from hashserver.scanning.report import check_name, write_report
-    from hashserver.scanning.scan import ScanOptions
-    from hashserver.scanning.scan import scan as run
-    from hashserver.scanning.state import State
-    from hashserver.scanning.walk import WalkOptions
+    from hashserver.provider.scanning.report import check_name, write_report
+    from hashserver.provider.scanning.scan import ScanOptions
+    from hashserver.provider.scanning.scan import scan as run
+    from hashserver.provider.scanning.state import State
+    from hashserver.provider.scanning.walk import WalkOptions
 
     check_name(report)
     gc.freeze()
@@ -147,7 +147,7 @@ def _summary(result: ScanResult) -> str:
 
 
 def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
-    from hashserver.digesting import TYPES
+    from hashserver.provider.hashing.digests import TYPES
 
     if chosen is not None:
         names = frozenset(name.strip() for name in chosen.split(","))
@@ -164,7 +164,7 @@ def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
 
 
 def _root_of(path: str) -> bytes:
-    from hashserver.scanning.objects import StorageError, check_available, is_object, split_url
+    from hashserver.provider.scanning.objects import StorageError, check_available, is_object, split_url
 
     root = os.fsencode(path)
     try:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hashserver.cli.options import DataDir, Json, Wait
 from hashserver.settings import load_settings
-from hashserver.warmup import choose_cache
+from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashcore import KnownEntry, Outcome, Snapshot, Store
@@ -72,7 +72,7 @@ def list_sets(context: typer.Context, data_dir: DataDir = None, as_json: Json = 
     if context.invoked_subcommand is not None:
         return
     with _open(data_dir) as store, store.read() as snapshot:
-        from hashserver.routes.sets import describe
+        from hashserver.server.routes.sets import describe
 
         described = describe(snapshot.manifest)
     if as_json:
@@ -95,7 +95,7 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
 
     Example:  hashserver sets history --json
     """
-    from hashserver.routes.sets import describe, timestamp
+    from hashserver.server.routes.sets import describe, timestamp
 
     with _open(data_dir or context.obj) as store:
         manifests = store.history()
@@ -197,7 +197,7 @@ def show(
 
     Example:  hashserver sets show police A-17
     """
-    from hashserver.routes.sets import timestamp
+    from hashserver.server.routes.sets import timestamp
 
     with _open(data_dir or context.obj) as store, store.read() as snapshot:
         entries = _find(snapshot, name, id)
@@ -228,7 +228,7 @@ def quarantine(
     Example:  hashserver sets quarantine police A-17
     """
     from hashcore import LoadOptions
-    from hashserver.quarantine import QUARANTINE, rows_to_quarantine
+    from hashserver.sets.quarantine import QUARANTINE, rows_to_quarantine
 
     with _open(data_dir or context.obj) as store:
         with store.read() as snapshot:

@@ -14,10 +14,10 @@ import typer
 from hashserver.cli.options import DataDir, Json
 from hashserver.cli.progress import bytes_progress
 from hashserver.settings import load_settings
-from hashserver.warmup import choose_cache
+from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
-    from hashserver.backup import OnProgress
+    from hashserver.data_folder.backup import OnProgress
 
 PROBLEMS = 2
 
@@ -68,7 +68,7 @@ def backup(
     _must_exist(settings.data_dir)
     choose_cache(settings.data_dir)
     from hashserver.app import open_store
-    from hashserver.backup import back_up
+    from hashserver.data_folder.backup import back_up
 
     with open_store(settings) as store, _progress() as on_progress:
         manifest = back_up(settings.data_dir, store, target, on_progress)
@@ -96,7 +96,7 @@ def verify(
     chosen = folder or load_settings(data_dir=data_dir).data_dir
     _must_exist(chosen)
     choose_cache(chosen)
-    from hashserver.verifying import verify_folder
+    from hashserver.data_folder.verify import verify_folder
 
     with _progress() as on_progress:
         found = verify_folder(chosen, on_progress)
@@ -125,7 +125,7 @@ def restore(
 
     Example:  hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
     """
-    from hashserver import backup as backups
+    from hashserver.data_folder import backup as backups
 
     target = load_settings(data_dir=data_dir).data_dir
     with _progress() as on_progress:

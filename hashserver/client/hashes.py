@@ -116,7 +116,7 @@ def as_digests(kind: HashType, array: NDArray[Any]) -> Digests:
 def _from_hex(
     kind: HashType, items: Sequence[object], texts: Sequence[Any]
 ) -> tuple[Digests, Places, list[Invalid]]:
-    from hashcore.hexcodec import OK, decode_hex  # brings numba, which a scan has no use for
+    from hashcore.text.hexcodec import OK, decode_hex  # brings numba, which a scan has no use for
 
     # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
     buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)
@@ -137,7 +137,7 @@ def _as_hex(item: object) -> str:
 
 def _reason(kind: HashType, item: object) -> str:
     if isinstance(item, str):
-        from hashcore.hexcodec import explain_invalid
+        from hashcore.text.hexcodec import explain_invalid
 
         return explain_invalid(kind, item)
     if isinstance(item, bytes | bytearray | memoryview):

@@ -13,7 +13,7 @@ import orjson
 
 from hashcore import Outcome, Store
 from hashcore.errors import StoreBusy
-from hashcore.layout import Manifest
+from hashcore.disk.layout import Manifest
 from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import Ledger, LedgerError
 

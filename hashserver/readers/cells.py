@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType
-from hashcore.hexcodec import OK, decode_hex, explain_invalid
+from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashcore.rows import Categories, Digests, HashColumn, Reject, Rows, Strings
 
 MOST_REJECT_BYTES = 1000
@@ -236,7 +236,7 @@ def assemble(
 
 def _without(rows: Rows, reasons: dict[int, str]) -> Rows:
     """Leave out some rows."""
-    from hashcore.gather import gather_strings
+    from hashcore.arrays.gather import gather_strings
 
     keep = np.ones(len(rows), np.bool_)
     keep[list(reasons)] = False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hashcore.hashtypes import HASH_TYPES, hash_type
-from hashcore.hexcodec import decode_base64
+from hashcore.text.hexcodec import decode_base64
 
 _ALIASES = {
     "sha-1": "sha1",

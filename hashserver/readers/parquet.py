@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HashType
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
-from hashserver.read_ahead import read_ahead
+from hashserver.readers.read_ahead import read_ahead
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError

@@ -180,7 +180,7 @@ def test_a_store_is_what_the_model_is_after_every_step(
         tempfile.TemporaryDirectory() as folder,
         pytest.MonkeyPatch.context() as patch,  # runs of two rows, and every one of them spilled
     ):
-        patch.setattr("hashcore.runs._RUN_ROWS", run_rows)
+        patch.setattr("hashcore.changes.runs._RUN_ROWS", run_rows)
         store = Store(Path(folder), limits=limits)
         try:
             for now, step in enumerate(steps, 1):
@@ -251,7 +251,7 @@ def test_a_set_of_many_spilled_runs_is_merged_whole(tmp_path: Path) -> None:
             yield Rows(np.arange(len(digests), dtype=np.int64), {"md5": HashColumn(digests)})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hashcore.runs._RUN_ROWS", 50_000)
+        patch.setattr("hashcore.changes.runs._RUN_ROWS", 50_000)
         with Store(tmp_path, limits=Limits(run_bytes=1 << 20, piece_bytes=1 << 14)) as store:
             first = store.load("police", blocks(slice(0, 240_000)), now=1.0)
             second = store.load("police", blocks(slice(120_000, 360_000)), now=2.0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.columns import Column
-from hashcore.hamming import hit_distances, hit_queries, hit_rows
-from hashcore.multiindex import Geometry, build_chunk
-from hashcore.nearest import PerceptualIndex
+from hashcore.arrays.columns import Column
+from hashcore.near.hamming import hit_distances, hit_queries, hit_rows
+from hashcore.near.multiindex import Geometry, build_chunk
+from hashcore.near.nearest import PerceptualIndex
 
 Codes = NDArray[np.uint8]
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from hashserver.statistics import Period
+from hashserver.reports.figures import Period
 
 
 @dataclass

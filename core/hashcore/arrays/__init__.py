@@ -1,0 +1,1 @@
+"""Arrays in the map and in memory: columns, gathering, ordering, checksums."""

@@ -1,0 +1,1 @@
+"""Publishing a generation: runs, merges, segments and filters."""

@@ -1,0 +1,455 @@
+"""Publishing: every change of the store is one new generation, made by one commit."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashcore.disk.environment import Environment
+from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownRole
+from hashcore.changes.filter_upkeep import plan_filters
+from hashcore.hashtypes import HASH_TYPES, check_distance
+from hashcore.disk.layout import (
+    FORMAT,
+    KEY_CURRENT,
+    KEY_FORMAT,
+    HashSet,
+    Manifest,
+    Segment,
+    Tombstones,
+    delete_object,
+    filter_key,
+    get_set,
+    manifest_key,
+    objects,
+    read_current,
+    read_manifest,
+    read_manifests,
+    read_segment,
+    segment_key,
+)
+from hashcore.changes.merge import RowSource, StoredRows, Tally, merge
+from hashcore.rows import Reject, Rows, Withdrawals
+from hashcore.changes.runs import LabelBook, Run, RunBuilder, Shape
+from hashcore.changes.segments import SegmentWriter
+from hashcore.disk.staging import PIECE_BYTES, Stage
+from hashcore.disk.tombstones import NONE_DEAD, DeadRows, read_tombstones, write_tombstones
+from hashcore.reading.wanted import Wanted, without_ids
+
+ROLES = ("match", "known-good")
+_MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much memory and history publishing may use.
+
+    Args:
+        run_bytes: memory for rows before they are sorted and, when there are more, spilled to disk.
+        piece_bytes: size of the pieces that columns are stored in.
+        keep_generations: how many generations stay for rollback, the current one included.
+    """
+
+    run_bytes: int = 512 << 20
+    piece_bytes: int = PIECE_BYTES
+    keep_generations: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a load treats its rows.
+
+    Args:
+        role: "match" or "known-good"; None leaves a set as it is, and makes a new one "match".
+        category: of rows that name none.
+        append: add to what is there rather than replace it.
+        renew: what blocks withdraw is only what the set held before; their own rows with such ids come in.
+        distances: by perceptual type, the set's own default distance; types left out keep theirs.
+    """
+
+    role: str | None = None
+    category: str | None = None
+    append: bool = False
+    renew: bool = False
+    distances: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a change did.
+
+    Args:
+        generation: the current one after it; the same as before when nothing changed.
+        changed: whether a generation was published.
+        tally: entries added, unchanged, removed, in the file twice, rejected.
+        entries: in the set now.
+        missing: external ids to withdraw that no entry of the set has.
+    """
+
+    generation: int
+    changed: bool
+    tally: Tally
+    entries: int
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """Everything of one load that its steps share."""
+
+    stage: Stage
+    current: Manifest
+    old: dict[int, Segment] = field(default_factory=dict)
+    dead: dict[int, DeadRows] = field(default_factory=dict)
+    book: LabelBook = field(default_factory=LabelBook)
+    tally: Tally = field(default_factory=Tally)
+
+    def live_rows(self, segment: Segment) -> int:
+        """Rows that have not been withdrawn."""
+        return segment.rows - len(self.dead.get(segment.number, NONE_DEAD))
+
+    def stored(self, segment: Segment) -> StoredRows:
+        """The rows of a segment that have not been withdrawn."""
+        dead = self.dead.get(segment.number, NONE_DEAD)
+        return StoredRows(self.stage.environment, segment, self.book, dead)
+
+
+class Publisher:
+    """Makes new generations. Its caller holds the writer lock.
+
+    Args:
+        environment: of the store.
+        limits: memory and history.
+        on_phase: told what is being done ("reading", "merging", "publishing"), rows done and rows in all (0:
+            not known), now and then.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        limits: Limits,
+        *,
+        on_phase: Callable[[str, int, int], None] = lambda _phase, _done, _total: None,
+    ) -> None:
+        self._environment, self._limits, self._on_phase = environment, limits, on_phase
+
+    def load(
+        self,
+        name: str,
+        blocks: Iterable[Rows | Withdrawals],
+        options: LoadOptions,
+        *,
+        now: float,
+        on_reject: Callable[[Reject], None] = lambda _: None,
+    ) -> Outcome:
+        """Make a set hold the rows of some blocks, or these besides its own.
+
+        Whatever has an id that a block withdraws is not in the set afterwards, be it from before or of the
+        blocks themselves; but see `LoadOptions.renew`.
+        """
+        current = self._read_current()
+        role = options.role or (current.sets[name].role if name in current.sets else "match")
+        if role not in ROLES:
+            raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
+        for kind, distance in options.distances.items():
+            check_distance(kind, distance)
+        with _Scratch(self._environment.folder) as scratch, self._stage() as stage:
+            work = self._work(stage, current, name)
+            builder = RunBuilder(
+                scratch.path,
+                work.book,
+                category=options.category,
+                added=now,
+                on_reject=on_reject,
+                keep_benign=role != "match",
+                run_bytes=self._limits.run_bytes,
+            )
+            withdrawn = self._read(builder, blocks)
+            work.tally.rejected = builder.rejected
+            runs = builder.finish()
+            if withdrawn:
+                runs = runs if options.renew else without_ids(runs, withdrawn)
+                if options.append:
+                    self._bury(work, withdrawn)
+            segments = self._merge(work, runs, keep_old=options.append)
+            before = current.sets.get(name)
+            distances = {**(before.distances if before else {}), **options.distances}
+            same = before is not None and (before.role, before.distances) == (role, distances)
+            if before is not None and same and work.tally.changes == 0:
+                return Outcome(current.generation, False, work.tally, before.entries)
+            changed = _describe(work, HashSet(name, role, [], {}, 0, now, 0, 0, distances), segments)
+            sets = {**current.sets, name: changed}
+            generation = self._publish(work, sets, f"load {name}", now, segments)
+        return Outcome(generation, True, work.tally, changed.entries)
+
+    def withdraw(self, name: str, ids: Sequence[str], *, now: float) -> Outcome:
+        """Take the entries with some external ids out of a set; no segment is written anew.
+
+        Raises:
+            UnknownSet: there is none of that name.
+            UnknownEntry: none of the ids is in the set.
+        """
+        current = self._read_current()
+        entry = get_set(current, name)
+        wanted = Wanted(each.encode() for each in ids)
+        with self._stage() as stage:
+            work = self._work(stage, current, name)
+            self._bury(work, wanted)
+            if not work.tally.removed:
+                some = ", ".join(repr(each) for each in ids[:3]) or "none"
+                raise UnknownEntry(f"set {name!r} has no entry with any of the {len(ids):,} ids given: {some}")
+            segments = list(work.old.values())
+            changed = _describe(work, replace(entry, loaded=now), segments)
+            action = f"withdraw {work.tally.removed:,} of {name}"
+            generation = self._publish(work, {**current.sets, name: changed}, action, now, segments)
+        missing = tuple(each for each in dict.fromkeys(ids) if each.encode() not in wanted.found)
+        return Outcome(generation, True, work.tally, changed.entries, missing)
+
+    def remove(self, name: str, *, now: float) -> Outcome:
+        """Take a set out of the store; its generations stay for rollback.
+
+        Raises:
+            UnknownSet: there is none of that name.
+        """
+        current = self._read_current()
+        tally = Tally(removed=get_set(current, name).entries)
+        sets = {other: entry for other, entry in current.sets.items() if other != name}
+        with self._stage() as stage:
+            generation = self._publish(_Work(stage, current), sets, f"remove {name}", now, [])
+        return Outcome(generation, True, tally, 0)
+
+    def rollback(self, to: int, *, now: float) -> Outcome:
+        """Publish the sets of an earlier generation again, as a new one.
+
+        Raises:
+            UnknownGeneration: it never was, or has been pruned.
+        """
+        with self._environment.reading() as transaction:
+            current = read_current(transaction)
+            target = read_manifest(transaction, to)
+            kept = [manifest.generation for manifest in read_manifests(transaction)]
+        if target is None or to == 0:
+            raise UnknownGeneration(
+                f"generation {to} is not kept; generations that are: {', '.join(map(str, kept)) or 'none'}"
+            )
+        if target.sets == current.sets:
+            return Outcome(current.generation, False, Tally(), _entries(current))
+        with self._stage() as stage:
+            generation = self._publish(_Work(stage, current), target.sets, f"rollback to {to}", now, [])
+        return Outcome(generation, True, Tally(), _entries(target))
+
+    def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> Wanted | None:
+        """Hand all rows to the builder, and return the ids that are withdrawn."""
+        read = 0
+        withdrawn: list[bytes] = []
+        for block in blocks:
+            if isinstance(block, Withdrawals):
+                withdrawn.extend(block.ids[index] for index in range(len(block.ids)))
+            else:
+                self._add(builder, block)
+            read += len(block)
+            self._on_phase("reading", read, 0)
+        return Wanted(withdrawn) if withdrawn else None
+
+    def _add(self, builder: RunBuilder, rows: Rows) -> None:
+        try:
+            builder.add(rows)
+        except OSError as error:  # rows that do not fit into memory go to the disk of the store
+            raise self._environment.explain(error) from error
+
+    def _bury(self, work: _Work, wanted: Wanted) -> None:
+        """Count the rows of the set that have some ids among its dead ones."""
+        for number, segment in work.old.items():
+            dead = work.dead.get(number, NONE_DEAD)
+            with self._environment.reading() as transaction:
+                rows = wanted.rows_by_id(transaction, segment, dead)
+            if len(rows):
+                work.dead[number] = np.union1d(dead, rows).astype(np.uint32)
+                work.tally.removed += len(rows)
+
+    def _stage(self) -> Stage:
+        return Stage(self._environment, piece_bytes=self._limits.piece_bytes)
+
+    def sweep(self) -> None:
+        """Delete what killed or failed changes have left behind."""
+        with self._environment.reading() as transaction:
+            arguments = list(read_manifests(transaction)), read_current(transaction)
+            if not _orphans(transaction, *arguments):
+                return
+        self._environment.write(lambda transaction: _delete_orphans(transaction, *arguments), room=8 << 20)
+
+    def try_to_sweep(self) -> None:
+        """Sweep after a failure; what cannot be deleted now, on a full disk, the next change deletes."""
+        with suppress(StoreError):
+            self.sweep()
+
+    def _read_current(self) -> Manifest:
+        with self._environment.reading() as transaction:
+            return read_current(transaction)
+
+    def _work(self, stage: Stage, current: Manifest, name: str) -> _Work:
+        """The work on a set, with what it holds now."""
+        if name not in current.sets:
+            return _Work(stage, current)
+        entry = current.sets[name]
+        with self._environment.reading() as transaction:
+            old = {number: read_segment(transaction, number) for number in entry.segments}
+            return _Work(stage, current, old, read_tombstones(transaction, entry))
+
+    def _merge(self, work: _Work, runs: dict[Shape, list[Run]], *, keep_old: bool) -> list[Segment]:
+        """Write the new segments of a set, shape by shape; segments that stay as they are are reused."""
+        by_shape: dict[Shape, list[Segment]] = {}
+        for segment in work.old.values():
+            by_shape.setdefault(tuple(segment.types), []).append(segment)
+        old_rows = sum(segment.rows for segment in work.old.values())
+        total = old_rows + sum(run.rows for each in runs.values() for run in each)
+        done = 0
+
+        def on_rows(rows: int) -> None:
+            nonlocal done
+            done += rows
+            self._on_phase("merging", done, total)
+
+        segments = []
+        for shape in sorted(by_shape.keys() | runs.keys()):
+            new, old = runs.get(shape, []), by_shape.get(shape, [])
+            if not new and keep_old:
+                segments.extend(old)
+                on_rows(sum(segment.rows for segment in old))
+            elif not new:
+                work.tally.removed += sum(map(work.live_rows, old))
+            else:
+                merged, beside = _choose_merged(old, sum(run.rows for run in new)) if keep_old else (old, [])
+                stored = [work.stored(segment) for segment in merged]
+                others = [work.stored(segment) for segment in beside]
+                sources: list[RowSource] = [*stored, *new]
+                writer = SegmentWriter(
+                    work.stage,
+                    shape,
+                    work.book.labels,
+                    most_rows=sum(source.rows for source in sources),
+                    most_id_bytes=sum(source.id_bytes for source in sources),
+                )
+                merge(writer, stored, new, work.tally, keep_old=keep_old, beside=others, on_rows=on_rows)
+                written = writer.finish()
+                segments.extend([*beside, written] if written else beside)
+                on_rows(sum(segment.rows for segment in beside))
+        return segments
+
+    def _publish(
+        self, work: _Work, sets: dict[str, HashSet], action: str, now: float, segments: list[Segment]
+    ) -> int:
+        segments = [segment for segment in segments if segment.number not in work.old]
+        generation = work.current.generation + 1
+        self._on_phase("publishing", 0, 0)
+        work.stage.flush()
+        plan = plan_filters(work.stage, work.current, sets, segments)
+        work.stage.flush()
+        manifest = Manifest(generation, now, action, sets, plan.numbers)
+
+        def commit(transaction: Any) -> None:
+            transaction.put(KEY_FORMAT, str(FORMAT).encode())
+            for segment in segments:
+                transaction.put(segment_key(segment.number), segment.to_json())
+            for number, header in plan.headers.items():
+                transaction.put(filter_key(number), header.to_json())
+            for key, piece in plan.pieces:
+                transaction.put(key, piece.data)
+            transaction.put(manifest_key(generation), manifest.to_json())
+            transaction.put(KEY_CURRENT, generation.to_bytes(8, "little"))
+            self._prune(transaction, manifest)
+
+        self._environment.write(commit, room=(8 << 20) + plan.piece_bytes)
+        return generation
+
+    def _prune(self, transaction: Any, current: Manifest) -> None:
+        """Delete generations beyond those kept, and every object that none of the kept ones names."""
+        manifests = list(read_manifests(transaction))
+        kept = manifests[-max(1, self._limits.keep_generations) :]
+        for manifest in manifests[: len(manifests) - len(kept)]:
+            transaction.delete(manifest_key(manifest.generation))
+        _delete_orphans(transaction, kept, current)
+
+
+def _orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
+    """Objects that none of the kept generations names."""
+    live = {number for manifest in kept for number in manifest.object_numbers()}
+    # Filters of earlier generations are not kept: a rollback builds its own in less time than they are worth.
+    live |= set(current.filters.values())
+    return [number for number in objects(transaction) if number not in live]
+
+
+def _delete_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> None:
+    for number in _orphans(transaction, kept, current):
+        delete_object(transaction, number)
+
+
+class _Scratch:
+    """A folder in the data folder for runs that do not fit into memory; those of killed loads are cleared."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parent = folder / "scratch"
+
+    def __enter__(self) -> _Scratch:
+        shutil.rmtree(self._parent, ignore_errors=True)
+        self._parent.mkdir(mode=0o700)
+        self.path = Path(tempfile.mkdtemp(dir=self._parent))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._parent, ignore_errors=True)
+
+
+def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:
+    """Which segments to merge appended rows with, and which to leave as they are.
+
+    A segment stays while it is many times larger than what would be merged into it, so adding one entry
+    does not rewrite millions, and the segments of a set stay few: each is several times the next.
+    """
+    merged: list[Segment] = []
+    rows = new_rows
+    ascending = sorted(old, key=lambda segment: segment.rows)
+    while ascending and ascending[0].rows <= _MERGE_BELOW * rows:
+        merged.append(ascending.pop(0))
+        rows += merged[-1].rows
+    return merged, ascending
+
+
+def _describe(work: _Work, entry: HashSet, segments: list[Segment]) -> HashSet:
+    """A set that holds the live rows of some segments; tombstones that have changed are staged."""
+    before = {each.segment: each for each in _tombstones_of(work.current, entry.name)}
+    tombstones, counts = [], dict.fromkeys(HASH_TYPES, 0)
+    live = [segment for segment in segments if work.live_rows(segment)]
+    for segment in live:
+        for kind in segment.types:
+            counts[kind] += work.live_rows(segment)
+        dead = work.dead.get(segment.number, NONE_DEAD)
+        known = before.get(segment.number)
+        if known is not None and known.rows.items == len(dead):
+            tombstones.append(known)
+        elif len(dead):
+            tombstones.append(write_tombstones(work.stage, segment.number, dead))
+    return replace(
+        entry,
+        segments=[segment.number for segment in live],
+        counts={kind: count for kind, count in counts.items() if count},
+        entries=sum(map(work.live_rows, live)),
+        added=work.tally.added,
+        removed=work.tally.removed,
+        tombstones=tombstones,
+    )
+
+
+def _tombstones_of(manifest: Manifest, name: str) -> list[Tombstones]:
+    return manifest.sets[name].tombstones if name in manifest.sets else []
+
+
+def _entries(manifest: Manifest) -> int:
+    return sum(entry.entries for entry in manifest.sets.values())

@@ -1,0 +1,341 @@
+"""What lies under which key, and the records that describe it.
+
+    format            the version of this layout
+    current           the published generation, u64 little-endian
+    next              the next unused object number, u64 little-endian
+    g<generation>     a manifest (JSON): the sets of a generation, and how it came to be
+    s<object>         a segment header (JSON): immutable once published
+    f<object>         a filter header (JSON)
+    p<object><column>/<piece>   the bytes of one piece of one column
+
+Numbers in keys are big-endian, so that keys sort as the numbers do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from hashcore.arrays.columns import Column
+from hashcore.errors import FormatMismatch, StoreCorrupt, UnknownSet
+
+FORMAT = 2
+_Record = TypeVar("_Record")
+KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
+
+
+def manifest_key(generation: int) -> bytes:
+    return b"g" + generation.to_bytes(8, "big")
+
+
+def segment_key(number: int) -> bytes:
+    return b"s" + number.to_bytes(8, "big")
+
+
+def filter_key(number: int) -> bytes:
+    return b"f" + number.to_bytes(8, "big")
+
+
+def piece_key(number: int, column: str, piece: int) -> bytes:
+    return b"p" + number.to_bytes(8, "big") + column.encode() + b"/" + piece.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """Shape of a stored column: width in bytes, items, log2 of items a piece, XXH64 of each piece."""
+
+    width: int
+    items: int
+    shift: int
+    checksums: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What many rows of a segment share: their category, and when they were added (Unix seconds)."""
+
+    category: str | None
+    added: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Header of a segment: rows that all have the same hash types, sorted by the first of them.
+
+    Args:
+        number: its object number.
+        types: hash types that every row has; the first is the primary one.
+        rows: how many.
+        labels: the distinct labels; column "label" holds each row's, absent when there is only one.
+        label_rows: how many rows have each.
+        directory_bits: leading bits of each type's directory (column "directory.TYPE").
+        columns: stored columns by name: each type's digests under its name, "order.TYPE" for exact types
+            other than the primary, "id_offsets" and "id_data" where rows have external ids, and
+            "index.TYPE.C" and "postings.TYPE.C" for chunk C of a perceptual index.
+        chunks: into how many each perceptual type's index cuts the hashes; absent where they are scanned.
+    """
+
+    number: int
+    types: list[str]
+    rows: int
+    labels: list[Label]
+    label_rows: list[int]
+    directory_bits: dict[str, int]
+    columns: dict[str, ColumnSpec]
+    chunks: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Segment:
+        fields = json.loads(data)
+        fields["labels"] = [Label(**label) for label in fields["labels"]]
+        fields["columns"] = {name: ColumnSpec(**spec) for name, spec in fields["columns"].items()}
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Header of a filter over the digests of one exact type in all sets that report matches.
+
+    It lets pass at least what the segments hold; what has left a set may still pass for a while. Only the
+    filters of the current generation are kept, so a publish may replace pieces of one in its own commit:
+    readers of the generation before go on seeing the pages that they see.
+
+    Args:
+        words: its only column, "words".
+        segments: object numbers of segments whose digests are in it.
+        digests: how many digests it has got to hold, those included that have left since.
+    """
+
+    words: ColumnSpec
+    segments: list[int]
+    digests: int
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Filter:
+        fields = json.loads(data)
+        return cls(ColumnSpec(**fields["words"]), fields["segments"], fields["digests"])
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """The withdrawn rows of a segment.
+
+    Args:
+        segment: its object number.
+        number: object number of their column.
+        rows: column "dead", the row numbers, uint32, ascending.
+    """
+
+    segment: int
+    number: int
+    rows: ColumnSpec
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Tombstones:
+        """Of parsed JSON."""
+        return cls(fields["segment"], fields["number"], ColumnSpec(**fields["rows"]))
+
+
+@dataclass(frozen=True, slots=True)
+class HashSet:
+    """A hash set as a generation sees it.
+
+    Args:
+        name: of the set.
+        role: "match" or "known-good".
+        segments: object numbers of its segments.
+        counts: hashes by type, without those withdrawn.
+        entries: rows in all, without those withdrawn.
+        loaded: when it last changed (Unix seconds).
+        added, removed: entries that its last change added and removed.
+        distances: by perceptual type, the distance within which its entries match unless a request says
+            otherwise; the type's own default where absent.
+        tombstones: withdrawn rows of its segments, where there are some.
+    """
+
+    name: str
+    role: str
+    segments: list[int]
+    counts: dict[str, int]
+    entries: int
+    loaded: float
+    added: int
+    removed: int
+    distances: dict[str, int] = field(default_factory=dict)
+    tombstones: list[Tombstones] = field(default_factory=list)
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> HashSet:
+        """Of parsed JSON."""
+        tombstones = [Tombstones.from_fields(each) for each in fields.pop("tombstones", [])]
+        return cls(**fields, tombstones=tombstones)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A published generation: its sets, its filters, and how it came to be."""
+
+    generation: int
+    created: float
+    action: str
+    sets: dict[str, HashSet] = field(default_factory=dict)
+    filters: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        fields = json.loads(data)
+        fields["sets"] = {name: HashSet.from_fields(entry) for name, entry in fields["sets"].items()}
+        return cls(**fields)
+
+    def object_numbers(self) -> set[int]:
+        """Object numbers of all segments and tombstones of all sets."""
+        segments = {number for entry in self.sets.values() for number in entry.segments}
+        return segments | {each.number for entry in self.sets.values() for each in entry.tombstones}
+
+
+def get_set(manifest: Manifest, name: str) -> HashSet:
+    """A set of a generation.
+
+    Raises:
+        UnknownSet: there is none of that name.
+    """
+    if name not in manifest.sets:
+        known = ", ".join(sorted(manifest.sets)) or "none"
+        raise UnknownSet(f"no set named {name!r}; sets in generation {manifest.generation}: {known}")
+    return manifest.sets[name]
+
+
+def check_format(transaction: Any) -> None:
+    """Refuse a store written in another layout.
+
+    Raises:
+        FormatMismatch: naming both versions.
+    """
+    stored = transaction.get(KEY_FORMAT)
+    if stored is not None and bytes(stored) != str(FORMAT).encode():
+        written = bytes(stored[:20]).decode("ascii", "replace")
+        raise FormatMismatch(
+            f"the store has on-disk format {written}, this program reads format {FORMAT}; "
+            "use the program version that wrote it, or load the sets into a new data folder"
+        )
+
+
+def _parse(parse: Callable[[bytes], _Record], stored: Any, what: str) -> _Record:
+    try:
+        return parse(bytes(stored))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreCorrupt(f"the {what} cannot be read: {error!r}") from error
+
+
+def read_number(transaction: Any, key: bytes) -> int:
+    """A counter; 0 when it has never been written."""
+    stored = transaction.get(key)
+    return 0 if stored is None else int.from_bytes(stored, "little")
+
+
+def read_manifest(transaction: Any, generation: int) -> Manifest | None:
+    """The manifest of a generation, or None when there is none; generation 0 is the empty store."""
+    if generation == 0:
+        return Manifest(0, 0.0, "empty")
+    stored = transaction.get(manifest_key(generation)) if 0 < generation < 1 << 64 else None
+    return None if stored is None else _parse(Manifest.from_json, stored, f"manifest of generation {generation}")
+
+
+def read_generation(transaction: Any) -> int:
+    """The number of the published generation."""
+    return read_number(transaction, KEY_CURRENT)
+
+
+def read_current(transaction: Any) -> Manifest:
+    """The manifest of the published generation."""
+    check_format(transaction)
+    generation = read_generation(transaction)
+    manifest = read_manifest(transaction, generation)
+    if manifest is None:
+        raise StoreCorrupt(f"the manifest of the current generation {generation} is missing")
+    return manifest
+
+
+def read_manifests(transaction: Any) -> Iterator[Manifest]:
+    """All kept manifests, oldest first."""
+    for key, value in _scan(transaction, b"g"):
+        number = int.from_bytes(key[1:], "big")
+        yield _parse(Manifest.from_json, value, f"manifest of generation {number}")
+
+
+def manifest_numbers(transaction: Any) -> list[int]:
+    """The generations whose manifests are kept, ascending, whether they can be read or not."""
+    return [int.from_bytes(key[1:], "big") for key, _ in _scan(transaction, b"g")]
+
+
+def read_segment(transaction: Any, number: int) -> Segment:
+    """The header of a segment."""
+    stored = transaction.get(segment_key(number))
+    if stored is None:
+        raise StoreCorrupt(f"segment {number} is missing from the store")
+    return _parse(Segment.from_json, stored, f"header of segment {number}")
+
+
+def read_filter(transaction: Any, number: int) -> Filter:
+    """The header of a filter."""
+    stored = transaction.get(filter_key(number))
+    if stored is None:
+        raise StoreCorrupt(f"filter {number} is missing from the store")
+    return _parse(Filter.from_json, stored, f"header of filter {number}")
+
+
+def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> Column:
+    """Find the pieces of a stored column; its addresses are good while the transaction is open."""
+    bases = np.zeros(len(spec.checksums), np.uint64)
+    for piece in range(len(spec.checksums)):
+        stored = transaction.get(piece_key(number, name, piece))
+        expected = min(spec.items - (piece << spec.shift), 1 << spec.shift) * spec.width
+        if stored is None or len(stored) != expected:
+            raise StoreCorrupt(f"piece {piece} of column {name} of object {number} is missing or cut short")
+        bases[piece] = np.frombuffer(stored, np.uint8).ctypes.data
+    return Column(bases, spec.shift, spec.items, spec.width, transaction)
+
+
+def objects(transaction: Any) -> Iterator[int]:
+    """Object numbers that own pieces, ascending."""
+    with transaction.cursor() as cursor:
+        at = b"p"
+        while cursor.set_range(at):
+            key = bytes(cursor.key())
+            if not key.startswith(b"p"):
+                return
+            number = int.from_bytes(key[1:9], "big")
+            yield number
+            at = b"p" + (number + 1).to_bytes(8, "big")
+
+
+def delete_object(transaction: Any, number: int) -> None:
+    """Delete a segment or filter: header and pieces."""
+    transaction.delete(segment_key(number))
+    transaction.delete(filter_key(number))
+    prefix = b"p" + number.to_bytes(8, "big")
+    for key in [bytes(key) for key, _ in _scan(transaction, prefix)]:
+        transaction.delete(key)
+
+
+def _scan(transaction: Any, prefix: bytes) -> Iterator[tuple[Any, Any]]:
+    with transaction.cursor() as cursor:
+        if not cursor.set_range(prefix):
+            return
+        for key, value in cursor:
+            if not bytes(key).startswith(prefix):
+                return
+            yield key, value

@@ -1,0 +1,1 @@
+"""Exact lookup: a filter, and tables sorted by leading bits."""

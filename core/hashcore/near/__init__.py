@@ -1,0 +1,1 @@
+"""Near-duplicates: everything within a distance, by scanning or through an index."""

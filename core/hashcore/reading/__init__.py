@@ -1,0 +1,1 @@
+"""A published generation, open for checking."""

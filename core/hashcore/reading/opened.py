@@ -1,0 +1,132 @@
+"""What a snapshot finds in the map: segments, the tables of exact types, and the columns of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcore.arrays.columns import Column
+from hashcore.hashtypes import HashType, Rule
+from hashcore.disk.layout import HashSet, Label, Segment, open_column
+from hashcore.near.multiindex import Geometry
+from hashcore.near.nearest import Found, PerceptualIndex, find_within
+from hashcore.rows import Digests
+from hashcore.exact.tables import Table, TableGroup
+from hashcore.disk.tombstones import DeadRows
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One known item, as it is named in answers.
+
+    Args:
+        set: name of its hash set.
+        category: or None.
+        id: external id, or None.
+        added: when it came into the set (Unix seconds).
+        digest: its first hash, which tells entries without an id apart; None where it has an id.
+    """
+
+    set: str
+    category: str | None
+    id: str | None
+    added: float
+    digest: bytes | None = None
+
+
+class OpenSegment:
+    """A segment with its columns found in the map, and the rows of it that have been withdrawn."""
+
+    def __init__(self, transaction: Any, header: Segment, entry: HashSet, dead: DeadRows) -> None:
+        self.header = header
+        self.set = entry
+        self.dead = dead
+        self.columns = {
+            name: open_column(transaction, header.number, name, spec) for name, spec in header.columns.items()
+        }
+
+    def table(self, kind: str) -> Table:
+        return Table(
+            self.columns[kind],
+            self.columns[f"directory.{kind}"],
+            self.header.directory_bits[kind],
+            self.columns.get(f"order.{kind}"),
+        )
+
+    def entry(self, row: int) -> Entry:
+        label, external = self.label(row), self._id(row)
+        digest = None if external is not None else self.columns[self.header.types[0]].read(row, 1)
+        return Entry(self.set.name, label.category, external, label.added, digest)
+
+    def label(self, row: int) -> Label:
+        number = 0
+        if "label" in self.columns:
+            number = int.from_bytes(self.columns["label"].read(row, 1), "little")
+        return self.header.labels[number]
+
+    def _id(self, row: int) -> str | None:
+        offsets = self.columns.get("id_offsets")
+        if offsets is None:
+            return None
+        both = offsets.read(row, 2)
+        start = int.from_bytes(both[: offsets.width], "little")
+        length = int.from_bytes(both[offsets.width :], "little") - start
+        return self.columns["id_data"].read(start, length).decode("utf-8", "replace") if length else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of one hash type, and the segment that each belongs to."""
+
+    group: TableGroup
+    segments: NDArray[np.int32]
+
+    @classmethod
+    def over(cls, kind: HashType, segments: list[OpenSegment], role: str) -> Tables:
+        chosen = [
+            index
+            for index, segment in enumerate(segments)
+            if segment.set.role == role and kind.name in segment.header.types
+        ]
+        tables = [segments[index].table(kind.name) for index in chosen]
+        return cls(TableGroup.of(kind.width, tables), np.array(chosen, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """A column of perceptual hashes.
+
+    Args:
+        segment: number of its segment in the snapshot.
+        rule: how they are compared.
+        column: the hashes, in row order.
+        index: None where they are scanned.
+        default: the distance at which its set matches unless a request says otherwise.
+    """
+
+    segment: int
+    rule: Rule
+    column: Column
+    index: PerceptualIndex | None
+    default: int
+
+    @classmethod
+    def of(cls, number: int, segment: OpenSegment, kind: HashType) -> Codes:
+        index = None
+        chunks = segment.header.chunks.get(kind.name, 0)
+        if chunks:
+            directories = [segment.columns[f"index.{kind.name}.{chunk}"] for chunk in range(chunks)]
+            postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
+            index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
+        default = segment.set.distances.get(kind.name, kind.default_distance)
+        return cls(number, kind.rule, segment.columns[kind.name], index, default)
+
+    def find(self, digests: Digests, radius: int, most: int) -> Found:
+        """See `hashcore.near.nearest.find_within`."""
+        return find_within(self.column, self.index, digests, radius, most, rule=self.rule)

@@ -1,0 +1,1 @@
+"""Hashes written as text: hexadecimal and base64 digits, and JSON that holds them."""

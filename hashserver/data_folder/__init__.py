@@ -1,0 +1,1 @@
+"""The data folder as a whole: opening, backing up, verifying."""

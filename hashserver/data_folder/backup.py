@@ -1,0 +1,273 @@
+"""Backups of a data folder: made while it is served and loaded, verified, and restored.
+
+A backup is a folder with the store (`data.mdb`), the ledger (`ledger.sqlite`), the secret that keys are kept
+under (`key-secret`), and `manifest.json`, which has the sizes and SHA-256s of the others. It is written under
+another name and renamed when all of it is on the disk, and so is a restored folder.
+
+The ledger is copied first and the store after it: every generation that a hit of the ledger names is then one that
+the store has published, and a generation number is never given twice. What was loaded while the ledger was being
+copied is in the store; what was hit meanwhile is not in the ledger.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from hashcore import Store
+from hashserver import __version__
+from hashserver.ledger import Ledger
+from hashserver.ledger.database import FILE as LEDGER_FILE
+from hashserver.ledger.database import explain
+from hashserver.ledger.fold import fold
+from hashserver.parties.keys import SECRET_FILE
+from hashserver.server.routes.sets import timestamp
+
+MANIFEST = "manifest.json"
+STORE_FILE = "data.mdb"
+FORMAT = 1
+_LEDGER_PAGES = 4096
+_BLOCK = 4 << 20
+
+OnProgress = Callable[[str, int, int], None]
+"""Told what is being done, the bytes done, and in all."""
+
+
+class BackupError(Exception):
+    """A backup cannot be made, read or restored; the message says why and what to do."""
+
+
+class BackupRefused(BackupError):
+    """Doing what was asked for would overwrite something, or there is nothing to do it with."""
+
+
+def _no_progress(_what: str, _done: int, _total: int) -> None:
+    return None
+
+
+def back_up(data_dir: Path, store: Store, target: Path, on_progress: OnProgress = _no_progress) -> dict[str, Any]:
+    """Copy everything in a data folder into a new folder.
+
+    Args:
+        data_dir: the data folder.
+        store: of that folder.
+        target: the folder to make.
+        on_progress: told how far it is.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        BackupRefused: the target exists, or another backup is being made there.
+        BackupError, LedgerError, StoreError: it could not be made, and nothing is left.
+    """
+    if os.path.lexists(target):
+        raise BackupRefused(f"{target} exists; nothing was overwritten. Name a folder that does not exist")
+    with _unfinished(target) as folder:
+        _copy_ledger(data_dir, folder / LEDGER_FILE, on_progress)
+        if (data_dir / SECRET_FILE).exists():  # after the ledger: a key in it has had its secret by then
+            _write(folder / SECRET_FILE, (data_dir / SECRET_FILE).read_bytes())
+        _copy_store(store, folder, on_progress)
+        with Store(folder) as copy, copy.read() as snapshot:
+            generation = snapshot.generation
+        (folder / "lock.mdb").unlink()  # of having looked into it
+        files = {}
+        for file in sorted(folder.iterdir()):
+            file.chmod(0o600)
+            files[file.name] = {"bytes": file.stat().st_size, "sha256": _digest(file, on_progress)}
+        manifest = {
+            "format": FORMAT,
+            "program": __version__,
+            "created": timestamp(time.time()),
+            "generation": generation,
+            "files": files,
+        }
+        _write(folder / MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
+        for path in (*folder.iterdir(), folder):
+            _synchronise(path)
+        _publish(folder, target)
+    return manifest
+
+
+def read_manifest(backup: Path) -> dict[str, Any]:
+    """The manifest of a backup.
+
+    Raises:
+        BackupRefused: the folder is no backup.
+        BackupError: the manifest cannot be read.
+    """
+    file = backup / MANIFEST
+    if not file.is_file():
+        raise BackupRefused(
+            f"{backup} is no backup: there is no {MANIFEST} in it; name a folder that `store backup` made"
+        )
+    try:
+        manifest = orjson.loads(file.read_bytes())
+        files = {str(name): (int(each["bytes"]), str(each["sha256"])) for name, each in manifest["files"].items()}
+        version = manifest["format"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BackupError(f"{file} cannot be read ({error!r}); use another backup") from error
+    if version != FORMAT:
+        raise BackupError(f"{backup} has backup format {version}, this program reads format {FORMAT}")
+    if {STORE_FILE, LEDGER_FILE} - files.keys() or any(Path(name).name != name for name in files):
+        raise BackupError(f"{file} does not name the files of a backup; use another backup")
+    return dict(manifest)
+
+
+def problems_of_files(backup: Path, on_progress: OnProgress = _no_progress) -> list[str]:
+    """Compare the files of a backup with its manifest, and say in sentences what differs.
+
+    Raises:
+        BackupError: see `read_manifest`.
+    """
+    problems = []
+    for name, expected in read_manifest(backup)["files"].items():
+        file = backup / name
+        if not file.is_file():
+            problems.append(f"{file} is missing")
+        elif file.stat().st_size != expected["bytes"]:
+            problems.append(f"{file} has {file.stat().st_size:,} bytes instead of {expected['bytes']:,}")
+        elif _digest(file, on_progress) != expected["sha256"]:
+            problems.append(f"{file} is not what was backed up: its SHA-256 is another one than in {MANIFEST}")
+    return problems
+
+
+def restore(backup: Path, data_dir: Path, on_progress: OnProgress = _no_progress) -> dict[str, Any]:
+    """Make a data folder of a backup.
+
+    Returns:
+        The backup's manifest.
+
+    Raises:
+        BackupRefused: the data folder is not empty, or the folder is no backup.
+        BackupError: the backup is damaged, or could not be copied; nothing is left.
+    """
+    manifest = read_manifest(backup)
+    data_dir = data_dir.resolve()
+    if data_dir.exists() and (not data_dir.is_dir() or any(data_dir.iterdir())):
+        raise BackupRefused(
+            f"{data_dir} is not empty; nothing was overwritten. Move it away, or name another --data-dir"
+        )
+    if os.path.ismount(data_dir):
+        raise BackupRefused(
+            f"{data_dir} is a mount point, which nothing can be renamed to; name a folder below it"
+        )
+    with _unfinished(data_dir) as folder:
+        for name, expected in manifest["files"].items():
+            if not (backup / name).is_file():
+                raise BackupError(f"{backup / name} is missing; use another backup. Nothing was restored")
+            shutil.copyfile(backup / name, folder / name)
+            (folder / name).chmod(0o600)
+            if _digest(folder / name, on_progress) != expected["sha256"]:
+                raise BackupError(
+                    f"{backup / name} is not what was backed up: its SHA-256 is another one than in {MANIFEST}; "
+                    "use another backup. Nothing was restored"
+                )
+            _synchronise(folder / name)
+        _synchronise(folder)
+        _publish(folder, data_dir)
+    return manifest
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """A folder beside the target to write into, which is gone afterwards unless it was published.
+
+    A process that is killed leaves it behind, unlocked, and the next one with that target clears it away.
+    """
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.parent / f".{target.name}.unfinished"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BackupRefused(
+                f"another process is writing to {target}; wait for it, or name another folder"
+            ) from None
+        for each in folder.iterdir():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        try:
+            yield folder
+        finally:
+            with suppress(FileNotFoundError):  # published
+                shutil.rmtree(folder)
+    finally:
+        os.close(lock)
+
+
+def _publish(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)  # an empty folder is replaced, one that is not is not
+    except OSError as error:
+        raise BackupRefused(
+            f"cannot rename {folder} to {target}: {error.strerror}; nothing was overwritten"
+        ) from error
+    _synchronise(target.absolute().parent)
+
+
+def _copy_ledger(data_dir: Path, target: Path, on_progress: OnProgress) -> None:
+    with Ledger(data_dir) as ledger:
+        fold(ledger)
+        try:
+            with closing(sqlite3.connect(target)) as copy:
+                # Within a read transaction: the copy would begin again with every hit that is recorded meanwhile.
+                ledger.connection.execute("BEGIN")
+                ledger.connection.execute("SELECT value FROM meta").fetchone()
+                size = int(ledger.connection.execute("PRAGMA page_size").fetchone()[0])
+                ledger.connection.backup(
+                    copy,
+                    pages=_LEDGER_PAGES,
+                    progress=lambda _, left, total: on_progress("ledger", (total - left) * size, total * size),
+                )
+                ledger.connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise explain(error, target.parent) from error
+
+
+def _copy_store(store: Store, folder: Path, on_progress: OnProgress) -> None:
+    total = store.bytes_used
+    with ThreadPoolExecutor(1) as pool:
+        copying = pool.submit(store.copy_to, folder)
+        while not copying.done():
+            done = sum(file.stat().st_size for file in folder.glob(f"**/{STORE_FILE}") if file.exists())
+            on_progress("store", min(done, total), total)
+            time.sleep(0.05)
+        copying.result()
+    on_progress("store", total, total)
+
+
+def _digest(file: Path, on_progress: OnProgress) -> str:
+    digest, done, size = hashlib.sha256(), 0, file.stat().st_size
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+            done += len(block)
+            on_progress(f"SHA-256 of {file.name}", done, size)
+    return digest.hexdigest()
+
+
+def _write(file: Path, content: bytes) -> None:
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(content)
+
+
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

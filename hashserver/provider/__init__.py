@@ -1,0 +1,1 @@
+"""What runs at a provider: hashing files, scanning storages, checking listings."""

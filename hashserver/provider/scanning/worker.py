@@ -1,0 +1,176 @@
+"""What a process that hashes does: files and objects in, hashes or sentences out, each within its time.
+
+It is started by `hashserver.provider.scanning.pool`, and imports what decodes pictures only when it is asked for
+their hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import pickle
+import select
+import signal
+import struct
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any, NamedTuple
+
+from hashserver.provider.hashing.digests import DIGESTS, TYPES, Bounds, Content, read_content, read_pieces
+from hashserver.provider.scanning.objects import StorageError, is_object, read_object
+
+_COUNT = struct.Struct("@Q")
+
+Task = tuple[list[bytes], frozenset[str]]
+"""Paths, and the hashes to compute."""
+
+
+class Outcome(NamedTuple):
+    """What hashing one file has come to; sent between processes as a plain tuple.
+
+    Args:
+        size: bytes that were read.
+        digests: in the order of `TYPES`, None for each that there is not; None where it could not be read.
+        trouble: why there are none, or not all; None where all went well.
+    """
+
+    size: int
+    digests: tuple[bytes | None, ...] | None
+    trouble: str | None = None
+
+
+class OutOfTime(BaseException):
+    """Hashing has taken too long. No Exception: decoders and clients catch those, and go on."""
+
+
+class Progress:
+    """How far a process has come, in memory that it shares: who looks on sees where it is stuck.
+
+    Args:
+        file: eight bytes to share.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._shared = mmap.mmap(file, _COUNT.size)
+
+    def note(self, steps: int, decoding: bool = False) -> None:
+        """Say that so many files have been begun and tasks ended, and whether a picture is being decoded."""
+        _COUNT.pack_into(self._shared, 0, steps << 1 | decoding)
+
+    def read(self) -> tuple[int, bool]:
+        """What has been noted last."""
+        (value,) = _COUNT.unpack_from(self._shared)
+        return value >> 1, bool(value & 1)
+
+
+def main(pipe: int, progress: int, scan: int, nice: int, seconds: float, fast: bool, anonymous: bool) -> None:
+    """Answer tasks until the scan closes the pipe or ends.
+
+    Args:
+        pipe: file descriptor of the connection that tasks come through.
+        progress: file descriptor of what `Progress` shares.
+        scan: number of the process that scans.
+        nice: added to the niceness.
+        seconds: for one file.
+        fast: decode large JPEGs to less than their size.
+        anonymous: read object storage without credentials.
+    """
+    os.nice(nice)
+    signal.signal(signal.SIGALRM, _interrupt)
+    if hasattr(os, "pidfd_open"):
+        threading.Thread(target=_end_with, args=(scan,), daemon=True).start()
+    hasher = _Hasher(Progress(progress), seconds, Bounds(fast=fast), anonymous)
+    with Connection(pipe) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            task: Task = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the scan
+            connection.send_bytes(pickle.dumps(hasher.hash_all(*task), pickle.HIGHEST_PROTOCOL))
+
+
+def _end_with(scan: int) -> None:
+    """End this process when the scan does, in the middle of a file as well."""
+    with suppress(OSError):  # raised when it has ended already
+        select.select([os.pidfd_open(scan)], [], [])
+    os._exit(1)
+
+
+class _Hasher:
+    def __init__(self, progress: Progress, seconds: float, bounds: Bounds, anonymous: bool) -> None:
+        self._progress, self._seconds, self._bounds, self._anonymous = progress, seconds, bounds, anonymous
+        self._steps = 0
+
+    def hash_all(self, paths: list[bytes], types: frozenset[str]) -> list[tuple[Any, ...]]:
+        """Hash some files and objects, each within its time; in the main thread, where signals arrive."""
+        near = not types <= set(DIGESTS)
+        if near:
+            _prepare_to_decode()
+        outcomes: list[tuple[Any, ...]] = []
+        for path in paths:
+            self._steps += 1
+            self._progress.note(self._steps)
+            outcomes.append(tuple(self._hash_one(path, types, near)))
+        self._steps += 1
+        self._progress.note(self._steps)
+        return outcomes
+
+    def _hash_one(self, path: bytes, types: frozenset[str], near: bool) -> Outcome:
+        content: Content | None = None
+        try:
+            # Again every second: an exception raised inside a callback of C code may be printed and lost.
+            signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
+            try:
+                pieces = read_object(path, self._anonymous) if is_object(path) else read_pieces(path)
+                content = read_content(pieces, self._bounds, types)
+                if not near:
+                    return _exact(content)
+                self._progress.note(self._steps, decoding=True)
+                return _perceptual(path, content, self._bounds, types)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except OutOfTime:
+            if content is None:
+                return Outcome(0, None, f"reading it took longer than {self._seconds:g} s; see --file-timeout")
+            # The digests are kept, and the next scan does not spend the time again.
+            note = f"decoding the picture took longer than {self._seconds:g} s; see --file-timeout"
+            return _exact(content)._replace(trouble=note)
+        except OSError as error:
+            return Outcome(0, None, error.strerror or str(error))
+        except StorageError as error:
+            return Outcome(0, None, str(error))
+
+
+@cache
+def _prepare_to_decode() -> None:
+    """Import and load compiled code before the time of the first file begins."""
+    from hashserver.provider.hashing.pictures import warm_up
+
+    warm_up()
+
+
+def _exact(content: Content) -> Outcome:
+    return Outcome(content.size, tuple(map(content.digests.get, TYPES)))
+
+
+def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[str]) -> Outcome:
+    from hashserver.provider.hashing.pictures import hash_content
+
+    hashes = hash_content(path, content, bounds, types)
+    if hashes.note is not None:  # none, or of too little quality to be asked about
+        return _exact(content)
+    found = dict(content.digests)
+    for name, text in (("pdq", hashes.pdq), ("phash", hashes.phash)):
+        if text is not None:
+            found[name] = bytes.fromhex(text)
+    return Outcome(content.size, tuple(map(found.get, TYPES)))
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise OutOfTime
+
+
+if __name__ == "__main__":
+    main(*json.loads(sys.argv[1]))

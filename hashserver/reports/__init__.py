@@ -1,0 +1,1 @@
+"""What was checked and hit: figures, and the pages that show them."""

@@ -1,0 +1,134 @@
+"""The hotline's own reports, by provider and month, beside the months in which providers connected."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashserver.ledger.months import month_of, name_of
+from hashserver.reports.figures.phases import first_checks
+
+COLUMNS = ("date", "provider", "urls")
+NEVER = 1 << 30
+"""The month of connection of a provider that never connected."""
+
+
+class BadReports(ValueError):
+    """The reports cannot be read, or say too little; the message says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """n providers over t months.
+
+    Args:
+        providers: names, as first written in the reports.
+        months: names such as 2020-03, without gaps.
+        urls: float64[n, t], reported URLs; 0 where a provider was not reported.
+        connected: int64[n], the number of the column in which each connected: below 0 before all of them, NEVER
+            if it is no party.
+        unreported: parties that no report names.
+    """
+
+    providers: list[str]
+    months: list[str]
+    urls: NDArray[np.float64]
+    connected: NDArray[np.int64]
+    unreported: list[str]
+
+
+def read_panel(file: Path, connections: dict[str, int]) -> Panel:
+    """Read reports: CSV with the columns date (2020-03-01), provider and urls, separated by commas or semicolons.
+
+    Args:
+        file: to read.
+        connections: month (since 1970) of connection by party.
+
+    Raises:
+        BadReports: a column is missing, a line cannot be read, or there is none.
+    """
+    sums: dict[str, dict[int, int]] = {}
+    names: dict[str, str] = {}
+    with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
+        for month, provider, urls in _read(stream, file):
+            names.setdefault(_key(provider), provider)
+            by_month = sums.setdefault(_key(provider), {})
+            by_month[month] = by_month.get(month, 0) + urls
+    if not sums:
+        raise BadReports(f"{file} holds no report; give it lines such as 2020-03-01,Example Hosting,17")
+    first = min(min(by_month) for by_month in sums.values())
+    last = max(max(by_month) for by_month in sums.values())
+    urls_by_month = np.zeros((len(sums), last - first + 1))
+    for row, by_month in enumerate(sums.values()):
+        for month, count in by_month.items():
+            urls_by_month[row, month - first] = count
+    known = {_key(name): month for name, month in connections.items()}
+    connected = [known[key] - first if key in known else NEVER for key in sums]
+    unreported = sorted(name for name in connections if _key(name) not in sums)
+    months = [name_of(month) for month in range(first, last + 1)]
+    return Panel(list(names.values()), months, urls_by_month, np.array(connected), unreported)
+
+
+def connections_of(connection: sqlite3.Connection, *, by_first_check: bool = True) -> dict[str, int]:
+    """The month (since 1970) in which each party connected.
+
+    Args:
+        connection: to a ledger.
+        by_first_check: of its first check, rather than of the making of the party; parties that never checked
+            are left out then.
+    """
+    first = first_checks(connection)
+    months = {}
+    for number, name, created in connection.execute("SELECT id, name, created FROM parties"):
+        if not by_first_check:
+            months[name] = month_of(created)
+        elif number in first:
+            months[name] = month_of(first[number] * 3_600_000)
+    return months
+
+
+def _key(name: str) -> str:
+    """Names are equal whatever their case and their spaces."""
+    return " ".join(name.casefold().split())
+
+
+def _read(stream: TextIO, file: Path) -> Iterator[tuple[int, str, int]]:
+    heading = stream.readline()
+    delimiter = ";" if ";" in heading else ","
+    columns = [name.strip().strip('"').casefold() for name in heading.split(delimiter)]
+    if missing := [name for name in COLUMNS if name not in columns]:
+        raise BadReports(
+            f"{file} has no column {' or '.join(missing)} in its first line; name its columns date, provider, urls"
+        )
+    places = [columns.index(name) for name in COLUMNS]
+    reader = csv.reader(stream, delimiter=delimiter)
+    for cells in reader:
+        if not any(cell.strip() for cell in cells):
+            continue
+        try:
+            day, provider, urls = (cells[place].strip() for place in places)
+        except IndexError:
+            raise BadReports(f"{file} line {reader.line_num + 1}: a cell is missing") from None
+        yield _month(day, file, reader.line_num + 1), provider, _count(urls, file, reader.line_num + 1)
+
+
+def _month(text: str, file: Path, line: int) -> int:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise BadReports(f"{file} line {line}: {text!r} is not a date such as 2020-03-01") from None
+    return (day.year - 1970) * 12 + day.month - 1
+
+
+def _count(text: str, file: Path, line: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise BadReports(f"{file} line {line}: {text!r} is not a number of URLs")
+    return int(text)

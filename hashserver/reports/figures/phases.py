@@ -1,0 +1,118 @@
+"""A party's first check of its whole storage, told apart from its steady state.
+
+The ledger does not say which checks were part of a first bulk check, so it is inferred: the usual day of a
+party is the median of the later half of its days since its first check; its bulk check ends with the last day,
+among the first BULK_DAYS, on which it checked more than BULK_FACTOR times that. Until a party has been there for
+LEAST_DAYS, its usual day is not known, and all of its checks count as bulk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashserver.reports.figures.period import Period
+
+BULK_DAYS, BULK_FACTOR, LEAST_DAYS = 90, 4.0, 28
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Checks and hits of one kind."""
+
+    checked: int
+    hits: int
+
+    @property
+    def per_million(self) -> float | None:
+        """Hits per million checks."""
+        return self.hits * 1e6 / self.checked if self.checked else None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseMonth:
+    """A month: what was part of first bulk checks, and what was steady; how many parties had begun by its end."""
+
+    name: str
+    bulk: Phase
+    steady: Phase
+    parties: int
+    joined: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """Daily sums of a party over the n days from its first check: int64[n] each, and whether a day was bulk."""
+
+    first: int
+    checked: NDArray[np.int64]
+    hits: NDArray[np.int64]
+    bulk: NDArray[np.bool_]
+
+
+def phases_by_month(connection: sqlite3.Connection, period: Period) -> list[PhaseMonth]:
+    """What was bulk and what was steady in each month of a period, and the parties that had begun to check."""
+    parties = _parties(connection, period.days.stop)
+    months = []
+    for name, part in period.by_month():
+        bulk, steady = np.zeros(2, np.int64), np.zeros(2, np.int64)
+        for party in parties:
+            inside = slice(max(0, part.days.start - party.first), max(0, part.days.stop - party.first))
+            sums = np.stack([party.checked[inside], party.hits[inside]])
+            bulk += sums[:, party.bulk[inside]].sum(1)
+            steady += sums[:, ~party.bulk[inside]].sum(1)
+        begun = sum(party.first < part.days.stop for party in parties)
+        joined = sum(party.first in part.days for party in parties)
+        months.append(PhaseMonth(name, Phase(*bulk.tolist()), Phase(*steady.tolist()), begun, joined))
+    return months
+
+
+def bulk_days(checked: NDArray[np.int64]) -> int:
+    """How many days a first bulk check took.
+
+    Args:
+        checked: int64[n], by day from the first check on.
+    """
+    if len(checked) < LEAST_DAYS:
+        return len(checked)
+    usual = float(np.median(checked[len(checked) // 2 :]))
+    large = np.flatnonzero(checked[:BULK_DAYS] > BULK_FACTOR * usual)
+    return int(large[-1]) + 1 if len(large) else 0
+
+
+def first_checks(connection: sqlite3.Connection) -> dict[int, int]:
+    """The hour of the first check of each party (number), whole hours since 1970."""
+    return dict(connection.execute("SELECT party, min(hour) FROM counts WHERE checked > 0 GROUP BY party"))
+
+
+def _parties(connection: sqlite3.Connection, end_day: int) -> list[_Days]:
+    checked = _daily(connection, _CHECKED_BY_DAY, end_day)
+    hits = _daily(connection, _HITS_BY_DAY, end_day)
+    parties = []
+    for number, days in checked.items():
+        first = min(days)
+        sums = np.zeros((2, end_day - first), np.int64)
+        for row, by_day in enumerate((days, hits.get(number, {}))):
+            for day, count in by_day.items():
+                if day >= first:
+                    sums[row, day - first] = count
+        bulk = np.arange(end_day - first) < bulk_days(sums[0])
+        parties.append(_Days(first, sums[0], sums[1], bulk))
+    return parties
+
+
+def _daily(connection: sqlite3.Connection, query: str, end_day: int) -> dict[int, dict[int, int]]:
+    """Sums by party and day."""
+    sums: dict[int, dict[int, int]] = {}
+    for party, day, count in connection.execute(query, (end_day,)):
+        sums.setdefault(party, {})[day] = count
+    return sums
+
+
+_CHECKED_BY_DAY = (
+    "SELECT party, hour / 24, sum(checked) FROM counts WHERE hour < ? * 24 AND checked > 0 GROUP BY 1, 2"
+)
+_HITS_BY_DAY = "SELECT party, day, sum(hits) FROM hit_days WHERE day < ? GROUP BY 1, 2"

@@ -1,0 +1,1 @@
+"""The HTTP server: routes, protocols, bodies and the dashboard."""

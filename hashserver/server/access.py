@@ -1,0 +1,43 @@
+"""Who may use a route."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from hashserver.parties.directory import require
+from hashserver.server.parts import Caller, identify
+
+
+async def known_caller(request: Request) -> Caller:
+    """Whoever asks, with whatever permissions.
+
+    Raises:
+        Problem: 401.
+    """
+    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    return identify(request.app.state.parts, headers)
+
+
+def permitted(permission: str) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency: whoever asks, if the party has a permission.
+
+    Raises:
+        Problem: 401 or 403.
+    """
+
+    async def caller(request: Request) -> Caller:
+        found = await known_caller(request)
+        require(found.party, permission)
+        return found
+
+    return caller
+
+
+AnyParty = Annotated[Caller, Depends(known_caller)]
+MayContribute = Annotated[Caller, Depends(permitted("contribute"))]
+MayGiveFeedback = Annotated[Caller, Depends(permitted("feedback"))]
+MayReport = Annotated[Caller, Depends(permitted("report"))]
+MayAdministrate = Annotated[Caller, Depends(permitted("admin"))]

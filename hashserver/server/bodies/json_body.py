@@ -1,0 +1,131 @@
+"""JSON bodies: the compiled scanner for the plain shape, orjson for everything else, with equal results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+
+from hashcore.hashtypes import HASH_TYPES, HashType
+from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
+from hashcore.text.jsonscan import Scanned, Scanner
+from hashserver.server.bodies.request import (
+    Asked,
+    CheckRequest,
+    Invalid,
+    bounded,
+    check_count,
+    checked_distance,
+    known_type,
+    places_of_good,
+    pointer_to,
+)
+from hashserver.problems import Limits, malformed, too_large, unprocessable
+
+_OPTION = "max_distance"
+_LARGE = 4 << 20
+_SCANNER = Scanner(list(HASH_TYPES.values()), _OPTION)
+_NAMES = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def parse_json(body: bytes | bytearray, limits: Limits) -> CheckRequest:
+    """Read `{"md5": [...], "pdq": [...], "max_distance": {"pdq": 31}}`.
+
+    Raises:
+        Problem: 400 when it is not JSON, 413 when there are too many hashes, 422 when it asks for
+            something that there is not.
+    """
+    scanned = _SCANNER.scan(body)
+    if scanned is not None:
+        return _from_scan(body, scanned, limits)
+    # Each value becomes an object of some sixty bytes: refuse a large body that holds far more than it may.
+    separators = sum(map(body.count, (b",", b"[", b"{"))) if len(body) > _LARGE else 0
+    if separators > 4 * limits.max_hashes:
+        raise too_large(
+            f"the body holds some {separators:,} values, many more than {limits.max_hashes:,} hashes need",
+            limits.max_hashes,
+        )
+    return parse_with_orjson(body, limits)
+
+
+def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: Limits) -> CheckRequest:
+    asked, invalid = [], []
+    for array in scanned.arrays:
+        kind = _SCANNER.kinds[array.key]
+        if any(length == kind.base64_characters for _, _, length in array.invalid):
+            # The scanner knows hexadecimal only.
+            return parse_with_orjson(body, limits)
+        for index, start, length in array.invalid:
+            reason = explain_invalid(kind, bytes(body[start : start + length]))
+            invalid.append(Invalid(kind.name, index, reason))
+        asked.append(Asked(kind, array.digests, places_of_good(array.items, [bad[0] for bad in array.invalid])))
+    distances: dict[str, int] = {}
+    if scanned.option is not None:
+        try:
+            distances = _distances(orjson.loads(bytes(body[slice(*scanned.option)])))
+        except orjson.JSONDecodeError:
+            # The parser of the whole body words the error, and knows where it is.
+            return parse_with_orjson(body, limits)
+    return bounded(CheckRequest(asked, invalid, distances), limits)
+
+
+def parse_with_orjson(body: bytes | bytearray, limits: Limits) -> CheckRequest:
+    """As `parse_json`, without the scanner: what it says is what counts."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise malformed(f"the body is not JSON: {error}", offset=error.pos) from None
+    if not isinstance(value, dict):
+        raise unprocessable(
+            f"the body is an object of arrays of hashes, not {_NAMES.get(type(value), 'a string')}"
+        )
+    arrays: list[tuple[HashType, list[Any]]] = []
+    for name, items in value.items():
+        if name == _OPTION:
+            continue
+        pointer = pointer_to(name)
+        kind = known_type(name, pointer=pointer)
+        if not isinstance(items, list):
+            raise unprocessable(f"{name} is an array of hashes in hexadecimal", pointer=pointer)
+        arrays.append((kind, items))
+    request = CheckRequest([], [], _distances(value.get(_OPTION, {})))
+    check_count(sum(len(items) for _, items in arrays), limits)
+    for kind, items in arrays:
+        good, bad = decode_items(kind, items)
+        request.asked.append(good)
+        request.invalid.extend(bad)
+    return request
+
+
+def _distances(value: Any) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise unprocessable('max_distance is an object such as {"pdq": 31}', pointer="/max_distance")
+    return {name: checked_distance(name, distance) for name, distance in value.items()}
+
+
+def decode_items(kind: HashType, items: list[Any]) -> tuple[Asked, list[Invalid]]:
+    """Decode the items of a JSON array: what is well-formed, and what is not and why."""
+    texts = [item if isinstance(item, str) else "" for item in items]
+    # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
+    buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    digests, status, wrong = decode_hex(kind, buffer, np.cumsum(lengths) - lengths, lengths)
+    if not wrong:
+        return Asked(kind, digests), []
+    bad = np.flatnonzero(status != OK).tolist()
+    invalid = [Invalid(kind.name, index, _reason(kind, items[index])) for index in bad]
+    return Asked(kind, np.delete(digests, bad, axis=0), places_of_good(len(items), bad)), invalid
+
+
+def _reason(kind: HashType, item: Any) -> str:
+    if isinstance(item, str):
+        return explain_invalid(kind, item)
+    return f"expected a string, got {_NAMES[type(item)]}"

@@ -1,0 +1,94 @@
+"""Who looks at the dashboard, and what they may see."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from fastapi import Request
+
+from hashserver.server.dashboard.session import COOKIE
+from hashserver.server.dashboard.state import Dashboard
+from hashserver.parties import LOCAL, Party
+from hashserver.parties.directory import forbidden
+from hashserver.problems import Problem
+from hashserver.server.body import read_body
+from hashserver.server.parts import Parts
+
+_MOST_FORM_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks.
+
+    Args:
+        party: that has signed in.
+        form_token: for the forms of its session; None where nobody needs to sign in.
+        expires: when the key ends that it signed in with (Unix seconds), or None.
+    """
+
+    party: Party
+    form_token: str | None
+    expires: float | None = None
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether it may see the figures of all parties."""
+        return self.party.may("report")
+
+
+def viewer(request: Request) -> Viewer | None:
+    """Who looks, or None if they have to sign in first."""
+    parts: Parts = request.app.state.parts
+    dashboard: Dashboard = request.app.state.dashboard
+    if parts.directory.is_open:
+        return Viewer(LOCAL, None)
+    token = request.cookies.get(COOKIE, "")
+    session = dashboard.signer.read(token, time.time())
+    if session is None:
+        return None
+    key = parts.directory.key_of(session.key)
+    if key is None or key.party.number != session.party:
+        return None
+    return Viewer(key.party, dashboard.signer.form_token(token), key.expires)
+
+
+def scope_of(parts: Parts, looks: Viewer, asked: str | None) -> Party | None:
+    """Whose figures to show: None for those of all.
+
+    Raises:
+        Problem: 403 when they are another's, 404 when there is no such party.
+    """
+    if not looks.sees_all:
+        if asked is not None and asked != str(looks.party.number):
+            raise forbidden("you see the figures of your own party only")
+        return looks.party
+    if asked is None:
+        return None
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else -1
+    if number not in parts.directory.parties:
+        raise Problem(404, "not-found", "Not found", "there is no such party, or it is let in no longer")
+    return parts.directory.parties[number]
+
+
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether another site's page sent this form, as far as the browser says."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, the last value of each.
+
+    Raises:
+        Problem: 413.
+    """
+    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    body = await read_body(headers, request.receive, _MOST_FORM_BYTES)
+    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20, keep_blank_values=True)
+    return {name: values[-1] for name, values in fields.items()}

@@ -1,0 +1,187 @@
+"""What needs somebody's attention, each in a sentence that says what to do."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from hashcore.disk.layout import Manifest
+from hashserver.server.dashboard.figures import PartyRow, as_time
+from hashserver.parties import Party
+
+QUIET_DAYS = 7
+"""Days without a check of a party, or without a change of any set, that are worth a look."""
+BACKLOG = 100_000
+SHRANK, GREW = 0.2, 1.0
+"""Parts of a set by which its last change made it smaller or larger, that are worth a look."""
+_LEAST_ENTRIES = 100
+_RECENT_DAYS = 14
+_FEEDBACK_DAYS = 90
+_FREE_PART, _FREE_BYTES = 0.05, 1 << 30
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something to look after.
+
+    Args:
+        is_trouble: whether something does not work, or soon will not.
+        title: what.
+        detail: and what to do.
+    """
+
+    is_trouble: bool
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A party's word that an entry is no match, which nobody has acted on."""
+
+    party: str
+    set: str
+    external: str
+
+
+def alarms_of_owner(
+    *,
+    trouble: str | None,
+    backlog: int,
+    manifest: Manifest,
+    parties: Iterable[PartyRow],
+    complaints: list[Complaint],
+    folder: Path,
+    now_ms: int,
+) -> list[Alarm]:
+    """All alarms, troubles first."""
+    found = [
+        *_of_ledger(trouble, backlog),
+        *_of_disk(folder),
+        *_of_sets(manifest, now_ms),
+        *_of_complaints(complaints),
+        *_of_parties(parties, now_ms),
+    ]
+    return sorted(found, key=lambda alarm: not alarm.is_trouble)
+
+
+def alarms_of_party(party: Party, row: PartyRow | None, expires: float | None, now_ms: int) -> list[Alarm]:
+    """What a party should know of itself.
+
+    Args:
+        party: that looks.
+        row: its use, if it is known.
+        expires: when the key ends that it signed in with (Unix seconds), or None.
+        now_ms: Unix milliseconds.
+    """
+    found = []
+    if row is not None:
+        if row.daily_quota and row.today >= 0.9 * row.daily_quota:
+            detail = f"{row.today:,} of {row.daily_quota:,} hashes are used; the next day begins at 00:00 UTC."
+            found.append(Alarm(row.today >= row.daily_quota, "The daily quota is nearly used", detail))
+        found += [alarm for alarm in _of_parties([row], now_ms) if "check" in row.permissions]
+    if expires is not None:
+        detail = f"It lets you in until {as_time(expires * 1000)} UTC; move your tools to the new key before."
+        found.append(Alarm(False, "The key that you signed in with ends soon", detail))
+    return found
+
+
+def read_complaints(connection: sqlite3.Connection, now_ms: int) -> list[Complaint]:
+    """Feedback that says false-positive, of entries that were neither withdrawn nor quarantined since."""
+    since = now_ms - _FEEDBACK_DAYS * _DAY_MS
+    rows = connection.execute(_FEEDBACK, (since,)).fetchall()
+    if not rows:
+        return []
+    settled: dict[tuple[str, str], int] = {}
+    for when, subject, after in connection.execute(_SETTLED, (since,)):
+        details = orjson.loads(after)
+        for id in details.get("ids", ()):
+            settled[details.get("of", subject), id] = when
+    return [
+        Complaint(party, set_name, external)
+        for when, party, set_name, external in rows
+        if settled.get((set_name, external), -1) < when
+    ]
+
+
+def _of_ledger(trouble: str | None, backlog: int) -> Iterator[Alarm]:
+    if trouble is not None:
+        yield Alarm(True, "Checks that match are refused", f"The ledger cannot be written: {trouble}.")
+    if backlog > BACKLOG:
+        detail = (
+            f"{backlog:,} matches are on disk but not in the figures; they follow when the server is less busy."
+        )
+        yield Alarm(False, "The figures are behind", detail)
+
+
+def _of_disk(folder: Path) -> Iterator[Alarm]:
+    disk = shutil.disk_usage(folder)
+    if disk.free < max(_FREE_BYTES, _FREE_PART * disk.total):
+        detail = (
+            f"{disk.free / 1e9:,.1f} GB of {disk.total / 1e9:,.0f} GB are left where the data is; make room, for "
+            "when none is left neither hits can be recorded nor sets loaded."
+        )
+        yield Alarm(True, "The disk is nearly full", detail)
+
+
+def _of_sets(manifest: Manifest, now_ms: int) -> Iterator[Alarm]:
+    if not any(each.role == "match" and each.entries for each in manifest.sets.values()):
+        yield Alarm(
+            True, "Nothing can match", "No match set has entries; load one with: hashserver load FILE --set NAME"
+        )
+        return
+    days = (now_ms / 1000 - max(each.loaded for each in manifest.sets.values())) / 86_400
+    if days >= QUIET_DAYS:
+        detail = "Is the job that loads them still running?"
+        yield Alarm(False, f"No set has changed for {days:,.0f} days", detail)
+    for each in manifest.sets.values():
+        before = each.entries - each.added + each.removed
+        if before < _LEAST_ENTRIES or now_ms / 1000 - each.loaded > _RECENT_DAYS * 86_400:
+            continue
+        change = (each.entries - before) / before
+        if change <= -SHRANK or change >= GREW:
+            word = "shrank" if change < 0 else "grew"
+            detail = (
+                f"From {before:,} to {each.entries:,} entries at {as_time(each.loaded * 1000)} UTC. "
+                "If that was a mistake: hashserver sets history, then hashserver sets rollback --to GENERATION"
+            )
+            yield Alarm(change < 0, f"Set {each.name} {word} by {abs(change):.0%}", detail)
+
+
+def _of_complaints(complaints: list[Complaint]) -> Iterator[Alarm]:
+    if complaints:
+        first = "; ".join(f"{one.external} of set {one.set}, says {one.party}" for one in complaints[:3])
+        more = f"; and {len(complaints) - 3:,} more" if len(complaints) > 3 else ""
+        title = f"{len(complaints):,} {'match is' if len(complaints) == 1 else 'matches are'} said to be false"
+        detail = f"{first}{more}. Look at each; then: hashserver sets withdraw SET ID, or sets quarantine SET ID"
+        yield Alarm(False, title, detail)
+
+
+def _of_parties(parties: Iterable[PartyRow], now_ms: int) -> Iterator[Alarm]:
+    for row in parties:
+        since = row.created if row.last_seen is None else row.last_seen
+        days = (now_ms - since) / _DAY_MS
+        if not row.disabled and "check" in row.permissions and days >= QUIET_DAYS:
+            ever = "since it was added" if row.last_seen is None else "since its last check"
+            yield Alarm(
+                False,
+                f"{row.name} has checked nothing for {days:,.0f} days",
+                f"That is {ever}; is its job still running?",
+            )
+
+
+_FEEDBACK = """
+SELECT time, coalesce(name, 'party ' || party), set_name, external
+FROM feedback LEFT JOIN parties ON party = parties.id
+WHERE time >= ? AND verdict = 'false-positive' ORDER BY time DESC
+"""
+_SETTLED = """
+SELECT time, subject, after FROM audit WHERE time >= ? AND after IS NOT NULL
+AND action IN ('sets withdraw', 'sets quarantine', 'entries withdraw') ORDER BY time
+"""

@@ -1,0 +1,199 @@
+"""Meta's Hasher-Matcher-Actioner: its matching API, so that HMA's users can ask this server for matches.
+
+A bank is a set, and `bank_content_id` is the ledger's number of an entry, the same for as long as the entry lives.
+Source: https://github.com/facebook/ThreatExchange/tree/main/hasher-matcher-actioner
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from starlette.types import Receive, Scope
+
+from hashcore import HASH_TYPES, Entry, HashType
+from hashcore.disk.layout import Manifest
+from hashserver.server.answers import Match
+from hashserver.parties import Party
+from hashserver.parties.directory import require
+from hashserver.problems import Problem
+from hashserver.server.protocols.messages import JSON, answers, speaks_messages
+from hashserver.server.protocols.one_hash import MalformedHash, check_one
+from hashserver.server.parts import Checked, Parts, identify
+
+router = APIRouter(tags=["existing clients"])
+
+RAW_LOOKUP, LOOKUP, STATUS = "/m/raw_lookup", "/m/lookup", "/m/index/status"
+
+_HMA_NAMES = {"video_md5": "md5"}
+"""Signal types whose names are not those of our hash types; ours are understood, too."""
+
+
+@speaks_messages
+async def respond_raw(parts: Parts, scope: Scope, receive: Receive) -> Response:
+    """All entries within the distance, nearest first: their numbers, and their distances where asked for.
+
+    Raises:
+        Problem: 400 for a bad parameter, 401, 403, 429 or 503.
+    """
+    asked = _parameters(scope)
+    with_distance = _as_bool(asked.get("include_distance", "false"))
+    checked = await _look_up(parts, scope, asked)
+    found = [content for _, content in _contents(checked)]
+    matches = found if with_distance else [content["bank_content_id"] for content in found]
+    return Response(orjson.dumps({"matches": matches}), 200, checked.headers, JSON)
+
+
+@speaks_messages
+async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
+    """All entries within the distance by bank.
+
+    Raises:
+        Problem: 400 for a bad parameter, 401, 403, 429 or 503.
+    """
+    checked = await _look_up(parts, scope, _parameters(scope))
+    banks: dict[str, list[dict[str, Any]]] = {}
+    for bank, content in _contents(checked):
+        banks.setdefault(bank, []).append(content)
+    return Response(orjson.dumps(banks), 200, checked.headers, JSON)
+
+
+@speaks_messages
+async def respond_to_status(parts: Parts, scope: Scope, receive: Receive) -> Response:
+    """How many hashes of each signal type a party can match against, and since when.
+
+    Raises:
+        Problem: 400 for a bad parameter, 401 or 403.
+    """
+    caller = identify(parts, {name: value.decode("latin-1") for name, value in scope["headers"]})
+    require(caller.party, "check")
+    only = _parameters(scope).get("signal_type")
+    kinds = {_signal_name(kind): kind for kind in HASH_TYPES.values()} if only is None else {only: _kind(only)}
+    with parts.store.read() as snapshot:
+        status = {name: describe(snapshot.manifest, caller.party, kind) for name, kind in kinds.items()}
+    return Response(orjson.dumps(status), media_type=JSON)
+
+
+def describe(manifest: Manifest, party: Party, kind: HashType) -> dict[str, Any]:
+    """The index of a signal type as HMA describes its own; `built_to` is when a set of it last changed."""
+    sets = [
+        entry
+        for entry in manifest.sets.values()
+        if entry.role == "match"
+        and entry.counts.get(kind.name)
+        and (party.sets is None or entry.name in party.sets)
+    ]
+    if not sets:
+        return {"present": False, "built_to": -1, "size": 0}
+    size = sum(entry.counts[kind.name] for entry in sets)
+    return {"present": True, "built_to": int(max(entry.loaded for entry in sets)), "size": size}
+
+
+async def _look_up(parts: Parts, scope: Scope, asked: dict[str, str]) -> Checked:
+    caller = identify(parts, {name: value.decode("latin-1") for name, value in scope["headers"]})
+    for name in ("signal", "signal_type"):
+        if name not in asked:
+            raise _bad(f"{name} is required", name)
+    kind = _kind(asked["signal_type"])
+    # In a query a plus sign stands for a space; base64 has the one, and no hash the other.
+    signal = asked["signal"].strip().replace(" ", "+")
+    try:
+        return await check_one(parts, caller, kind, signal.encode(), numbered=True)
+    except MalformedHash as error:
+        raise _bad(f"invalid signal: {error}", "signal") from None
+
+
+def _contents(checked: Checked) -> list[tuple[str, dict[str, Any]]]:
+    """Bank and content of every entry that matched, nearest first."""
+    return [
+        (entry.set, {"bank_content_id": number, "distance": str(match.distance)})
+        for (match, entry), number in zip(_matched(checked), checked.numbers, strict=True)
+    ]
+
+
+def _matched(checked: Checked) -> Iterator[tuple[Match, Entry]]:
+    return ((match, entry) for match in checked.answer.matches for entry in match.entries)
+
+
+def _parameters(scope: Scope) -> dict[str, str]:
+    return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
+
+
+def _kind(signal_type: str) -> HashType:
+    kind = HASH_TYPES.get(_HMA_NAMES.get(signal_type, signal_type))
+    if kind is None:
+        known = ", ".join(_signal_name(kind) for kind in HASH_TYPES.values())
+        raise _bad(f"No such SignalType {signal_type[:40]!r}; signal types: {known}", "signal_type")
+    return kind
+
+
+def _signal_name(kind: HashType) -> str:
+    return next((hma for hma, ours in _HMA_NAMES.items() if ours == kind.name), kind.name)
+
+
+def _as_bool(text: str) -> bool:
+    if text.lower() in ("true", "1"):
+        return True
+    if text.lower() in ("false", "0"):
+        return False
+    raise _bad("include_distance is true or false", "include_distance")
+
+
+def _bad(detail: str, parameter: str) -> Problem:
+    return Problem(400, "invalid-parameter", "Invalid parameter", detail, parameter=parameter)
+
+
+_PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
+_CONTENT = {"bank_content_id": 1, "distance": "4"}
+_REFUSED = (400, 401, 403, 429, 503)
+_Signal = Annotated[str, Query(description="The hash", examples=[_PDQ])]
+_SignalType = Annotated[
+    str, Query(description="pdq, video_md5 for MD5, or one of our hash types", examples=["pdq"])
+]
+
+
+@router.get(
+    RAW_LOOKUP,
+    summary="HMA: entries near a hash",
+    response_class=Response,
+    responses=answers(
+        "Nearest first; numbers alone unless distances are asked for.", {"matches": [_CONTENT]}, *_REFUSED
+    ),
+)
+async def raw_lookup(
+    request: Request,
+    signal: _Signal,
+    signal_type: _SignalType,
+    include_distance: Annotated[str, Query(description="true or false")] = "false",
+) -> Response:
+    """Every entry within each set's own distance of the hash."""
+    return await respond_raw(request.app.state.parts, request.scope, request.receive)
+
+
+@router.get(
+    LOOKUP,
+    summary="HMA: entries near a hash, by bank",
+    response_class=Response,
+    responses=answers(
+        "Banks are our sets; an empty object where nothing matched.", {"police": [_CONTENT]}, *_REFUSED
+    ),
+)
+async def lookup(request: Request, signal: _Signal, signal_type: _SignalType) -> Response:
+    """Every entry within each set's own distance of the hash, under the name of its set."""
+    return await respond(request.app.state.parts, request.scope, request.receive)
+
+
+@router.get(
+    STATUS,
+    summary="HMA: what the indexes hold",
+    response_class=Response,
+    responses=answers(
+        "By signal type.", {"pdq": {"present": True, "built_to": 1772337600, "size": 400000}}, 400, 401, 403
+    ),
+)
+async def index_status(request: Request, signal_type: str | None = None) -> Response:
+    """Counts and times, never hashes."""
+    return await respond_to_status(request.app.state.parts, request.scope, request.receive)

@@ -1,0 +1,52 @@
+"""One written hash: read it, and ask about it. What the protocols that send single hashes share."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+
+from hashcore.hashtypes import HashType
+from hashcore.text.hexcodec import decode_one
+from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
+from hashserver.server.parts import Caller, Checked, Parts, check
+
+
+class MalformedHash(Exception):
+    """The text is no hash of its type; the message says why, without repeating it."""
+
+
+def read_hash(kind: HashType, text: bytes) -> bytes:
+    """Read a hash as clients write it: white space around it, either case, percent-encoded or not.
+
+    A plus sign is one: clients say form-urlencoded, but send the hash as it stands.
+
+    Raises:
+        MalformedHash: it is none.
+    """
+    plain = text.strip()
+    if b"%" in plain:
+        plain = unquote_to_bytes(plain).strip()
+    try:
+        return decode_one(kind, plain)
+    except ValueError as error:
+        raise MalformedHash(str(error)) from None
+
+
+async def check_one(
+    parts: Parts, caller: Caller, kind: HashType, text: bytes, *, numbered: bool = False
+) -> Checked:
+    """Check one written hash; a malformed one is charged and counted as well.
+
+    Raises:
+        MalformedHash: the text is no hash of the type.
+        Problem: as `hashserver.server.parts.check`.
+    """
+    try:
+        digest = read_hash(kind, text)
+    except MalformedHash as error:
+        await check(parts, caller, CheckRequest([], [Invalid(kind.name, 0, str(error))]))
+        raise
+    # Kernels are compiled for arrays that can be written, which one over a bytearray is.
+    digests = np.frombuffer(bytearray(digest), np.uint8).reshape(1, kind.width)
+    return await check(parts, caller, CheckRequest([Asked(kind, digests)]), numbered=numbered)

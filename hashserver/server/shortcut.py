@@ -1,0 +1,81 @@
+"""Before the framework: checks go to their handlers directly, for routing costs more than a small check does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hashserver.server.metrics import observe
+from hashserver.problems import Problem
+from hashserver.server.alone import AloneWithoutParties, no_parties
+from hashserver.server.errors import as_response, failed
+from hashserver.server.parts import Parts
+
+_GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
+
+Handler = Callable[[Parts, Scope, Receive], Awaitable[Response]]
+
+
+class Shortcut:
+    """The server's ASGI application: answers, and times, some paths itself.
+
+    The framework's routes for them answer the same, and document them.
+
+    Args:
+        app: everything else, with its state.
+        alone: tells what is refused without parties.
+        handlers: by method and path; a path that ends in / stands for all below it.
+    """
+
+    def __init__(
+        self, app: FastAPI, alone: AloneWithoutParties, handlers: Mapping[tuple[str, str], Handler]
+    ) -> None:
+        self.app = app
+        self._alone, self._handlers = alone, dict(handlers)
+        self._parts: Parts | None = None
+
+    @property
+    def parts(self) -> Parts | None:
+        """What requests are answered with; None before the start is through."""
+        return self._parts
+
+    @parts.setter
+    def parts(self, parts: Parts) -> None:
+        self._parts = self.app.state.parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        parts = self._parts
+        if parts is None or scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if parts.directory.is_open and self._alone.refuses(scope):
+            await as_response(no_parties())(scope, receive, send)
+            return
+        method, path = scope["method"], scope["path"]
+        handler = self._handlers.get((method, path))
+        if handler is None:
+            path = path[: path.rfind("/") + 1]
+            handler = self._handlers.get((method, path))
+            if handler is None:
+                await self.app(scope, receive, send)
+                return
+        started, status = time.perf_counter(), 500
+        try:
+            try:
+                response = await handler(parts, scope, receive)
+            except Problem as problem:
+                response = as_response(problem)
+            except ClientDisconnect:
+                status = _GONE
+                return
+            except Exception:
+                response = failed(path)
+            status = response.status_code
+            await response(scope, receive, send)
+        finally:
+            observe(method, path, status, time.perf_counter() - started)

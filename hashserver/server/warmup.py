@@ -1,0 +1,103 @@
+"""Compiling the kernels before the first request, once for all workers.
+
+numba keeps compiled kernels on disk, keyed by source and CPU. Two processes that compile at the same
+time may spoil each other's index, so workers take turns: the first compiles, the others load.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from hashserver.own_folder import make_own_folder
+
+
+def choose_cache(folder: Path) -> None:
+    """Say where compiled kernels are kept, before numba is first imported.
+
+    Beside the source where that can be written, as numba does by itself; else in `folder`. A service
+    often has no home, and an installation that it may not touch.
+    """
+    spec = find_spec("hashcore")
+    places = spec.submodule_search_locations if spec else None
+    if "NUMBA_CACHE_DIR" not in os.environ and not (places and os.access(places[0], os.W_OK)):
+        os.environ["NUMBA_CACHE_DIR"] = os.fspath(folder.resolve() / "kernels")
+
+
+def warm_up(data_dir: Path) -> None:
+    """Run every kernel that a check may need, on a little data, one worker at a time."""
+    from hashcore import HASH_TYPES
+    from hashcore.warmup import warm_kernels
+    from hashserver.server.bodies import parse_body
+    from hashserver.problems import Limits
+
+    with _turn(data_dir):
+        warm_kernels()
+        for kind in HASH_TYPES.values():
+            text = b"0" * kind.hex_digits
+            for content_type, body in (
+                ("application/octet-stream", bytes(kind.width)),
+                ("text/plain", text),
+                ("application/json", b'{"%s":["%s"]}' % (kind.name.encode(), text)),
+            ):
+                parse_body(content_type, kind.name, bytearray(body), Limits())
+
+
+def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
+    """Run every kernel that adding and withdrawing entries needs, on a store of a few entries that is thrown away.
+
+    For after the start, in a thread: checks do not wait for it, and where nothing is cached it takes seconds.
+
+    Args:
+        is_ending: asked between the steps whether the server is to end, which does not wait for the rest then.
+    """
+    from hashcore import HASH_TYPES, Store
+    from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
+    from hashserver.parties import LOCAL
+
+    hashes = {kind.name: [bytes([1 + at]) * kind.width for at in range(3)] for kind in HASH_TYPES.values()}
+    entries = [NewEntry(f"{at}", "c", {kind: some[at] for kind, some in hashes.items()}) for at in range(3)]
+    # Not the lock of `warm_up`: other workers shall not be ready later for this.
+    with (
+        _turn(Path(__file__), is_ending),
+        _own_folder() as folder,
+        Store(folder) as store,
+    ):
+        for some in (entries[:1], entries[1:2], [replace(entries[0], category="d")], entries[2:]):
+            if is_ending():
+                return
+            publish(store, LOCAL, Contribution("match", some))
+        withdraw(store, LOCAL, "match", "1")
+        store.refresh()
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    folder = make_own_folder("hashserver-warm-up-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _turn(path: Path, is_ending: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Take turns with other processes; who is to end goes on without its turn, to find that out."""
+    lock = os.open(path, os.O_RDONLY)
+    try:
+        while not is_ending():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(lock)

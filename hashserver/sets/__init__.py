@@ -1,0 +1,1 @@
+"""What admins and parties do with hash sets."""
