@@ -11,11 +11,11 @@ from pathlib import Path
 import uvicorn
 
 from hashserver.app import create_app
+from hashserver.parties.party import LOCAL
 from hashserver.server.bodies.request import CheckRequest
 from hashserver.server.checks import check_request
-from hashserver.parties.party import LOCAL
-from hashserver.server.routes import check
 from hashserver.server.parts import Caller, Checked, Parts
+from hashserver.server.routes import check
 from hashserver.settings import load_settings
 
 _NOBODY = Caller(LOCAL, "none")

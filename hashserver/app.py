@@ -20,24 +20,23 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import Limits as StoreLimits
 from hashcore import Store
 from hashserver import __version__
-from hashserver.server import dashboard
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.audit import now_ms
 from hashserver.ledger.counts import checked_on
-from hashserver.ledger.fold import DAY_MS
 from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.retention import apply_retention
 from hashserver.ledger.writer import LedgerWriter
-from hashserver.server.metrics import Timing, flush
 from hashserver.parties import Directory
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits
+from hashserver.server import dashboard
+from hashserver.server.alone import AloneWithoutParties
+from hashserver.server.metrics import Timing, flush
+from hashserver.server.parts import Parts
 from hashserver.server.protocols import circl, hma, single
 from hashserver.server.routes import check, entries, errors, feedback, health, metrics, sets, shortcut, usage
-from hashserver.server.alone import AloneWithoutParties
-from hashserver.server.parts import Parts
-from hashserver.settings import Settings, load_settings
 from hashserver.server.warmup import warm_up, warm_up_changes
+from hashserver.settings import Settings, load_settings
+from hashserver.times import DAY_MS, now_ms
 
 log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005

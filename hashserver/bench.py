@@ -30,9 +30,9 @@ from hashcore import HashColumn, Rows, Store, hash_type
 from hashcore.pictures.pdq import hash_picture
 from hashcore.rows import Digests
 from hashserver.client import ClientError
-from hashserver.provider.hashing.pictures import hash_file
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
+from hashserver.provider.hashing.pictures import hash_file
 
 BATCH = 10_000
 RADIUS = 31

@@ -30,8 +30,8 @@ from hashcore.changes.publish import LoadOptions
 from hashcore.rows import Categories, HashColumn, Rows, Strings
 from hashserver.ledger import Ledger
 from hashserver.ledger.database import FILE
-from hashserver.ledger.months import start_of
 from hashserver.parties.admin import PartyAdmin
+from hashserver.times import start_of_month
 
 CHECKS, HITS, PARTIES = 18_200_000_000, 7_400_000, 26
 TYPES = ("md5", "sha1", "pdq")
@@ -105,8 +105,8 @@ def generate(folder: Path, *, year: int = 2020, seed: int = 2020, scale: float =
         sys.exit(f"{folder} has a ledger already; name a folder that does not exist")
     random = np.random.default_rng(seed)
     size = Scale.of(scale)
-    start = start_of((year - 1970) * 12)
-    days = (start_of((year - 1969) * 12) - start) // DAY
+    start = start_of_month((year - 1970) * 12)
+    days = (start_of_month((year - 1969) * 12) - start) // DAY
     joined = joining_days(random, days)
     checked, bulk = draw_checks(random, days, joined, size.checks)
     entries = draw_entries(random, size.sets, start)

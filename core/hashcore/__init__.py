@@ -24,9 +24,10 @@ from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
 from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
 
 if TYPE_CHECKING:
-    from hashcore.reading.opened import Entry
     from hashcore.changes.publish import Limits, LoadOptions, Outcome
-    from hashcore.reading.snapshot import KnownEntry, Matches, Snapshot
+    from hashcore.reading.matches import Matches
+    from hashcore.reading.opened import Entry
+    from hashcore.reading.snapshot import KnownEntry, Snapshot
     from hashcore.store import Store
 
 __all__ = [
@@ -58,7 +59,7 @@ _COMPILED = {
     "KnownEntry": "hashcore.reading.snapshot",
     "Limits": "hashcore.changes.publish",
     "LoadOptions": "hashcore.changes.publish",
-    "Matches": "hashcore.reading.snapshot",
+    "Matches": "hashcore.reading.matches",
     "Outcome": "hashcore.changes.publish",
     "Snapshot": "hashcore.reading.snapshot",
     "Store": "hashcore.store",

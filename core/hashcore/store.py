@@ -11,11 +11,11 @@ from types import TracebackType
 
 import lmdb
 
+from hashcore.changes.publish import Limits, LoadOptions, Outcome, Publisher
 from hashcore.disk.environment import SMALLEST_MAP, Environment, WriterLock
 from hashcore.disk.layout import Manifest, read_manifests
-from hashcore.changes.publish import Limits, LoadOptions, Outcome, Publisher
-from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.reading.snapshot import Snapshot
+from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.verifying.verify import Verified, verify
 
 
@@ -222,7 +222,7 @@ class Store:
     def verify(
         self, on_problem: Callable[[str], None], on_progress: Callable[[int, int], None] = lambda *_: None
     ) -> Verified:
-        """Go through all kept generations while the store is served and changed; see `hashcore.verifying.verify.verify`."""
+        """Go through all kept generations while the store is served and changed; see `hashcore.verifying`."""
         with self._environment.reading() as transaction:
             return verify(transaction, on_problem, on_progress)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from hashcore.near.bytevector import FEWEST_TRANSPOSED
 from hashcore.arrays.columns import Column
-from hashcore.exact.filters import build_filter, candidates
 from hashcore.arrays.gather import gather
+from hashcore.exact.filters import build_filter, candidates
+from hashcore.exact.tables import Table, TableGroup
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.near.bytevector import FEWEST_TRANSPOSED
 from hashcore.near.multiindex import Geometry, build_chunk
 from hashcore.near.nearest import PerceptualIndex, find_within, measure_scan, search_index
 from hashcore.rows import Digests
-from hashcore.exact.tables import Table, TableGroup
 
 
 def warm_kernels() -> None:

@@ -14,8 +14,8 @@ import typer
 
 from hashserver.cli.options import Json
 from hashserver.cli.progress import short, steps_progress
+from hashserver.kernels import choose_cache
 from hashserver.server.loopback import listens_on_loopback_only
-from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.bench import Figure

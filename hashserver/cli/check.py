@@ -52,10 +52,10 @@ def check(
     format_name: FormatName = None,
     as_json: Json = False,
 ) -> int:
-    from hashserver.provider.listing import check_listing
     from hashserver.client import Client
-    from hashserver.readers import open_source
     from hashserver.provider.findings import open_report, report_format
+    from hashserver.provider.listing import check_listing
+    from hashserver.readers import open_source
 
     distances = read_distances(max_distance)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)

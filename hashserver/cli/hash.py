@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from hashserver.cli.options import FastDecode, Json
-from hashserver.server.warmup import choose_cache
+from hashserver.kernels import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.provider.hashing.pictures import FileHashes

@@ -12,9 +12,9 @@ import typer
 
 from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
 from hashserver.cli.progress import bytes_progress
+from hashserver.kernels import choose_cache
 from hashserver.sets.names import RULE, is_set_name
 from hashserver.settings import load_settings
-from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashcore import Outcome, Store
@@ -66,8 +66,8 @@ def load(
     from hashserver.ledger import Ledger
     from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited
-    from hashserver.readers.read_ahead import read_ahead
     from hashserver.readers import choose_format, open_source, read_rows
+    from hashserver.readers.read_ahead import read_ahead
 
     reject_path = rejects or Path(("stdin" if file == "-" else Path(file).name) + ".rejects")
     started = time.monotonic()

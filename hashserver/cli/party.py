@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hashserver.cli.options import DataDir, Json
+from hashserver.kernels import choose_cache
 from hashserver.settings import Settings, load_settings
-from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.parties.admin import PartyAdmin, PartyInfo
@@ -237,8 +237,7 @@ def _print_key(name: str, key: str, as_json: bool) -> None:
 
 
 def _describe(party: PartyInfo) -> dict[str, Any]:
-    from hashserver.ledger.audit import now_ms
-    from hashserver.server.routes.sets import timestamp
+    from hashserver.times import now_ms, timestamp
 
     def when(ms: int | None) -> str | None:
         return None if ms is None else timestamp(ms / 1000)

@@ -22,9 +22,9 @@ def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -
 
     Example:  hashserver report audit --limit 20 --json
     """
-    from hashserver.cli.report import open_ledger
+    from hashserver.cli.folders import open_ledger
     from hashserver.ledger.audit import read_audit
-    from hashserver.server.routes.sets import timestamp
+    from hashserver.times import timestamp
 
     with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
         lines = [
@@ -47,9 +47,9 @@ def feedback(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False
 
     Example:  hashserver report feedback --json
     """
-    from hashserver.cli.report import open_ledger
+    from hashserver.cli.folders import open_ledger
     from hashserver.sets.feedback import read_all
-    from hashserver.server.routes.sets import timestamp
+    from hashserver.times import timestamp
 
     with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
         lines = [{**line, "time": timestamp(line["time"] / 1000)} for line in read_all(ledger, limit)]

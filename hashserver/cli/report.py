@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from hashserver.cli import records
+from hashserver.cli.folders import open_ledger, open_snapshot
 from hashserver.cli.options import DataDir, Json
 from hashserver.settings import load_settings
+from hashserver.times import today
 
 if TYPE_CHECKING:
-    from hashcore import Snapshot
-    from hashserver.ledger import Ledger
     from hashserver.reports.figures import Period, Usage
     from hashserver.reports.figures.effect import Effect
     from hashserver.reports.figures.usage import Line
@@ -59,9 +59,7 @@ def usage(
     start: Annotated[
         str | None, typer.Option("--from", help="First day, or month: 2020-03-01, 2020-03.  [default: this year]")
     ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="First day, or month, that is no longer in it.  [default: now]")
-    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last day, or month.  [default: this month]")] = None,
     most: Annotated[int, typer.Option(help="How many of the most repeated entries to show.", min=0)] = 20,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV of all tables.")] = False,
     as_json: Json = False,
@@ -80,7 +78,7 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_store(folder) if party is None else nullcontext() as store:
+    with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as store:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(
             ledger.connection,
@@ -117,8 +115,8 @@ def annual(
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_store(folder) as store:
-        chosen = year if year is not None else datetime.now(UTC).year - 1
+    with open_ledger(folder) as ledger, open_snapshot(folder) as store:
+        chosen = year if year is not None else today().year - 1
         figures = collect(ledger.connection, chosen, store)
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
     print(f"the report of {chosen} is in {output}")
@@ -146,9 +144,9 @@ def effect(
 
     Example:  hashserver report effect --reports reports.csv -o effect.html
     """
-    from hashserver.reports.pages import effect as document
     from hashserver.reports.figures.effect import estimate_effect
     from hashserver.reports.figures.panel import connections_of, read_panel
+    from hashserver.reports.pages import effect as document
 
     _check_language(language)
     if since not in ("first-check", "created"):
@@ -206,51 +204,19 @@ def _print_effect(found: Effect) -> None:
     console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
 
 
-@contextmanager
-def open_ledger(folder: Path) -> Iterator[Ledger]:
-    """The ledger of a data folder, with everything sorted in; what is read of it is all of one moment.
+def read_period(first: str | None, last: str | None) -> Period:
+    """The period of --from and --to, both included; this year until the end of this month where they are left out.
 
     Raises:
-        BadParameter: the folder has none.
+        BadPeriod: they cannot be read, or the end is before the beginning.
     """
-    from hashserver.ledger import Ledger
-    from hashserver.ledger.database import FILE
-    from hashserver.ledger.fold import fold
+    from hashserver.reports.period import Period, read_first_day, read_last_day
 
-    if not (folder / FILE).exists():  # opening would make one, and report that nothing was ever checked
-        raise typer.BadParameter(f"{folder} has no ledger; name the folder of the server", param_hint="--data-dir")
-    with Ledger(folder) as ledger:
-        fold(ledger)  # what workers have committed, and not had the time to sort in
-        with ledger.reading():
-            yield ledger
-
-
-def read_period(start: str | None, end: str | None) -> Period:
-    """The period of --from and --to; this year until the end of this month where they are left out.
-
-    Raises:
-        BadPeriod: they cannot be read, or the end is not behind the start.
-    """
-    from hashserver.reports.figures import Period
-    from hashserver.reports.figures.period import read_day
-
-    today = datetime.now(UTC).date()
-    next_month = date(today.year + today.month // 12, today.month % 12 + 1, 1)
-    return Period(
-        date(today.year, 1, 1) if start is None else read_day(start), next_month if end is None else read_day(end)
+    day = today()
+    return Period.including(
+        date(day.year, 1, 1) if first is None else read_first_day(first),
+        read_last_day(f"{day:%Y-%m}") if last is None else read_last_day(last),
     )
-
-
-@contextmanager
-def open_store(folder: Path) -> Iterator[Snapshot | None]:
-    """What the sets hold now; None if the folder has no store."""
-    if not (folder / "data.mdb").exists():
-        yield None
-        return
-    from hashcore import Store
-
-    with Store(folder) as store, store.read() as snapshot:
-        yield snapshot
 
 
 def _check_language(language: str) -> None:
@@ -262,8 +228,7 @@ def _check_language(language: str) -> None:
 
 def _print_usage(found: Usage) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    last = found.period.end - timedelta(days=1)  # people take "to" for the last day
-    title = f"{found.period.start} to {last}, that day included, {found.party or 'all parties'}"
+    title = f"{found.period.start} to {found.period.last}, {found.party or 'all parties'}"
     _print_lines(console, title, [*found.months, found.total])
     for heading, lines in (
         ("party", found.parties),

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from hashserver.cli.options import FastDecode
 from hashserver.cli.progress import short
-from hashserver.server.warmup import choose_cache
+from hashserver.kernels import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.provider.scanning.scan import ScanResult

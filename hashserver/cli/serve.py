@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from hashserver.cli.options import DataDir
+from hashserver.kernels import choose_cache
 from hashserver.server.loopback import listens_on_loopback_only
 from hashserver.server.metrics_folder import share_between_workers
 from hashserver.settings import Settings, as_environment, load_settings
-from hashserver.server.warmup import choose_cache
 
 HELP = """Answer checks over HTTP.
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hashserver.cli.options import DataDir, Json, Wait
+from hashserver.kernels import choose_cache
 from hashserver.settings import load_settings
-from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashcore import KnownEntry, Outcome, Snapshot, Store
@@ -95,7 +95,8 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
 
     Example:  hashserver sets history --json
     """
-    from hashserver.server.routes.sets import describe, timestamp
+    from hashserver.sets.describe import describe
+    from hashserver.times import timestamp
 
     with _open(data_dir or context.obj) as store:
         manifests = store.history()
@@ -197,7 +198,7 @@ def show(
 
     Example:  hashserver sets show police A-17
     """
-    from hashserver.server.routes.sets import timestamp
+    from hashserver.times import timestamp
 
     with _open(data_dir or context.obj) as store, store.read() as snapshot:
         entries = _find(snapshot, name, id)

@@ -13,8 +13,8 @@ import typer
 
 from hashserver.cli.options import DataDir, Json
 from hashserver.cli.progress import bytes_progress
+from hashserver.kernels import choose_cache
 from hashserver.settings import load_settings
-from hashserver.server.warmup import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.data_folder.backup import OnProgress

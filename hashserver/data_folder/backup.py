@@ -32,7 +32,7 @@ from hashserver.ledger.database import FILE as LEDGER_FILE
 from hashserver.ledger.database import explain
 from hashserver.ledger.fold import fold
 from hashserver.parties.keys import SECRET_FILE
-from hashserver.server.routes.sets import timestamp
+from hashserver.times import timestamp
 
 MANIFEST = "manifest.json"
 STORE_FILE = "data.mdb"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from hashserver.times import now_ms
+
 if TYPE_CHECKING:
     from hashserver.ledger.database import Ledger
-
-
-def now_ms() -> int:
-    """Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def shell_user() -> str:

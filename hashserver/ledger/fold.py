@@ -16,9 +16,8 @@ from typing import Any
 import orjson
 
 from hashserver.ledger.database import Ledger, explain
-from hashserver.ledger.months import month_of
+from hashserver.times import DAY_MS, month_of
 
-DAY_MS = 86_400_000
 SLICE = 500
 """Matches folded at a time: hits that are to be committed wait for some milliseconds at most."""
 

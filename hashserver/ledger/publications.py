@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 
 from hashcore import Outcome, Store
-from hashcore.errors import StoreBusy
 from hashcore.disk.layout import Manifest
+from hashcore.errors import StoreBusy
 from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import Ledger, LedgerError
+from hashserver.times import DAY_MS
 
 FOUND_LATER = "unknown (found later)"
-_MARGIN_MS = 86_400_000  # clocks are set back now and then
+_MARGIN_MS = DAY_MS  # clocks are set back now and then
 
 
 def audited(

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashserver.ledger.audit import now_ms, write_audit
+from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import Ledger
-from hashserver.ledger.fold import DAY_MS, fold
+from hashserver.ledger.fold import fold
+from hashserver.times import DAY_MS, HOUR_MS, now_ms
 
 SLICE = 2000
 KEPT_SINCE = "hits_kept_since"
@@ -24,7 +25,6 @@ KEPT_SINCE = "hits_kept_since"
 
 _LOCK = "retention.lock"
 _PAUSE_SECONDS = 0.002  # between slices, for those who wait for the lock
-_HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def apply_retention(
             ledger.connection.execute("PRAGMA secure_delete = ON")
             hits_before = None if keep_hits_days is None else now - keep_hits_days * DAY_MS
             hits = 0 if hits_before is None else _delete_hits(ledger, hits_before)
-            hour = None if keep_counts_days is None else (now - keep_counts_days * DAY_MS) // _HOUR_MS
+            hour = None if keep_counts_days is None else (now - keep_counts_days * DAY_MS) // HOUR_MS
             counts = 0 if hour is None else _delete_counts(ledger, hour)
             if hits or counts:
                 after = {"hits": hits, "counts": counts, "hits_before": hits_before, "counts_before_hour": hour}

@@ -12,10 +12,9 @@ from urllib.parse import quote
 import orjson
 
 from hashserver.ledger.database import FILE
-from hashserver.ledger.fold import DAY_MS
-from hashserver.ledger.months import month_of, start_of
 from hashserver.ledger.retention import KEPT_SINCE
 from hashserver.ledger.schema import VERSION
+from hashserver.times import DAY_MS, month_of, start_of_month
 
 _MOST_LINES = 20
 _TABLES = ("parties", "keys", "counts", "entries", "hits", "hit_days", "sightings", "feedback", "audit")
@@ -89,7 +88,7 @@ def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> 
     first_month = month_of(since) + 1 if since else 0
     for query, values, what in (
         (_DAYS_THAT_DIFFER, {"day": first_day, "time": first_day * DAY_MS}, "hit_days"),
-        (_SIGHTINGS_THAT_DIFFER, {"month": first_month, "time": start_of(first_month)}, "sightings"),
+        (_SIGHTINGS_THAT_DIFFER, {"month": first_month, "time": start_of_month(first_month)}, "sightings"),
     ):
         wrong = connection.execute(query, values).fetchone()[0]
         if wrong:

@@ -22,15 +22,14 @@ from typing import cast
 
 import orjson
 
-from hashserver.ledger.audit import now_ms
 from hashserver.ledger.committer import FLUSH_SECONDS
 from hashserver.ledger.database import LedgerError, LedgerFull
 from hashserver.ledger.fold import SLICE, MatchRow
-from hashserver.own_process import command
+from hashserver.processes import command
+from hashserver.times import HOUR_MS, now_ms
 
 log = logging.getLogger("hashserver")
 
-HOUR_MS = 3_600_000
 _SEND_SECONDS = FLUSH_SECONDS / 2  # between two times that counts are sent; on disk when both have passed
 _RESTART_SECONDS = 1.0
 

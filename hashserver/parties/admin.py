@@ -10,15 +10,16 @@ from typing import Any
 import orjson
 
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.audit import now_ms, write_audit
+from hashserver.ledger.audit import write_audit
 from hashserver.parties.keys import Digester, new_key, read_secret
 from hashserver.parties.party import PERMISSIONS
+from hashserver.times import DAY_SECONDS, now_ms
 
 DEFAULT_PERMISSIONS = ("check", "feedback")
 _MOST_VALID_KEYS = 2
 _MOST_NAME = 100
 _MOST_HASHES = 1 << 62
-_MOST_OVERLAP = 100 * 366 * 86400
+_MOST_OVERLAP = 100 * 366 * DAY_SECONDS
 
 
 class UnknownParty(LedgerError):

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.audit import now_ms
+from hashserver.times import now_ms
 
 PREFIX = "hs_"
 MOST_KEY_BYTES = 200

@@ -19,12 +19,12 @@ from pathlib import Path
 
 from hashserver.parties.party import Party
 from hashserver.problems import Problem
+from hashserver.times import DAY_SECONDS
 
 FILE = "limits.bin"
 _SLOT = struct.Struct("<ddqqqq")  # tokens, when they were counted; even day, its hashes; odd day, its hashes
 _SLOT_BYTES = 64
 _SLOTS = 1 << 14
-_DAY = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Meter:
             return None
         with self._slot(party.number) as slot:
             now = time.time()  # within the lock: whoever comes later has the later time
-            day = slot.of_day(int(now // _DAY))
+            day = slot.of_day(int(now // DAY_SECONDS))
             # Without a rate there is no bucket; the one of a rate that comes later begins full.
             slot.tokens = 0.0 if party.max_rate is None else _filled(slot, now, party.max_rate)
             slot.counted = 0.0 if party.max_rate is None else now
@@ -115,7 +115,7 @@ class Meter:
         if party.max_rate is None and party.daily_quota is None:
             return
         with self._slot(party.number) as slot:
-            day = slot.of_day(int(time.time() // _DAY))
+            day = slot.of_day(int(time.time() // DAY_SECONDS))
             day[1] = max(0, day[1] - hashes)
             if party.max_rate is not None:
                 slot.tokens = min(party.max_rate, slot.tokens + hashes)
@@ -163,7 +163,7 @@ def _filled(slot: _Slot, now: float, rate: float) -> float:
 
 def _refuse_beyond(party: Party, tokens: float, used: int, hashes: int, now: float) -> None:
     if party.daily_quota is not None and used + hashes > party.daily_quota:
-        wait = _DAY - now % _DAY
+        wait = DAY_SECONDS - now % DAY_SECONDS
         left = max(0, party.daily_quota - used)
         detail = (
             f"party {party.name!r} may check {party.daily_quota:,} hashes a day (UTC) and has {left:,} left, "
@@ -192,6 +192,6 @@ def _standing(party: Party, tokens: float, used: int, now: float) -> Standing:
         policy.append(f'"rate";q={max(1, int(party.max_rate))};w=1')
         state.append(f'"rate";r={max(0, int(tokens))};t={-int(-wait // 1)}')
     if party.daily_quota is not None:
-        policy.append(f'"day";q={party.daily_quota};w={_DAY}')
-        state.append(f'"day";r={max(0, party.daily_quota - used)};t={int(_DAY - now % _DAY)}')
+        policy.append(f'"day";q={party.daily_quota};w={DAY_SECONDS}')
+        state.append(f'"day";r={max(0, party.daily_quota - used)};t={int(DAY_SECONDS - now % DAY_SECONDS)}')
     return Standing(", ".join(policy), ", ".join(state))

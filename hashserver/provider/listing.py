@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HashType, hash_type
 from hashcore.rows import Digests, Reject, Rows, Withdrawals
 from hashserver.client import CheckResult, Client
-from hashserver.readers.read_ahead import read_ahead
-from hashserver.readers import Source, read_rows
 from hashserver.provider.findings import Finding, Report
+from hashserver.readers import Source, read_rows
+from hashserver.readers.read_ahead import read_ahead
 
 _SHOWN_REJECTS = 10
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType
-from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashcore.rows import Categories, Digests, HashColumn, Reject, Rows, Strings
+from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 
 MOST_REJECT_BYTES = 1000
 _MOST_CATEGORY_BYTES = 200

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HashType
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
-from hashserver.readers.read_ahead import read_ahead
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
+from hashserver.readers.read_ahead import read_ahead
 from hashserver.readers.s3_inventory import Columns, columns_in, take_checkable
 from hashserver.readers.source import Source
 

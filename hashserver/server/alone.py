@@ -10,8 +10,8 @@ import logging
 
 from starlette.types import Scope
 
-from hashserver.server.loopback import came_over_loopback, listens_on_loopback_only
 from hashserver.problems import Problem
+from hashserver.server.loopback import came_over_loopback, listens_on_loopback_only
 
 log = logging.getLogger("hashserver")
 _ALWAYS = "/healthz"

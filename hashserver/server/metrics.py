@@ -1,7 +1,7 @@
 """What Prometheus reads: how requests fare, measured here, and what the ledger and the store hold.
 
-Several workers share the measurements through files, see `hashserver.server.metrics_folder`; its variable has to be set
-before this module is imported. Without it a process counts for itself.
+Several workers share the measurements through files, see `hashserver.server.metrics_folder`; its variable
+has to be set before this module is imported. Without it a process counts for itself.
 Hashes and hits are read from the ledger: exact over all workers and restarts.
 """
 
@@ -25,8 +25,8 @@ from hashcore import Store
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.database import FILE as LEDGER_FILE
 from hashserver.ledger.fold import waiting
-from hashserver.server.metrics_folder import VARIABLE
 from hashserver.parties.party import LOCAL
+from hashserver.server.metrics_folder import VARIABLE
 
 _METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)

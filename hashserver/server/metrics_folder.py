@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hashserver.own_folder import make_own_folder
+from hashserver.processes import make_own_folder
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Of the environment; prometheus_client reads it when it is imported."""

@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from starlette.concurrency import run_in_threadpool
 
 from hashcore import Rule, Store
-from hashserver.server.answers import Answer
-from hashserver.server.bodies.request import CheckRequest
 from hashserver.ledger import LedgerError
-from hashserver.ledger.audit import now_ms
 from hashserver.ledger.entry_keys import key_of
 from hashserver.ledger.fold import MatchRow
 from hashserver.ledger.writer import LedgerWriter, Tally
-from hashserver.server.checks import check_request
 from hashserver.parties import Directory, Party
 from hashserver.parties.directory import require
 from hashserver.parties.limits import Meter
 from hashserver.problems import Limits, Problem
+from hashserver.server.answers import Answer
+from hashserver.server.bodies.request import CheckRequest
+from hashserver.server.checks import check_request
 from hashserver.settings import Settings
+from hashserver.times import now_ms
 
 _INLINE_HASHES = 1 << 15  # below this a hop to another thread costs more than the work holds others up
 _MOST_REQUEST_ID = 64

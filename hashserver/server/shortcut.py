@@ -10,10 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hashserver.server.metrics import observe
 from hashserver.problems import Problem
 from hashserver.server.alone import AloneWithoutParties, no_parties
 from hashserver.server.errors import as_response, failed
+from hashserver.server.metrics import observe
 from hashserver.server.parts import Parts
 
 _GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer

@@ -13,30 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
-from hashserver.own_folder import make_own_folder
-
-
-def choose_cache(folder: Path) -> None:
-    """Say where compiled kernels are kept, before numba is first imported.
-
-    Beside the source where that can be written, as numba does by itself; else in `folder`. A service
-    often has no home, and an installation that it may not touch.
-    """
-    spec = find_spec("hashcore")
-    places = spec.submodule_search_locations if spec else None
-    if "NUMBA_CACHE_DIR" not in os.environ and not (places and os.access(places[0], os.W_OK)):
-        os.environ["NUMBA_CACHE_DIR"] = os.fspath(folder.resolve() / "kernels")
+from hashserver.processes import make_own_folder
 
 
 def warm_up(data_dir: Path) -> None:
     """Run every kernel that a check may need, on a little data, one worker at a time."""
     from hashcore import HASH_TYPES
     from hashcore.warmup import warm_kernels
-    from hashserver.server.bodies import parse_body
     from hashserver.problems import Limits
+    from hashserver.server.bodies import parse_body
 
     with _turn(data_dir):
         warm_kernels()
@@ -59,8 +46,8 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
         is_ending: asked between the steps whether the server is to end, which does not wait for the rest then.
     """
     from hashcore import HASH_TYPES, Store
-    from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
     from hashserver.parties import LOCAL
+    from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
 
     hashes = {kind.name: [bytes([1 + at]) * kind.width for at in range(3)] for kind in HASH_TYPES.values()}
     entries = [NewEntry(f"{at}", "c", {kind: some[at] for kind, some in hashes.items()}) for at in range(3)]

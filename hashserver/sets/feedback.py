@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from hashcore import Store
-from hashserver.sets.entries import MOST_ID_BYTES
 from hashserver.ledger import Ledger
-from hashserver.ledger.audit import now_ms
 from hashserver.parties import Party
 from hashserver.problems import Problem, malformed, unprocessable
+from hashserver.sets.entries import MOST_ID_BYTES
+from hashserver.times import now_ms
 
 VERDICTS = ("false-positive", "confirmed")
 MOST_NOTE = 2000

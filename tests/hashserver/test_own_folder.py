@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hashserver.own_folder import make_own_folder
+from hashserver.processes import make_own_folder
 
 
 def test_folders_of_the_dead_are_cleared_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    program = "import sys; from hashserver.own_folder import *; print(make_own_folder('kept-', Path(sys.argv[1])))"
+    program = "import sys; from hashserver.processes import *; print(make_own_folder('kept-', Path(sys.argv[1])))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     dead = Path(
         subprocess.check_output([sys.executable, "-c", program, tmp_path], text=True, env=environment).strip()

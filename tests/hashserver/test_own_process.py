@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hashserver.own_process import command
+from hashserver.processes import command
 
 
 def test_a_function_of_a_module_is_called_with_its_arguments(

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.fold import DAY_MS, MatchRow
+from hashserver.ledger.fold import MatchRow
+from hashserver.times import DAY_MS
 
 NOW = 1_767_225_600_000
 """The first moment of 2026, so that times before and after it are of two days and two months."""

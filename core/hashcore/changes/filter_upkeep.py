@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
-from hashcore.exact.filters import build_filter, changed_pieces, has_room, with_digests, words_for
-from hashcore.hashtypes import HASH_TYPES, Rule
+from hashcore.arrays.xxh64 import checksum
 from hashcore.disk.layout import (
     ColumnSpec,
     Filter,
@@ -29,7 +28,8 @@ from hashcore.disk.layout import (
     read_segment,
 )
 from hashcore.disk.staging import ColumnWriter, Stage
-from hashcore.arrays.xxh64 import checksum
+from hashcore.exact.filters import build_filter, changed_pieces, has_room, with_digests, words_for
+from hashcore.hashtypes import HASH_TYPES, Rule
 
 _PIECE_BYTES = 256 << 10  # an append of one digest writes one piece; a check finds its piece in a table in cache
 _FEWEST_WORDS = 1 << 10  # room for the first thousands of entries without building anew all the time

@@ -18,26 +18,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
-from hashcore.disk.environment import Environment
-from hashcore.errors import StoreError
 from hashcore.arrays.gather import read_range, read_strings
-from hashcore.disk.layout import Segment, open_column
 from hashcore.arrays.ordering import MOST_ROWS, compare_digests, digest_prefixes, sort_rows
 from hashcore.arrays.residency import let_go
-from hashcore.rows import Strings
 from hashcore.changes.runs import (
     GROUP_BITS,
     SAMPLE_EVERY,
     Batch,
     LabelBook,
     Run,
+    Shape,
     concatenate,
     make_tags,
     prefixes_in,
     rank_range,
 )
 from hashcore.changes.segments import SegmentWriter
+from hashcore.disk.environment import Environment
+from hashcore.disk.layout import Segment, open_column
 from hashcore.disk.tombstones import NONE_DEAD, DeadRows
+from hashcore.errors import StoreError
+from hashcore.reading.wanted import Wanted
+from hashcore.rows import Strings
 
 _SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
 _MOST_SLABS = 1 << 10  # finding the pieces of a stored column takes a little time for every slab
@@ -337,3 +339,20 @@ def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int 
     cuts = whole if len(whole) == len(cuts) else cuts
     bounds: list[int | None] = [0, *(int(cut) for cut in cuts if cut > 0), None]
     return [(low or 0, high) for low, high in pairwise(bounds)]
+
+
+def without_ids(runs: dict[Shape, list[Run]], wanted: Wanted) -> dict[Shape, list[Run]]:
+    """Runs without the rows that have some ids."""
+    left: dict[Shape, list[Run]] = {}
+    for shape, each in runs.items():
+        for run in each:
+            found = NONE_DEAD if run.batch.ids is None else wanted.rows(run.batch.ids)
+            run.let_go()
+            if len(found) == run.rows:
+                continue
+            if len(found):
+                stay = np.ones(run.rows, np.bool_)
+                stay[found] = False
+                run = Run(run.batch.take(np.flatnonzero(stay).astype(np.uint32)))
+            left.setdefault(shape, []).append(run)
+    return left

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hashcore.disk.environment import Environment
-from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownRole
 from hashcore.changes.filter_upkeep import plan_filters
-from hashcore.hashtypes import HASH_TYPES, check_distance
+from hashcore.changes.merge import RowSource, Tally, merge, without_ids
+from hashcore.changes.runs import Run, RunBuilder, Shape
+from hashcore.changes.segments import SegmentWriter
+from hashcore.changes.sweep import Scratch, find_orphans
+from hashcore.changes.work import Work
+from hashcore.disk.environment import Environment
 from hashcore.disk.layout import (
     FORMAT,
     KEY_CURRENT,
@@ -23,25 +23,21 @@ from hashcore.disk.layout import (
     HashSet,
     Manifest,
     Segment,
-    Tombstones,
-    delete_object,
     filter_key,
     get_set,
     manifest_key,
-    objects,
     read_current,
     read_manifest,
     read_manifests,
     read_segment,
     segment_key,
 )
-from hashcore.changes.merge import RowSource, StoredRows, Tally, merge
-from hashcore.rows import Reject, Rows, Withdrawals
-from hashcore.changes.runs import LabelBook, Run, RunBuilder, Shape
-from hashcore.changes.segments import SegmentWriter
 from hashcore.disk.staging import PIECE_BYTES, Stage
-from hashcore.disk.tombstones import NONE_DEAD, DeadRows, read_tombstones, write_tombstones
-from hashcore.reading.wanted import Wanted, without_ids
+from hashcore.disk.tombstones import NONE_DEAD, read_tombstones
+from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownRole
+from hashcore.hashtypes import check_distance
+from hashcore.reading.wanted import Wanted
+from hashcore.rows import Reject, Rows, Withdrawals
 
 ROLES = ("match", "known-good")
 _MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
@@ -100,27 +96,6 @@ class Outcome:
     missing: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Work:
-    """Everything of one load that its steps share."""
-
-    stage: Stage
-    current: Manifest
-    old: dict[int, Segment] = field(default_factory=dict)
-    dead: dict[int, DeadRows] = field(default_factory=dict)
-    book: LabelBook = field(default_factory=LabelBook)
-    tally: Tally = field(default_factory=Tally)
-
-    def live_rows(self, segment: Segment) -> int:
-        """Rows that have not been withdrawn."""
-        return segment.rows - len(self.dead.get(segment.number, NONE_DEAD))
-
-    def stored(self, segment: Segment) -> StoredRows:
-        """The rows of a segment that have not been withdrawn."""
-        dead = self.dead.get(segment.number, NONE_DEAD)
-        return StoredRows(self.stage.environment, segment, self.book, dead)
-
-
 class Publisher:
     """Makes new generations. Its caller holds the writer lock.
 
@@ -160,7 +135,7 @@ class Publisher:
             raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
         for kind, distance in options.distances.items():
             check_distance(kind, distance)
-        with _Scratch(self._environment.folder) as scratch, self._stage() as stage:
+        with Scratch(self._environment.folder) as scratch, self._stage() as stage:
             work = self._work(stage, current, name)
             builder = RunBuilder(
                 scratch.path,
@@ -184,7 +159,7 @@ class Publisher:
             same = before is not None and (before.role, before.distances) == (role, distances)
             if before is not None and same and work.tally.changes == 0:
                 return Outcome(current.generation, False, work.tally, before.entries)
-            changed = _describe(work, HashSet(name, role, [], {}, 0, now, 0, 0, distances), segments)
+            changed = work.describe(HashSet(name, role, [], {}, 0, now, 0, 0, distances), segments)
             sets = {**current.sets, name: changed}
             generation = self._publish(work, sets, f"load {name}", now, segments)
         return Outcome(generation, True, work.tally, changed.entries)
@@ -206,7 +181,7 @@ class Publisher:
                 some = ", ".join(repr(each) for each in ids[:3]) or "none"
                 raise UnknownEntry(f"set {name!r} has no entry with any of the {len(ids):,} ids given: {some}")
             segments = list(work.old.values())
-            changed = _describe(work, replace(entry, loaded=now), segments)
+            changed = work.describe(replace(entry, loaded=now), segments)
             action = f"withdraw {work.tally.removed:,} of {name}"
             generation = self._publish(work, {**current.sets, name: changed}, action, now, segments)
         missing = tuple(each for each in dict.fromkeys(ids) if each.encode() not in wanted.found)
@@ -222,7 +197,7 @@ class Publisher:
         tally = Tally(removed=get_set(current, name).entries)
         sets = {other: entry for other, entry in current.sets.items() if other != name}
         with self._stage() as stage:
-            generation = self._publish(_Work(stage, current), sets, f"remove {name}", now, [])
+            generation = self._publish(Work(stage, current), sets, f"remove {name}", now, [])
         return Outcome(generation, True, tally, 0)
 
     def rollback(self, to: int, *, now: float) -> Outcome:
@@ -242,7 +217,7 @@ class Publisher:
         if target.sets == current.sets:
             return Outcome(current.generation, False, Tally(), _entries(current))
         with self._stage() as stage:
-            generation = self._publish(_Work(stage, current), target.sets, f"rollback to {to}", now, [])
+            generation = self._publish(Work(stage, current), target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
 
     def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> Wanted | None:
@@ -264,7 +239,7 @@ class Publisher:
         except OSError as error:  # rows that do not fit into memory go to the disk of the store
             raise self._environment.explain(error) from error
 
-    def _bury(self, work: _Work, wanted: Wanted) -> None:
+    def _bury(self, work: Work, wanted: Wanted) -> None:
         """Count the rows of the set that have some ids among its dead ones."""
         for number, segment in work.old.items():
             dead = work.dead.get(number, NONE_DEAD)
@@ -281,9 +256,9 @@ class Publisher:
         """Delete what killed or failed changes have left behind."""
         with self._environment.reading() as transaction:
             arguments = list(read_manifests(transaction)), read_current(transaction)
-            if not _orphans(transaction, *arguments):
+            if not find_orphans(transaction, *arguments):
                 return
-        self._environment.write(lambda transaction: _delete_orphans(transaction, *arguments), room=8 << 20)
+        self._environment.write(lambda transaction: delete_orphans(transaction, *arguments), room=8 << 20)
 
     def try_to_sweep(self) -> None:
         """Sweep after a failure; what cannot be deleted now, on a full disk, the next change deletes."""
@@ -294,16 +269,16 @@ class Publisher:
         with self._environment.reading() as transaction:
             return read_current(transaction)
 
-    def _work(self, stage: Stage, current: Manifest, name: str) -> _Work:
+    def _work(self, stage: Stage, current: Manifest, name: str) -> Work:
         """The work on a set, with what it holds now."""
         if name not in current.sets:
-            return _Work(stage, current)
+            return Work(stage, current)
         entry = current.sets[name]
         with self._environment.reading() as transaction:
             old = {number: read_segment(transaction, number) for number in entry.segments}
-            return _Work(stage, current, old, read_tombstones(transaction, entry))
+            return Work(stage, current, old, read_tombstones(transaction, entry))
 
-    def _merge(self, work: _Work, runs: dict[Shape, list[Run]], *, keep_old: bool) -> list[Segment]:
+    def _merge(self, work: Work, runs: dict[Shape, list[Run]], *, keep_old: bool) -> list[Segment]:
         """Write the new segments of a set, shape by shape; segments that stay as they are are reused."""
         by_shape: dict[Shape, list[Segment]] = {}
         for segment in work.old.values():
@@ -344,7 +319,7 @@ class Publisher:
         return segments
 
     def _publish(
-        self, work: _Work, sets: dict[str, HashSet], action: str, now: float, segments: list[Segment]
+        self, work: Work, sets: dict[str, HashSet], action: str, now: float, segments: list[Segment]
     ) -> int:
         segments = [segment for segment in segments if segment.number not in work.old]
         generation = work.current.generation + 1
@@ -375,36 +350,7 @@ class Publisher:
         kept = manifests[-max(1, self._limits.keep_generations) :]
         for manifest in manifests[: len(manifests) - len(kept)]:
             transaction.delete(manifest_key(manifest.generation))
-        _delete_orphans(transaction, kept, current)
-
-
-def _orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
-    """Objects that none of the kept generations names."""
-    live = {number for manifest in kept for number in manifest.object_numbers()}
-    # Filters of earlier generations are not kept: a rollback builds its own in less time than they are worth.
-    live |= set(current.filters.values())
-    return [number for number in objects(transaction) if number not in live]
-
-
-def _delete_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> None:
-    for number in _orphans(transaction, kept, current):
-        delete_object(transaction, number)
-
-
-class _Scratch:
-    """A folder in the data folder for runs that do not fit into memory; those of killed loads are cleared."""
-
-    def __init__(self, folder: Path) -> None:
-        self._parent = folder / "scratch"
-
-    def __enter__(self) -> _Scratch:
-        shutil.rmtree(self._parent, ignore_errors=True)
-        self._parent.mkdir(mode=0o700)
-        self.path = Path(tempfile.mkdtemp(dir=self._parent))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._parent, ignore_errors=True)
+        delete_orphans(transaction, kept, current)
 
 
 def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:
@@ -420,35 +366,6 @@ def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], li
         merged.append(ascending.pop(0))
         rows += merged[-1].rows
     return merged, ascending
-
-
-def _describe(work: _Work, entry: HashSet, segments: list[Segment]) -> HashSet:
-    """A set that holds the live rows of some segments; tombstones that have changed are staged."""
-    before = {each.segment: each for each in _tombstones_of(work.current, entry.name)}
-    tombstones, counts = [], dict.fromkeys(HASH_TYPES, 0)
-    live = [segment for segment in segments if work.live_rows(segment)]
-    for segment in live:
-        for kind in segment.types:
-            counts[kind] += work.live_rows(segment)
-        dead = work.dead.get(segment.number, NONE_DEAD)
-        known = before.get(segment.number)
-        if known is not None and known.rows.items == len(dead):
-            tombstones.append(known)
-        elif len(dead):
-            tombstones.append(write_tombstones(work.stage, segment.number, dead))
-    return replace(
-        entry,
-        segments=[segment.number for segment in live],
-        counts={kind: count for kind, count in counts.items() if count},
-        entries=sum(map(work.live_rows, live)),
-        added=work.tally.added,
-        removed=work.tally.removed,
-        tombstones=tombstones,
-    )
-
-
-def _tombstones_of(manifest: Manifest, name: str) -> list[Tombstones]:
-    return manifest.sets[name].tombstones if name in manifest.sets else []
 
 
 def _entries(manifest: Manifest) -> int:

@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column, item_address
-from hashcore.errors import StoreError
 from hashcore.arrays.gather import gather, gather_strings
-from hashcore.hashtypes import HASH_TYPES
-from hashcore.disk.layout import Label
 from hashcore.arrays.ordering import digest_prefix, digest_prefixes
 from hashcore.arrays.residency import let_go_of_map
-from hashcore.rows import Digests, Reject, Rows, Strings
 from hashcore.arrays.xxh64 import mix_items, mix_strings
+from hashcore.disk.layout import Label
+from hashcore.errors import StoreError
+from hashcore.hashtypes import HASH_TYPES
+from hashcore.rows import Digests, Reject, Rows, Strings
 
 MOST_LABELS = 1 << 16
 _RUN_BYTES = 512 << 20

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column, item_address
 from hashcore.arrays.gather import gather
-from hashcore.hashtypes import HASH_TYPES, Rule
-from hashcore.disk.layout import ColumnSpec, Label, Segment, open_column
-from hashcore.near.multiindex import build_chunk
-from hashcore.near.nearest import choose_geometry
 from hashcore.arrays.ordering import MOST_ROWS, digest_prefix, digest_prefixes, sort_rows
 from hashcore.arrays.residency import let_go, passing
-from hashcore.rows import Digests
 from hashcore.changes.runs import Batch, Shape
+from hashcore.disk.layout import ColumnSpec, Label, Segment, open_column
 from hashcore.disk.staging import ColumnWriter, Stage
 from hashcore.exact.tables import count_slots, directory_bits
+from hashcore.hashtypes import HASH_TYPES, Rule
+from hashcore.near.multiindex import build_chunk
+from hashcore.near.nearest import choose_geometry
+from hashcore.rows import Digests
 
 _SLAB_BITS = 16
 

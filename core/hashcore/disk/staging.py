@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hashcore.arrays.xxh64 import checksum
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import KEY_NEXT, ColumnSpec, piece_key, read_number
-from hashcore.arrays.xxh64 import checksum
 
 PIECE_BYTES = 4 << 20
 _TRANSACTION_BYTES = 32 << 20

@@ -15,8 +15,8 @@ from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column, item_address
-from hashcore.near.hamming import collect_hits, pack_hit
 from hashcore.arrays.memory import add_square_u32, add_u16, load_u64, pointer_u8, square_u16
+from hashcore.near.hamming import collect_hits, pack_hit
 from hashcore.rows import Digests
 
 WIDTH = 144
@@ -153,7 +153,7 @@ def scan_vectors(
 def scan(
     codes: Column, queries: Digests, radii: NDArray[np.uint32], most: int | None = None
 ) -> NDArray[np.uint64]:
-    """Find every vector within a distance of some queries; see `scan_vectors` and `hashcore.near.hamming.collect_hits`.
+    """Find every vector within a distance of some queries; see `scan_vectors`, `hamming.collect_hits`.
 
     Returns:
         Packed hits, uint64[m], in no particular order.

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column, item_address
-from hashcore.near.hamming import distance_at, pack_hit
 from hashcore.arrays.memory import load_u32, load_u64, popcount_u64, prefetch
+from hashcore.near.hamming import distance_at, pack_hit
 
 # The fields of a chunk's row in the parameter matrix of `search_chunks`.
 _BYTE, _BIT, _MASK, _DIRECTORY, _DIRECTORY_SHIFT, _POSTINGS, _POSTINGS_SHIFT = range(7)

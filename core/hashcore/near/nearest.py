@@ -17,8 +17,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.near import bytevector
 from hashcore.arrays.columns import Column
+from hashcore.hashtypes import Rule
+from hashcore.near import bytevector
 from hashcore.near.hamming import (
     MOST_QUERIES,
     TooManyHits,
@@ -30,7 +31,6 @@ from hashcore.near.hamming import (
     pack_hit,
     scan,
 )
-from hashcore.hashtypes import Rule
 from hashcore.near.multiindex import Geometry, chunk_parameters, flip_table, search_chunks
 from hashcore.rows import Digests
 

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
-from hashcore.hashtypes import HashType, Rule
 from hashcore.disk.layout import HashSet, Label, Segment, open_column
+from hashcore.disk.tombstones import DeadRows
+from hashcore.exact.tables import Table, TableGroup
+from hashcore.hashtypes import HASH_TYPES, HashType, Rule
 from hashcore.near.multiindex import Geometry
 from hashcore.near.nearest import Found, PerceptualIndex, find_within
 from hashcore.rows import Digests
-from hashcore.exact.tables import Table, TableGroup
-from hashcore.disk.tombstones import DeadRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +130,19 @@ class Codes:
     def find(self, digests: Digests, radius: int, most: int) -> Found:
         """See `hashcore.near.nearest.find_within`."""
         return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
+
+
+def tables_of_role(segments: list[OpenSegment], role: str) -> dict[str, Tables]:
+    """The tables of all sets of a role, by exact type."""
+    exact = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
+    return {kind.name: Tables.over(kind, segments, role) for kind in exact}
+
+
+def codes_of_role(segments: list[OpenSegment], role: str) -> dict[str, list[Codes]]:
+    """The columns of all sets of a role, by perceptual type; a type of which there are none is left out."""
+    found: dict[str, list[Codes]] = {}
+    for number, segment in enumerate(segments):
+        for name in segment.header.types if segment.set.role == role else ():
+            if HASH_TYPES[name].is_near:
+                found.setdefault(name, []).append(Codes.of(number, segment, HASH_TYPES[name]))
+    return found

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
 from hashcore.arrays.gather import gather, read_range, read_strings
-from hashcore.disk.layout import Segment, open_column
 from hashcore.arrays.memory import as_writable, load_u8
-from hashcore.rows import Strings
-from hashcore.changes.runs import Run, Shape
-from hashcore.disk.tombstones import NONE_DEAD, DeadRows, are_dead
 from hashcore.arrays.xxh64 import xxh64
+from hashcore.disk.layout import Segment, open_column
+from hashcore.disk.tombstones import NONE_DEAD, DeadRows, are_dead
+from hashcore.rows import Strings
 
 _SLAB_ROWS = 1 << 18
 _SLOTS_PER_TEXT = 2
@@ -89,23 +88,6 @@ class Wanted:
             first, last = np.searchsorted(dead, (start, stop))
             parts.append(self.rows(read(start, stop), dead[first:last] - np.uint32(start)) + np.uint32(start))
         return np.concatenate(parts)
-
-
-def without_ids(runs: dict[Shape, list[Run]], wanted: Wanted) -> dict[Shape, list[Run]]:
-    """Runs without the rows that have some ids."""
-    left: dict[Shape, list[Run]] = {}
-    for shape, each in runs.items():
-        for run in each:
-            found = NONE_DEAD if run.batch.ids is None else wanted.rows(run.batch.ids)
-            run.let_go()
-            if len(found) == run.rows:
-                continue
-            if len(found):
-                stay = np.ones(run.rows, np.bool_)
-                stay[found] = False
-                run = Run(run.batch.take(np.flatnonzero(stay).astype(np.uint32)))
-            left.setdefault(shape, []).append(run)
-    return left
 
 
 def _column(transaction: Any, segment: Segment, name: str) -> Column:

@@ -11,8 +11,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HashType
 from hashcore.arrays.memory import as_writable, load_u64
+from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
 
 OK, WRONG_LENGTH, BAD_DIGIT = 0, 1, 2

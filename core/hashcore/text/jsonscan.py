@@ -14,10 +14,10 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HashType
-from hashcore.text.hexcodec import INVALID, decode_eight
 from hashcore.arrays.memory import as_writable, load_u64
+from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
+from hashcore.text.hexcodec import INVALID, decode_eight
 
 _MOST_INVALID = 4096
 _GAVE_UP = -1

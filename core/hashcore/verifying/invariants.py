@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from hashcore.arrays.columns import Column, item_address
 from hashcore.arrays.gather import read_range
 from hashcore.arrays.memory import load_u32, load_u64, prefetch
-from hashcore.near.multiindex import Geometry
 from hashcore.arrays.ordering import compare_digests, digest_prefix
+from hashcore.near.multiindex import Geometry
 
 FINE = -1
 _SLAB = 1 << 20

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from hashcore.arrays.columns import Column
-from hashcore.hashtypes import HASH_TYPES, Rule
-from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted, slabs
 from hashcore.disk.layout import Segment
+from hashcore.hashtypes import HASH_TYPES, Rule
 from hashcore.near.multiindex import Geometry
+from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted, slabs
 
 _Shape = tuple[tuple[int, ...], int | None]
 """Widths that a column may have, and its items; None for any number."""

@@ -17,11 +17,8 @@ import lmdb
 import numpy as np
 
 from hashcore.arrays.columns import Column
+from hashcore.arrays.xxh64 import checksum
 from hashcore.disk.environment import DATA_FILE, SMALLEST_MAP
-from hashcore.errors import StoreCorrupt, StoreError
-from hashcore.exact.filters import missing_digests
-from hashcore.hashtypes import HASH_TYPES, Rule
-from hashcore.verifying.invariants import FINE, first_descent
 from hashcore.disk.layout import (
     KEY_NEXT,
     ColumnSpec,
@@ -39,8 +36,11 @@ from hashcore.disk.layout import (
     read_number,
     read_segment,
 )
+from hashcore.errors import StoreCorrupt, StoreError
+from hashcore.exact.filters import missing_digests
+from hashcore.hashtypes import HASH_TYPES, Rule
+from hashcore.verifying.invariants import FINE, first_descent
 from hashcore.verifying.segment_rules import broken_rules
-from hashcore.arrays.xxh64 import checksum
 
 _ROLES = ("match", "known-good")
 _MOST_SHIFT = 48

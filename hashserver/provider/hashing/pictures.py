@@ -20,7 +20,15 @@ from PIL import Image, UnidentifiedImageError
 
 from hashcore.pictures.pdq import LEAST_QUALITY, hash_picture
 from hashcore.pictures.phash import SIDE, hash_grey
-from hashserver.provider.hashing.digests import DIGESTS, FAST_SIDE, TYPES, Bounds, Content, read_content, read_pieces
+from hashserver.provider.hashing.digests import (
+    DIGESTS,
+    FAST_SIDE,
+    TYPES,
+    Bounds,
+    Content,
+    read_content,
+    read_pieces,
+)
 
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 

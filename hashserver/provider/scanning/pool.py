@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 
+from hashserver.processes import command
 from hashserver.provider.hashing.digests import DIGESTS
-from hashserver.own_process import command
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.provider.scanning.worker import Outcome, Progress
 

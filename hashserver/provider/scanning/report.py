@@ -6,7 +6,6 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +15,7 @@ import orjson
 from hashserver.provider.findings import harmless
 from hashserver.provider.scanning.state import Hit
 from hashserver.provider.scanning.walk import FoundFile
+from hashserver.times import timestamp
 
 COLUMNS = ("path", "size", "mtime", "type", "hash", "distance", "set", "category", "id")
 _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
@@ -51,12 +51,12 @@ def write_report(path: Path | None, hits: Iterable[tuple[FoundFile, list[Hit]]])
 
 def _rows(hits: Iterable[tuple[FoundFile, list[Hit]]]) -> Iterator[dict[str, Any]]:
     for file, found in hits:
-        changed = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC).isoformat(timespec="seconds")
+        changed = timestamp(file.mtime_ns / 1e9)
         for hit in found:
             yield {
                 "path": file.path.decode("utf-8", "backslashreplace"),
                 "size": file.size,
-                "mtime": changed.replace("+00:00", "Z"),
+                "mtime": changed,
                 "type": hit.type,
                 "hash": hit.hash,
                 "distance": hit.distance,

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from hashcore import Snapshot
 from hashserver.ledger.entry_keys import split_keys
-from hashserver.ledger.months import name_of, start_of
+from hashserver.times import DAY_MS, name_of_month, start_of_month
 
-_DAY_MS = 86_400_000
 _ROWS = 1 << 18
 AGES = {"a day": 1, "a week": 7, "a month": 30, "a year": 365, "2 years": 730, "5 years": 1826}
 """Bounds of the ages of entries, in days; what is older than the last one is "more"."""
@@ -145,9 +144,9 @@ def entry_figures(
     matches = np.bincount(seen["entry"], seen["matches"], minlength=size).astype(np.int64)
     parties = np.bincount(_distinct_pairs(seen["entry"], seen["party"])[0], minlength=size)
     hit = np.flatnonzero(matches)
-    start, end = start_of(months.start), start_of(months.stop)
+    start, end = start_of_month(months.start), start_of_month(months.stop)
     fresh = hit[(known.first_hit[hit] >= start) & (known.first_hit[hit] < end)]
-    ages = (known.first_hit[fresh] - known.added[fresh]) / _DAY_MS
+    ages = (known.first_hit[fresh] - known.added[fresh]) / DAY_MS
     return EntryFigures(
         distinct=len(hit),
         matches=int(matches.sum()),
@@ -237,8 +236,8 @@ def _distinct_by(
     parties = _distinct_pairs(seen["entry"], seen["party"])[1]
     fresh_months = known.first_hit[fresh].astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
     return Distinct(
-        {name_of(month): count for month, count in _counts(months).items()},
-        {name_of(month): count for month, count in _counts(fresh_months).items()},
+        {name_of_month(month): count for month, count in _counts(months).items()},
+        {name_of_month(month): count for month, count in _counts(fresh_months).items()},
         _counts(parties),
         _tally(known, hit, 0),
         _tally(known, hit, 1),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from hashserver.provider.findings import harmless
 from hashserver.reports.figures.entries import Group, RepeatedEntry, SetEntries
 from hashserver.reports.figures.usage import Line, Usage
+from hashserver.times import timestamp
 
 COLUMNS = (
     "table",
@@ -127,9 +127,9 @@ def _repeated(entry: RepeatedEntry) -> dict[str, Any]:
         "set": entry.set,
         "id": entry.external,
         "category": entry.category,
-        "added": _when(entry.added),
-        "first_hit": _when(entry.first_hit),
-        "last_hit": _when(entry.last_hit),
+        "added": timestamp(entry.added / 1000),
+        "first_hit": timestamp(entry.first_hit / 1000),
+        "last_hit": timestamp(entry.last_hit / 1000),
         "matches": entry.matches,
         "parties": entry.parties,
     }
@@ -137,7 +137,3 @@ def _repeated(entry: RepeatedEntry) -> dict[str, Any]:
 
 def _never(line: SetEntries) -> dict[str, Any]:
     return {"set": line.set, "entries": line.entries, "hit": line.hit, "never": line.never}
-
-
-def _when(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

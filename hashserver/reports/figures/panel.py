@@ -13,8 +13,8 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hashserver.ledger.months import month_of, name_of
 from hashserver.reports.figures.phases import first_checks
+from hashserver.times import month_number, month_of, name_of_month
 
 COLUMNS = ("date", "provider", "urls")
 NEVER = 1 << 30
@@ -73,7 +73,7 @@ def read_panel(file: Path, connections: dict[str, int]) -> Panel:
     known = {_key(name): month for name, month in connections.items()}
     connected = [known[key] - first if key in known else NEVER for key in sums]
     unreported = sorted(name for name in connections if _key(name) not in sums)
-    months = [name_of(month) for month in range(first, last + 1)]
+    months = [name_of_month(month) for month in range(first, last + 1)]
     return Panel(list(names.values()), months, urls_by_month, np.array(connected), unreported)
 
 
@@ -125,7 +125,7 @@ def _month(text: str, file: Path, line: int) -> int:
         day = date.fromisoformat(text)
     except ValueError:
         raise BadReports(f"{file} line {line}: {text!r} is not a date such as 2020-03-01") from None
-    return (day.year - 1970) * 12 + day.month - 1
+    return month_number(day)
 
 
 def _count(text: str, file: Path, line: int) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hashserver.reports.figures.period import Period
+from hashserver.reports.period import Period
 
 BULK_DAYS, BULK_FACTOR, LEAST_DAYS = 90, 4.0, 28
 

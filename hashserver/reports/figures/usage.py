@@ -14,7 +14,7 @@ from typing import Any
 from hashcore import Snapshot
 from hashserver.parties import LOCAL
 from hashserver.reports.figures.entries import Distinct, EntryFigures, SetEntries, entry_figures, set_entries
-from hashserver.reports.figures.period import Period
+from hashserver.reports.period import Period
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hashcore import Snapshot
-from hashserver.reports.pages.charts import Chart, Series, columns, rows
-from hashserver.reports.pages.numbers import Numbers
-from hashserver.reports.pages.pages import fill
-from hashserver.reports.pages.words import words_for
 from hashserver.reports.figures import Period, Usage, measure
 from hashserver.reports.figures.entries import Group
 from hashserver.reports.figures.phases import (
@@ -22,6 +18,10 @@ from hashserver.reports.figures.phases import (
     phases_by_month,
 )
 from hashserver.reports.figures.usage import Line, Scope, total_of
+from hashserver.reports.pages.charts import Chart, Series, columns, rows
+from hashserver.reports.pages.numbers import Numbers
+from hashserver.reports.pages.pages import fill
+from hashserver.reports.pages.words import words_for
 
 _MOST_BARS = 30
 _MOST_REPEATED = 12

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hashcore.hashtypes import HashType
+from hashserver.problems import Limits, malformed, unprocessable
 from hashserver.server.bodies.request import (
     Asked,
     CheckRequest,
@@ -17,7 +18,6 @@ from hashserver.server.bodies.request import (
     places_of_good,
     pointer_to,
 )
-from hashserver.problems import Limits, malformed, unprocessable
 
 # Positions of fields in the tables of Arrow's Message.fbs.
 _HEADER_TYPE, _HEADER = 1, 2

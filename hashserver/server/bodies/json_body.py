@@ -10,6 +10,7 @@ import orjson
 from hashcore.hashtypes import HASH_TYPES, HashType
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashcore.text.jsonscan import Scanned, Scanner
+from hashserver.problems import Limits, malformed, too_large, unprocessable
 from hashserver.server.bodies.request import (
     Asked,
     CheckRequest,
@@ -21,7 +22,6 @@ from hashserver.server.bodies.request import (
     places_of_good,
     pointer_to,
 )
-from hashserver.problems import Limits, malformed, too_large, unprocessable
 
 _OPTION = "max_distance"
 _LARGE = 4 << 20

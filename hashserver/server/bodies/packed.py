@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hashcore.hashtypes import HashType
-from hashserver.server.bodies.request import Asked, CheckRequest, bounded
 from hashserver.problems import Limits, malformed
+from hashserver.server.bodies.request import Asked, CheckRequest, bounded
 
 
 def parse_packed(body: bytes | bytearray, kind: HashType, limits: Limits) -> CheckRequest:

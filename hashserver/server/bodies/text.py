@@ -6,11 +6,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from hashcore.arrays.memory import as_writable
 from hashcore.hashtypes import HashType
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
-from hashcore.arrays.memory import as_writable
-from hashserver.server.bodies.request import Asked, CheckRequest, Invalid, check_count
 from hashserver.problems import Limits
+from hashserver.server.bodies.request import Asked, CheckRequest, Invalid, check_count
 
 _LF = 0x0A
 

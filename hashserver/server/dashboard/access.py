@@ -8,12 +8,12 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 
-from hashserver.server.dashboard.session import COOKIE
-from hashserver.server.dashboard.state import Dashboard
 from hashserver.parties import LOCAL, Party
 from hashserver.parties.directory import forbidden
 from hashserver.problems import Problem
 from hashserver.server.body import read_body
+from hashserver.server.dashboard.session import COOKIE
+from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.parts import Parts
 
 _MOST_FORM_BYTES = 8192

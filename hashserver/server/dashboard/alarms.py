@@ -11,8 +11,9 @@ from pathlib import Path
 import orjson
 
 from hashcore.disk.layout import Manifest
-from hashserver.server.dashboard.figures import PartyRow, as_time
 from hashserver.parties import Party
+from hashserver.server.dashboard.figures import PartyRow, as_time
+from hashserver.times import DAY_MS, DAY_SECONDS
 
 QUIET_DAYS = 7
 """Days without a check of a party, or without a change of any set, that are worth a look."""
@@ -23,7 +24,6 @@ _LEAST_ENTRIES = 100
 _RECENT_DAYS = 14
 _FEEDBACK_DAYS = 90
 _FREE_PART, _FREE_BYTES = 0.05, 1 << 30
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def alarms_of_party(party: Party, row: PartyRow | None, expires: float | None, n
 
 def read_complaints(connection: sqlite3.Connection, now_ms: int) -> list[Complaint]:
     """Feedback that says false-positive, of entries that were neither withdrawn nor quarantined since."""
-    since = now_ms - _FEEDBACK_DAYS * _DAY_MS
+    since = now_ms - _FEEDBACK_DAYS * DAY_MS
     rows = connection.execute(_FEEDBACK, (since,)).fetchall()
     if not rows:
         return []
@@ -136,13 +136,13 @@ def _of_sets(manifest: Manifest, now_ms: int) -> Iterator[Alarm]:
             True, "Nothing can match", "No match set has entries; load one with: hashserver load FILE --set NAME"
         )
         return
-    days = (now_ms / 1000 - max(each.loaded for each in manifest.sets.values())) / 86_400
+    days = (now_ms / 1000 - max(each.loaded for each in manifest.sets.values())) / DAY_SECONDS
     if days >= QUIET_DAYS:
         detail = "Is the job that loads them still running?"
         yield Alarm(False, f"No set has changed for {days:,.0f} days", detail)
     for each in manifest.sets.values():
         before = each.entries - each.added + each.removed
-        if before < _LEAST_ENTRIES or now_ms / 1000 - each.loaded > _RECENT_DAYS * 86_400:
+        if before < _LEAST_ENTRIES or now_ms / 1000 - each.loaded > _RECENT_DAYS * DAY_SECONDS:
             continue
         change = (each.entries - before) / before
         if change <= -SHRANK or change >= GREW:
@@ -166,7 +166,7 @@ def _of_complaints(complaints: list[Complaint]) -> Iterator[Alarm]:
 def _of_parties(parties: Iterable[PartyRow], now_ms: int) -> Iterator[Alarm]:
     for row in parties:
         since = row.created if row.last_seen is None else row.last_seen
-        days = (now_ms - since) / _DAY_MS
+        days = (now_ms - since) / DAY_MS
         if not row.disabled and "check" in row.permissions and days >= QUIET_DAYS:
             ever = "since it was added" if row.last_seen is None else "since its last check"
             yield Alarm(

@@ -7,19 +7,16 @@ the set and category of its nearest match.
 from __future__ import annotations
 
 import sqlite3
-import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 
 import orjson
 
-from hashserver.ledger.months import month_of, name_of, start_of
+from hashserver.times import DAY_MS, HOUR_MS, date_of_day, month_of, name_of_month, now_ms, start_of_month
 
 DAYS, MONTHS = 30, 12
 SEEN_DAYS = 90
 """How far back the page of parties looks for their last check."""
-_HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +115,8 @@ class Live:
 
 def read_figures(connection: sqlite3.Connection, party: int | None, now_ms: int) -> Figures:
     """The figures of a party, or of all when None."""
-    today, month = now_ms // _DAY_MS, month_of(now_ms)
-    first_month = start_of(month - MONTHS + 1) // _DAY_MS
+    today, month = now_ms // DAY_MS, month_of(now_ms)
+    first_month = start_of_month(month - MONTHS + 1) // DAY_MS
     begin = min(today - DAYS + 1, first_month)
     by_day = {
         day: (checked, hits)
@@ -131,7 +128,7 @@ def read_figures(connection: sqlite3.Connection, party: int | None, now_ms: int)
     span = _span(today - DAYS + 1, today + 1, party)
     sets = [Share(*row) for row in connection.execute(_BY_SET, span)]
     categories = [Share(*row) for row in connection.execute(_BY_CATEGORY, span)]
-    hour = now_ms // _HOUR_MS
+    hour = now_ms // HOUR_MS
     sums = connection.execute(_SUM, _span(hour, hour + 1, party)).fetchone()
     return Figures(
         days,
@@ -140,23 +137,23 @@ def read_figures(connection: sqlite3.Connection, party: int | None, now_ms: int)
         sets,
         categories,
         Count("hour", *sums),
-        max(1.0, now_ms % _HOUR_MS / 1000),
+        max(1.0, now_ms % HOUR_MS / 1000),
     )
 
 
 def read_live(connection: sqlite3.Connection, party: int | None) -> Live:
     """Totals as they are at this moment, as of half a second ago."""
-    now = int(time.time() * 1000)
-    yesterday = (now // _DAY_MS - 1) * 24
+    now = now_ms()
+    yesterday = (now // DAY_MS - 1) * 24
     return Live(now, *connection.execute(_SUM, _span(yesterday, yesterday + 49, party)).fetchone())
 
 
 def read_parties(connection: sqlite3.Connection, now_ms: int) -> list[PartyRow]:
     """All parties by name, those that are let in no longer at the end."""
-    day = now_ms // _DAY_MS
+    day = now_ms // DAY_MS
     query = {
         "first": (day - SEEN_DAYS) * 24,
-        "month": start_of(month_of(now_ms)) // _HOUR_MS,
+        "month": start_of_month(month_of(now_ms)) // HOUR_MS,
         "today": day * 24,
         "end": day * 24 + 24,
     }
@@ -164,7 +161,7 @@ def read_parties(connection: sqlite3.Connection, now_ms: int) -> list[PartyRow]:
     rows = []
     for number, name, created, disabled, permissions, rate, quota in connection.execute(_PARTIES):
         last, checked, hits, today = used.get(number, (None, 0, 0, 0))
-        seen = None if last is None else last * _HOUR_MS
+        seen = None if last is None else last * HOUR_MS
         month = Count("month", checked, hits)
         rows.append(
             PartyRow(
@@ -177,15 +174,15 @@ def read_parties(connection: sqlite3.Connection, now_ms: int) -> list[PartyRow]:
 def _months(by_day: dict[int, tuple[int, int]], last: int) -> list[Count]:
     sums = {month: [0, 0] for month in range(last - MONTHS + 1, last + 1)}
     for day, (checked, hits) in by_day.items():
-        row = sums.get(month_of(day * _DAY_MS))
+        row = sums.get(month_of(day * DAY_MS))
         if row is not None:
             row[0] += checked
             row[1] += hits
-    return [Count(name_of(month), *row) for month, row in sums.items()]
+    return [Count(name_of_month(month), *row) for month, row in sums.items()]
 
 
 def _day(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).isoformat()
+    return date_of_day(day).isoformat()
 
 
 def _span(first: int, end: int, party: int | None) -> dict[str, int | None]:

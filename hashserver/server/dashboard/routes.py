@@ -12,6 +12,10 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from hashcore.disk.layout import Manifest
+from hashserver.ledger import LedgerError
+from hashserver.ledger.fold import waiting_in
+from hashserver.parties import Party
+from hashserver.problems import Problem
 from hashserver.server.dashboard import sign_in
 from hashserver.server.dashboard.access import Viewer, scope_of, viewer
 from hashserver.server.dashboard.alarms import Alarm, alarms_of_owner, alarms_of_party, read_complaints
@@ -19,13 +23,9 @@ from hashserver.server.dashboard.charts import Chart, bar_chart
 from hashserver.server.dashboard.figures import Figures, PartyRow, read_figures, read_live, read_parties
 from hashserver.server.dashboard.pages import HEADERS, page, static
 from hashserver.server.dashboard.state import Dashboard
-from hashserver.ledger import LedgerError
-from hashserver.ledger.audit import now_ms
-from hashserver.ledger.fold import waiting_in
-from hashserver.parties import Party
-from hashserver.problems import Problem
-from hashserver.server.routes.sets import describe
 from hashserver.server.parts import Parts
+from hashserver.server.routes.sets import describe
+from hashserver.times import now_ms
 
 router = APIRouter(include_in_schema=False)
 router.include_router(sign_in.router)

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hashserver.server.dashboard.session import Signer
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.fold import fold_slice
 from hashserver.parties.keys import read_secret
+from hashserver.server.dashboard.session import Signer
 
 _T = TypeVar("_T")
 _MOST_SLICES = 100  # of a backlog folded before figures are read; more would keep people waiting

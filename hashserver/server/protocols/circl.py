@@ -19,16 +19,16 @@ from starlette.types import Receive, Scope
 from hashcore import HASH_TYPES, HashType
 from hashcore.disk.layout import Manifest
 from hashserver import __version__
-from hashserver.server.answers import Match
-from hashserver.server.bodies.json_body import decode_items
-from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.parties import Party
 from hashserver.parties.directory import require
 from hashserver.problems import Problem, malformed
-from hashserver.server.protocols.messages import JSON, answers, speaks_messages
-from hashserver.server.protocols.one_hash import MalformedHash, check_one
+from hashserver.server.answers import Match
+from hashserver.server.bodies.json_body import decode_items
+from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.server.body import read_body
 from hashserver.server.parts import Checked, Parts, check, identify
+from hashserver.server.protocols.messages import JSON, answers, speaks_messages
+from hashserver.server.protocols.one_hash import MalformedHash, check_one
 
 router = APIRouter(tags=["existing clients"])
 

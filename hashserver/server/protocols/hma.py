@@ -16,13 +16,13 @@ from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, Entry, HashType
 from hashcore.disk.layout import Manifest
-from hashserver.server.answers import Match
 from hashserver.parties import Party
 from hashserver.parties.directory import require
 from hashserver.problems import Problem
+from hashserver.server.answers import Match
+from hashserver.server.parts import Checked, Parts, identify
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
 from hashserver.server.protocols.one_hash import MalformedHash, check_one
-from hashserver.server.parts import Checked, Parts, identify
 
 router = APIRouter(tags=["existing clients"])
 

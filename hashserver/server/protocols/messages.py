@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from hashserver.problems import Problem
-from hashserver.server.shortcut import Handler
 from hashserver.server.parts import Parts
+from hashserver.server.shortcut import Handler
 
 JSON = "application/json"
 

@@ -11,11 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, HashType
+from hashserver.problems import unprocessable
 from hashserver.server.answers import to_arrow, to_json
 from hashserver.server.bodies import parse_body
 from hashserver.server.bodies.request import CheckRequest
 from hashserver.server.bodies.unpack import unpack
-from hashserver.problems import unprocessable
 from hashserver.server.body import read_body
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Parts, identify

@@ -12,7 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import HASH_TYPES
 from hashcore.errors import StoreBusy, StoreFull
+from hashserver.ledger import LedgerError
+from hashserver.problems import Problem
+from hashserver.server.access import MayContribute
 from hashserver.server.bodies.unpack import unpack
+from hashserver.server.body import read_body, require_json
+from hashserver.server.errors import refusal
+from hashserver.server.parts import Parts
 from hashserver.sets.entries import (
     MOST_BYTES,
     MOST_CATEGORY_BYTES,
@@ -25,12 +31,6 @@ from hashserver.sets.entries import (
     require_set,
     withdraw,
 )
-from hashserver.ledger import LedgerError
-from hashserver.problems import Problem
-from hashserver.server.access import MayContribute
-from hashserver.server.body import read_body, require_json
-from hashserver.server.errors import refusal
-from hashserver.server.parts import Parts
 
 router = APIRouter(tags=["entries"])
 _Result = TypeVar("_Result")

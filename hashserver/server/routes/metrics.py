@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
-from hashserver.server.metrics import flush, scrape
 from hashserver.server.access import MayReport
 from hashserver.server.errors import refusal
+from hashserver.server.metrics import flush, scrape
 from hashserver.server.parts import Parts
 
 router = APIRouter(tags=["health"])

@@ -13,10 +13,11 @@ from hashserver.ledger import Ledger, LedgerError
 from hashserver.parties import Party
 from hashserver.parties.directory import require
 from hashserver.problems import Problem, unprocessable
+from hashserver.reports.party_usage import read_usage
+from hashserver.reports.period import BadPeriod, Period, period_of
 from hashserver.server.access import AnyParty
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Caller, Parts
-from hashserver.reports.party_usage import Period, period_of, read_usage
 
 router = APIRouter(tags=["usage"])
 
@@ -62,7 +63,7 @@ async def usage(
     chosen = _chosen(parts, caller, party)
     try:
         period = period_of(first, last)
-    except ValueError as error:
+    except BadPeriod as error:
         raise unprocessable(str(error), parameter="from" if first else "to") from None
     try:
         found = await run_in_threadpool(_read, parts, chosen, period)

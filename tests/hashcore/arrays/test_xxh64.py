@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashcore.rows import Strings
 from hashcore.arrays.xxh64 import checksum, mix_items, mix_strings, xxh64
+from hashcore.rows import Strings
 
 P1, P2, P3, P4, P5 = (
     0x9E3779B185EBCA87,

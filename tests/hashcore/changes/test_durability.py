@@ -27,8 +27,8 @@ from store_processes import (
 )
 
 from hashcore import HashColumn, Limits, Rows, Store, Strings
-from hashcore.errors import StoreBusy, StoreFull
 from hashcore.disk.layout import read_current, read_manifests
+from hashcore.errors import StoreBusy, StoreFull
 
 ROWS = 20_000
 TINY = Limits(run_bytes=100_000, piece_bytes=1 << 14, keep_generations=2)

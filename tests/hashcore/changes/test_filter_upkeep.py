@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hashcore import HashColumn, Limits, LoadOptions, Rows, Snapshot, Store, hash_type
 from hashcore.arrays.columns import Column
+from hashcore.disk.layout import read_filter
 from hashcore.exact.filters import (
     BITS_PER_DIGEST,
     FEWEST_BITS_PER_DIGEST,
@@ -25,7 +26,6 @@ from hashcore.exact.filters import (
     insert_column,
     with_digests,
 )
-from hashcore.disk.layout import read_filter
 
 MD5 = hash_type("md5")
 APPEND = LoadOptions(append=True)

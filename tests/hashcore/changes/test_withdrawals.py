@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from store_model import check, row, rows_of, withdrawals_of
 
 from hashcore import Limits, LoadOptions, Store, Strings, hash_type
-from hashcore.errors import UnknownEntry, UnknownSet
 from hashcore.disk.tombstones import are_dead
+from hashcore.errors import UnknownEntry, UnknownSet
 from hashcore.reading.wanted import Wanted
 
 APPEND = LoadOptions(append=True)

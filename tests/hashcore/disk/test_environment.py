@@ -28,8 +28,8 @@ from store_processes import (
 )
 
 from hashcore import Limits, LoadOptions, Rows, Store
-from hashcore.errors import FormatMismatch, StoreCorrupt, StoreError
 from hashcore.disk.layout import FORMAT, KEY_CURRENT, KEY_FORMAT, manifest_key
+from hashcore.errors import FormatMismatch, StoreCorrupt, StoreError
 
 ROWS = 20_000
 TINY_MAP = 1 << 20

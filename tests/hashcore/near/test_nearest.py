@@ -23,8 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hashcore.near import nearest
 from hashcore.arrays.columns import Column
+from hashcore.near import nearest
 from hashcore.near.hamming import scan
 from hashcore.near.multiindex import Geometry
 from hashcore.near.nearest import Found, PerceptualIndex, choose_geometry, find_within, search_index

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
 from hashcore.exact.filters import build_filter, missing_digests
-from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted
 from hashcore.near.multiindex import Geometry, build_chunk
+from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted
 
 _digests = st.lists(st.integers(0, 40), max_size=30)
 

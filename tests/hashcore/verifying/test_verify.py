@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from hashcore import Categories, HashColumn, Limits, LoadOptions, Rows, Store, Strings, hash_type
-from hashcore.errors import StoreError
+from hashcore.arrays.xxh64 import checksum
 from hashcore.disk.layout import KEY_CURRENT, KEY_NEXT, Manifest, Segment, manifest_key, piece_key, segment_key
+from hashcore.errors import StoreError
 from hashcore.near.nearest import FEWEST_INDEXED
 from hashcore.verifying.verify import verify_copy
-from hashcore.arrays.xxh64 import checksum
 
 ROWS = 6000
 NEAR_ROWS = FEWEST_INDEXED

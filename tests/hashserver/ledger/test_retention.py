@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.fold import DAY_MS, fold
+from hashserver.ledger.fold import fold
 from hashserver.ledger.retention import SLICE, Deleted, apply_retention
 from hashserver.ledger.verify import verify_ledger
+from hashserver.times import DAY_MS
 
 DAY = 20_000
 HOURS = 24

@@ -24,8 +24,9 @@ from serving import eventually
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.committer import Committer
 from hashserver.ledger.counts import checked_on
-from hashserver.ledger.fold import DAY_MS, SLICE, fold
+from hashserver.ledger.fold import SLICE, fold
 from hashserver.ledger.writer import LedgerWriter, Tally
+from hashserver.times import DAY_MS
 
 
 @pytest.fixture

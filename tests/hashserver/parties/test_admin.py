@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.audit import now_ms
 from hashserver.parties.admin import PartyAdmin, PartyRefused, UnknownParty
+from hashserver.times import now_ms
 
 
 @pytest.fixture

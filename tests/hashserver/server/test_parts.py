@@ -15,14 +15,14 @@ from ledger_rows import put, row
 from serving import md5_of
 
 from hashcore import Entry, HashColumn, Rows, Strings, hash_type
-from hashserver.server.answers import Answer, Match
 from hashserver.app import close_parts, open_parts
-from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
 from hashserver.ledger.writer import Tally
 from hashserver.parties import LOCAL, Party
 from hashserver.problems import Problem
+from hashserver.server.answers import Answer, Match
+from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
 from hashserver.server.parts import Caller, _rows, check, identify
 from hashserver.settings import Settings
 

@@ -89,7 +89,8 @@ def test_pictures_of_telephones_are_near_their_original(kind: str) -> None:
 @pytest.mark.skipif(find_spec("pillow_heif") is None, reason="no pillow-heif")
 def test_heif_is_read_by_a_process_that_has_not_asked_for_it(tmp_path: Path) -> None:
     (tmp_path / "a.heic").write_bytes(saved(landscape(), "HEIF", quality=90))
-    program = f"from hashserver.provider.hashing.pictures import hash_file; print(hash_file({str(tmp_path / 'a.heic')!r}).pdq)"
+    path = str(tmp_path / "a.heic")
+    program = f"from hashserver.provider.hashing.pictures import hash_file; print(hash_file({path!r}).pdq)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert distance(ran.stdout, hash_picture(np.asarray(landscape())).digest.hex()) <= 31
 

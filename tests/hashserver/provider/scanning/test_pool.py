@@ -154,7 +154,9 @@ def test_processes_that_cannot_start_are_an_error_and_no_endless_loop(
 
 def test_what_only_digests_imports_nothing_that_is_slow_to_import() -> None:
     slow = ("numba", "numpy", "PIL", "httpx")
-    program = f"import sys, hashserver.provider.scanning.worker; print([name for name in {slow} if name in sys.modules])"
+    program = (
+        f"import sys, hashserver.provider.scanning.worker; print([name for name in {slow} if name in sys.modules])"
+    )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
     program = "import sys, hashserver.provider.scanning.scan; print('numba' in sys.modules)"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.months import month_of
 from hashserver.parties.admin import PartyAdmin
 from hashserver.reports.figures.panel import NEVER, BadReports, connections_of, read_panel
+from hashserver.times import month_of
 
 MARCH_2020 = (2020 - 1970) * 12 + 2
 

@@ -12,12 +12,12 @@ import html5lib
 import pytest
 
 from hashcore import Store
-from hashserver.reports.pages import annual, effect
-from hashserver.reports.pages.annual import AnnualFigures
-from hashserver.reports.pages.words import LANGUAGES, WORDS, words_for
 from hashserver.ledger import Ledger
 from hashserver.reports.figures.effect import estimate_effect
 from hashserver.reports.figures.panel import connections_of, read_panel
+from hashserver.reports.pages import annual, effect
+from hashserver.reports.pages.annual import AnnualFigures
+from hashserver.reports.pages.words import LANGUAGES, WORDS, words_for
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIELDS = re.compile(r"\{(\w+)\}")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
+from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.arrow import parse_arrow
 from hashserver.server.bodies.request import CheckRequest, Invalid
-from hashserver.problems import Limits, Problem
 
 LIMITS = Limits()
 Values = list[bytes | None]

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hashserver.server.bodies import ACCEPTED, ARROW, JSON, PACKED, TEXT, parse_body
 from hashserver.problems import Limits, Problem
+from hashserver.server.bodies import ACCEPTED, ARROW, JSON, PACKED, TEXT, parse_body
 
 LIMITS = Limits()
 DIGEST = bytes(range(8))

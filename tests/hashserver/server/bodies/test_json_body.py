@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
+from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.json_body import parse_json, parse_with_orjson
 from hashserver.server.bodies.request import CheckRequest, Invalid
-from hashserver.problems import Limits, Problem
 
 LIMITS = Limits()
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"

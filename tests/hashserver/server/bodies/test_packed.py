@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES, HashType
-from hashserver.server.bodies.packed import parse_packed
 from hashserver.problems import Limits, Problem
+from hashserver.server.bodies.packed import parse_packed
 
 KINDS = st.sampled_from(list(HASH_TYPES.values()))
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES, HashType
+from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.request import CheckRequest, Invalid
 from hashserver.server.bodies.text import parse_text
-from hashserver.problems import Limits, Problem
 
 MD5 = HASH_TYPES["md5"]
 KINDS = st.sampled_from(list(HASH_TYPES.values()))

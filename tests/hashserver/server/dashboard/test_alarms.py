@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from hashcore.disk.layout import HashSet, Manifest
-from hashserver.server.dashboard.alarms import Alarm, Complaint, alarms_of_owner, alarms_of_party, read_complaints
-from hashserver.server.dashboard.figures import Count, PartyRow
 from hashserver.ledger import Ledger
 from hashserver.ledger.audit import write_audit
 from hashserver.parties import Party
 from hashserver.parties.admin import PartyAdmin
+from hashserver.server.dashboard.alarms import Alarm, Complaint, alarms_of_owner, alarms_of_party, read_complaints
+from hashserver.server.dashboard.figures import Count, PartyRow
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from hashserver.server.dashboard.figures import DAYS, MONTHS, read_figures, read_live, read_parties
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
+from hashserver.server.dashboard.figures import DAYS, MONTHS, read_figures, read_live, read_parties
 
 NOW = int(datetime(2026, 3, 17, 10, 20, tzinfo=UTC).timestamp() * 1000)
 HOUR, DAY = 3_600_000, 86_400_000

@@ -1,12 +1,35 @@
-"""Temporary folders that no kill leaves for good: named by their process, and cleared by the next one."""
+"""Processes of our own, and temporary folders that are named by the process they belong to.
+
+A process of our own runs a function of a module of ours and inherits nothing else from this process.
+No kill leaves its folder for good: the next process clears it.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+
+_PROGRAM = """
+import importlib, json, sys
+sys.path[:], module, arguments = json.loads(sys.argv[1])
+importlib.import_module(module).main(*arguments)
+"""
+
+
+def command(module: str, *arguments: str | float | bool) -> list[str]:
+    """The command line of a process that calls `main` of a module.
+
+    Args:
+        module: is imported from where this process would import it.
+        arguments: of its `main`.
+    """
+    # -P: not from the folder that we are in, whose files may be anybody's.
+    return [sys.executable, "-P", "-c", _PROGRAM.strip(), json.dumps([sys.path, module, arguments], default=str)]
 
 
 def make_own_folder(prefix: str, place: Path | None = None) -> Path:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashserver.ledger.months import month_of, name_of, start_of
 from hashserver.reports.figures import Period
-from hashserver.reports.figures.period import BadPeriod, read_day
+from hashserver.reports.period import BadPeriod, read_day
+from hashserver.times import month_of, name_of_month, start_of_month
 
 days = st.dates(date(1970, 1, 1), date(2100, 1, 1))
 
@@ -33,8 +33,8 @@ def test_months_are_the_period_cut_at_their_first_days(one: date, other: date) -
 def test_months_are_counted_from_1970(when: datetime) -> None:
     ms = int(when.replace(tzinfo=UTC).timestamp() * 1000)
     month = month_of(ms)
-    assert name_of(month) == when.strftime("%Y-%m")
-    assert start_of(month) <= ms < start_of(month + 1)
+    assert name_of_month(month) == when.strftime("%Y-%m")
+    assert start_of_month(month) <= ms < start_of_month(month + 1)
 
 
 def test_days_are_read_from_years_months_and_days() -> None:

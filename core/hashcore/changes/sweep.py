@@ -1,0 +1,40 @@
+"""Clearing away what belongs to no generation: objects that killed changes staged, and their runs on disk."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hashcore.disk.layout import Manifest, delete_object, objects
+
+
+def find_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
+    """Objects that none of the kept generations names."""
+    live = {number for manifest in kept for number in manifest.object_numbers()}
+    # Filters of earlier generations are not kept: a rollback builds its own in less time than they are worth.
+    live |= set(current.filters.values())
+    return [number for number in objects(transaction) if number not in live]
+
+
+def delete_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> None:
+    """Delete the objects that none of the kept generations names."""
+    for number in find_orphans(transaction, kept, current):
+        delete_object(transaction, number)
+
+
+class Scratch:
+    """A folder in the data folder for runs that do not fit into memory; those of killed loads are cleared."""
+
+    def __init__(self, folder: Path) -> None:
+        self._parent = folder / "scratch"
+
+    def __enter__(self) -> Scratch:
+        shutil.rmtree(self._parent, ignore_errors=True)
+        self._parent.mkdir(mode=0o700)
+        self.path = Path(tempfile.mkdtemp(dir=self._parent))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._parent, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""What the steps of one change share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hashcore.changes.merge import StoredRows, Tally
+from hashcore.changes.runs import LabelBook
+from hashcore.disk.layout import HashSet, Manifest, Segment, Tombstones
+from hashcore.disk.staging import Stage
+from hashcore.disk.tombstones import NONE_DEAD, DeadRows, write_tombstones
+from hashcore.hashtypes import HASH_TYPES
+
+
+@dataclass(slots=True)
+class Work:
+    """A change of one set.
+
+    Args:
+        stage: where new objects go until they are published.
+        current: the generation that it begins with.
+        old: the set's segments, by object number.
+        dead: their withdrawn rows.
+        book: labels of old and new rows.
+        tally: what has been added, removed and so on so far.
+    """
+
+    stage: Stage
+    current: Manifest
+    old: dict[int, Segment] = field(default_factory=dict)
+    dead: dict[int, DeadRows] = field(default_factory=dict)
+    book: LabelBook = field(default_factory=LabelBook)
+    tally: Tally = field(default_factory=Tally)
+
+    def live_rows(self, segment: Segment) -> int:
+        """Rows that have not been withdrawn."""
+        return segment.rows - len(self.dead.get(segment.number, NONE_DEAD))
+
+    def stored(self, segment: Segment) -> StoredRows:
+        """The rows of a segment that have not been withdrawn."""
+        dead = self.dead.get(segment.number, NONE_DEAD)
+        return StoredRows(self.stage.environment, segment, self.book, dead)
+
+    def describe(self, entry: HashSet, segments: list[Segment]) -> HashSet:
+        """A set that holds the live rows of some segments; tombstones that have changed are staged."""
+        before = {each.segment: each for each in self._tombstones_of(entry.name)}
+        tombstones, counts = [], dict.fromkeys(HASH_TYPES, 0)
+        live = [segment for segment in segments if self.live_rows(segment)]
+        for segment in live:
+            for kind in segment.types:
+                counts[kind] += self.live_rows(segment)
+            dead = self.dead.get(segment.number, NONE_DEAD)
+            known = before.get(segment.number)
+            if known is not None and known.rows.items == len(dead):
+                tombstones.append(known)
+            elif len(dead):
+                tombstones.append(write_tombstones(self.stage, segment.number, dead))
+        return replace(
+            entry,
+            segments=[segment.number for segment in live],
+            counts={kind: count for kind, count in counts.items() if count},
+            entries=sum(map(self.live_rows, live)),
+            added=self.tally.added,
+            removed=self.tally.removed,
+            tombstones=tombstones,
+        )
+
+    def _tombstones_of(self, name: str) -> list[Tombstones]:
+        return self.current.sets[name].tombstones if name in self.current.sets else []
