@@ -13,8 +13,8 @@ import uvicorn
 from hashserver.app import create_app
 from hashserver.parties.party import LOCAL
 from hashserver.server.bodies.request import CheckRequest
-from hashserver.server.checks import check_request
-from hashserver.server.parts import Caller, Checked, Parts
+from hashserver.server.checks import Checked, check_request
+from hashserver.server.parts import Caller, Parts
 from hashserver.server.routes import check
 from hashserver.settings import load_settings
 

@@ -61,8 +61,8 @@ def load(
     distances = read_distances(max_distance)
     choose_cache(settings.data_dir)
     from hashcore import LoadOptions
-    from hashserver.app import open_store
     from hashserver.cli.rejects import RejectFile
+    from hashserver.data_folder.store import open_store
     from hashserver.ledger import Ledger
     from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited

@@ -290,7 +290,7 @@ def _served(settings: Settings) -> set[str]:
 
     if not (settings.data_dir / DATA_FILE).is_file():  # opening it would make it
         return set()
-    from hashserver.app import open_store
+    from hashserver.data_folder.store import open_store
 
     with open_store(settings) as store, store.read() as snapshot:
         return set(snapshot.manifest.sets)

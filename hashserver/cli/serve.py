@@ -45,7 +45,7 @@ def serve(
     choose_cache(settings.data_dir)
     share_between_workers()
     # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every worker.
-    from hashserver.app import open_store
+    from hashserver.data_folder.store import open_store
     from hashserver.parties import Directory
 
     open_store(settings).close()

@@ -50,7 +50,7 @@ app = typer.Typer(
 def _open(data_dir: Any) -> Store:
     settings = load_settings(data_dir=data_dir)
     choose_cache(settings.data_dir)
-    from hashserver.app import open_store
+    from hashserver.data_folder.store import open_store
 
     return open_store(settings)
 
@@ -72,7 +72,7 @@ def list_sets(context: typer.Context, data_dir: DataDir = None, as_json: Json = 
     if context.invoked_subcommand is not None:
         return
     with _open(data_dir) as store, store.read() as snapshot:
-        from hashserver.server.routes.sets import describe
+        from hashserver.sets.describe import describe
 
         described = describe(snapshot.manifest)
     if as_json:

@@ -67,8 +67,8 @@ def backup(
     settings = load_settings(data_dir=data_dir)
     _must_exist(settings.data_dir)
     choose_cache(settings.data_dir)
-    from hashserver.app import open_store
     from hashserver.data_folder.backup import back_up
+    from hashserver.data_folder.store import open_store
 
     with open_store(settings) as store, _progress() as on_progress:
         manifest = back_up(settings.data_dir, store, target, on_progress)

@@ -35,4 +35,4 @@ class Party:
 
 
 LOCAL = Party(0, "this machine", frozenset(PERMISSIONS))
-"""Whoever asks while no party is configured; only this machine may then, see `hashserver.server.alone`."""
+"""Whoever asks while no party is configured; only this machine may then, see `hashserver.server.loopback`."""

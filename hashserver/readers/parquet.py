@@ -15,8 +15,8 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
+from hashserver.readers.etags import Columns, columns_in, take_checkable
 from hashserver.readers.read_ahead import read_ahead
-from hashserver.readers.s3_inventory import Columns, columns_in, take_checkable
 from hashserver.readers.source import Source
 
 BATCH_ROWS = 1 << 16

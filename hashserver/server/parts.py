@@ -1,31 +1,29 @@
-"""What every protocol does with a request: charge its party, match, record, and only then answer."""
+"""What the routes work with, and who asks."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
-from hashcore import Rule, Store
-from hashserver.ledger import LedgerError
-from hashserver.ledger.entry_keys import key_of
-from hashserver.ledger.fold import MatchRow
-from hashserver.ledger.writer import LedgerWriter, Tally
+from hashcore import Store
+from hashserver.data_folder.store import open_store
+from hashserver.ledger import Ledger, LedgerError
+from hashserver.ledger.counts import checked_on
+from hashserver.ledger.publications import find_unaudited
+from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory, Party
-from hashserver.parties.directory import require
 from hashserver.parties.limits import Meter
-from hashserver.problems import Limits, Problem
-from hashserver.server.answers import Answer
-from hashserver.server.bodies.request import CheckRequest
-from hashserver.server.checks import check_request
+from hashserver.problems import Limits
 from hashserver.settings import Settings
-from hashserver.times import now_ms
+from hashserver.times import DAY_MS, now_ms
 
-_INLINE_HASHES = 1 << 15  # below this a hop to another thread costs more than the work holds others up
+log = logging.getLogger("hashserver")
 _MOST_REQUEST_ID = 64
 
 _run = os.urandom(6).hex()
@@ -63,21 +61,6 @@ class Caller:
     request: str
 
 
-@dataclass(slots=True)
-class Checked:
-    """An answer that may leave: what it says is on disk.
-
-    Args:
-        answer: what matched.
-        headers: to send with it.
-        numbers: the ledger's number of every entry of every match, in order, where they were asked for.
-    """
-
-    answer: Answer
-    headers: dict[str, str] = field(default_factory=dict)
-    numbers: list[int] = field(default_factory=list)
-
-
 def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
     """Find out who asks.
 
@@ -95,103 +78,41 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
     return Caller(party, f"{_run}-{next(_requests):x}")
 
 
-async def check(
-    parts: Parts, caller: Caller, asked: CheckRequest, *, most: int | None = None, numbered: bool = False
-) -> Checked:
-    """Answer the hashes of a request.
+async def open_parts(settings: Settings) -> Parts:
+    """Open everything that requests need."""
+    limits, store, directory, meter = await run_in_threadpool(_open_parts, settings)
+    return Parts(settings, limits, store, await LedgerWriter.start(settings.data_dir), directory, meter)
 
-    Args:
-        parts: of the server.
-        caller: who asks.
-        asked: what.
-        most: entries to name for one hash; the settings' number when None.
-        numbered: also return the ledger's numbers of the entries, which costs more.
 
-    Raises:
-        Problem: 403, 429, or 503 when something matched that cannot be recorded.
-    """
-    party = caller.party
-    require(party, "check")
-    hashes, is_long = _effort(asked)
-    charged = hashes + len(asked.invalid)
-    standing = parts.meter.charge(party, charged)
-    headers = {"X-Request-Id": caller.request}
-    if standing is not None:
-        headers.update(standing.headers())
-    most = most or parts.settings.max_matches
-    if is_long:
-        answer = await run_in_threadpool(check_request, parts.store, asked, most, party.sets)
-    else:
-        answer = check_request(parts.store, asked, most, party.sets)
-    del asked  # large, and others need the memory while this request waits for the disk
-    tallies = {kind: Tally(checked) for kind, checked in answer.checked.items()}
-    for wrong in answer.invalid:
-        tallies.setdefault(wrong.type, Tally()).invalid += 1
-    if not answer.matches:
-        parts.ledger.count(party.number, tallies)
-        return Checked(answer, headers)
-    rows = _rows(caller, answer, tallies)
+def _open_parts(settings: Settings) -> tuple[Limits, Store, Directory, Meter]:
+    limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
+    store = open_store(settings)
+    _audit_what_was_killed(store)
+    directory = Directory(settings.data_dir)
+    meter = Meter(settings.data_dir)
+    today = now_ms() // DAY_MS
+    with Ledger(settings.data_dir, read_only=True) as ledger:
+        for party, hashes in checked_on(ledger, today).items():
+            meter.seed(party, today, hashes)
+    return limits, store, directory, meter
+
+
+def _audit_what_was_killed(store: Store) -> None:
     try:
-        numbers = await parts.ledger.record(party.number, rows, tallies, numbered=numbered)
-    except LedgerError:
-        parts.meter.refund(party, charged)
-        raise _unrecorded() from None
-    return Checked(answer, headers, numbers)
+        with Ledger(store.folder) as ledger:
+            if found := find_unaudited(ledger, store):
+                log.warning("%d generations had no line in the audit log; they have one now", found)
+    except LedgerError as error:
+        log.warning("cannot look for generations that the audit log does not know: %s", error)
 
 
-def _effort(asked: CheckRequest) -> tuple[int, bool]:
-    """Hashes of a request, and whether matching holds up others for longer than a hop to another thread costs."""
-    hashes, near, is_odd = 0, 0, bool(asked.max_distance)
-    for group in asked.asked:
-        hashes += len(group.digests)
-        rule = group.kind.rule
-        if rule is not Rule.EXACT:
-            near += len(group.digests)
-            is_odd = is_odd or rule is not Rule.HAMMING
-    # One perceptual hash at the distance that its indexes are made for takes a fraction of a millisecond.
-    return hashes, hashes > _INLINE_HASHES or near > 1 or (near > 0 and is_odd)
+async def close_parts(parts: Parts) -> None:
+    """Have everything written, and let go of it."""
+    await parts.ledger.close()
+    await run_in_threadpool(_close_parts, parts)
 
 
-def _unrecorded() -> Problem:
-    problem = Problem(
-        503,
-        "ledger-unavailable",
-        "Hits cannot be recorded",
-        "something matched, and it cannot be recorded at the moment, so it is not answered; try again later, the "
-        "operator sees the reason at /readyz",
-    )
-    problem.headers["Retry-After"] = "10"
-    return problem
-
-
-def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
-    """The matches as the ledger takes them: all of one hash are one hit, the nearest one has rank 0."""
-    rows: list[MatchRow] = []
-    now, party, request, generation = now_ms(), caller.party.number, caller.request, answer.generation
-    last: tuple[str, int] | None = None
-    rank = 0
-    for match in answer.matches:
-        kind, distance = match.type, match.distance
-        if (kind, match.index) != last:
-            last, rank = (kind, match.index), 0
-            tallies[kind].hits += 1
-        for entry in match.entries:
-            name, key, added = entry.id, key_of(entry), int(entry.added * 1000)
-            rows.append(
-                (
-                    now,
-                    party,
-                    request,
-                    generation,
-                    kind,
-                    distance,
-                    rank,
-                    entry.set,
-                    key,
-                    name,
-                    entry.category,
-                    added,
-                )
-            )
-            rank += 1
-    return rows
+def _close_parts(parts: Parts) -> None:
+    parts.meter.close()
+    parts.directory.close()
+    parts.store.close()

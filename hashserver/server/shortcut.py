@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hashserver.problems import Problem
-from hashserver.server.alone import AloneWithoutParties, no_parties
 from hashserver.server.errors import as_response, failed
+from hashserver.server.loopback import AloneWithoutParties, no_parties
 from hashserver.server.metrics import observe
 from hashserver.server.parts import Parts
 

@@ -13,7 +13,7 @@ from hashcore.changes.filter_upkeep import plan_filters
 from hashcore.changes.merge import RowSource, Tally, merge, without_ids
 from hashcore.changes.runs import Run, RunBuilder, Shape
 from hashcore.changes.segments import SegmentWriter
-from hashcore.changes.sweep import Scratch, find_orphans
+from hashcore.changes.sweep import Scratch, delete_orphans, find_orphans
 from hashcore.changes.work import Work
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import (

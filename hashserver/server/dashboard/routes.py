@@ -24,7 +24,7 @@ from hashserver.server.dashboard.figures import Figures, PartyRow, read_figures,
 from hashserver.server.dashboard.pages import HEADERS, page, static
 from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.parts import Parts
-from hashserver.server.routes.sets import describe
+from hashserver.sets.describe import describe
 from hashserver.times import now_ms
 
 router = APIRouter(include_in_schema=False)

@@ -26,7 +26,8 @@ from hashserver.server.answers import Match
 from hashserver.server.bodies.json_body import decode_items
 from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.server.body import read_body
-from hashserver.server.parts import Checked, Parts, check, identify
+from hashserver.server.checks import Checked, check
+from hashserver.server.parts import Parts, identify
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
 from hashserver.server.protocols.one_hash import MalformedHash, check_one
 

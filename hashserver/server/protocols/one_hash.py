@@ -9,7 +9,8 @@ import numpy as np
 from hashcore.hashtypes import HashType
 from hashcore.text.hexcodec import decode_one
 from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
-from hashserver.server.parts import Caller, Checked, Parts, check
+from hashserver.server.checks import Checked, check
+from hashserver.server.parts import Caller, Parts
 
 
 class MalformedHash(Exception):

@@ -17,9 +17,9 @@ from hashserver.server.bodies import parse_body
 from hashserver.server.bodies.request import CheckRequest
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body
+from hashserver.server.checks import check as check_hashes
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Parts, identify
-from hashserver.server.parts import check as check_hashes
 
 router = APIRouter(tags=["check"])
 

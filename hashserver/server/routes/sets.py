@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from hashcore import HASH_TYPES
-from hashcore.disk.layout import Manifest
 from hashserver.server.access import AnyParty
+from hashserver.sets.describe import describe
 
 router = APIRouter(tags=["sets"])
 
@@ -30,36 +26,6 @@ _EXAMPLE = {
         }
     ],
 }
-
-
-def timestamp(seconds: float) -> str:
-    """Unix seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def describe(manifest: Manifest) -> dict[str, Any]:
-    """The sets of a generation, as the API and the command line show them."""
-    return {
-        "generation": manifest.generation,
-        "published": timestamp(manifest.created) if manifest.generation else None,
-        "sets": [
-            {
-                "name": entry.name,
-                "role": entry.role,
-                "entries": entry.entries,
-                "hashes": entry.counts,
-                "max_distance": {
-                    name: entry.distances.get(name, HASH_TYPES[name].default_distance)
-                    for name in entry.counts
-                    if HASH_TYPES[name].is_near
-                },
-                "changed": timestamp(entry.loaded),
-                "added": entry.added,
-                "removed": entry.removed,
-            }
-            for _, entry in sorted(manifest.sets.items())
-        ],
-    }
 
 
 @router.get(

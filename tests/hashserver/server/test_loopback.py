@@ -1,10 +1,21 @@
-"""Which addresses are this machine's own."""
+"""Which addresses are this machine's own, and who is refused while there are no parties."""
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from pathlib import Path
+from typing import Any
 
+import httpx
+import orjson
+import pytest
+from serving import md5_of
+
+from hashserver.ledger import Ledger
+from hashserver.parties.admin import PartyAdmin
 from hashserver.server.loopback import came_over_loopback, listens_on_loopback_only
+from hashserver.server.parts import close_parts, create_app, open_parts
+from hashserver.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -34,3 +45,64 @@ def test_who_can_reach_an_address(host: str, alone: bool) -> None:
 )
 def test_what_a_connection_was_made_to(server: tuple[str, int | None] | None, local: bool) -> None:
     assert came_over_loopback(server) is local
+
+
+PATHS = ("/v2/check", "/v2/sets", "/v1/check/md5", "/lookup/md5/" + md5_of("x"), "/metrics", "/openapi.json", "/")
+
+
+async def ask(app: Any, path: str, server: Any, headers: dict[str, str]) -> tuple[int, Any]:
+    """Call the application as a server does whose connection was made to `server`."""
+    transport = httpx.ASGITransport(_to(app, server))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers) as client:
+        method = "POST" if path == "/v2/check" else "GET"
+        content = orjson.dumps({"md5": [md5_of("x")]}) if method == "POST" else b""
+        answer = await client.request(method, path, content=content, headers={"Content-Type": "application/json"})
+    return answer.status_code, answer.json() if "json" in answer.headers["content-type"] else None
+
+
+def _to(app: Any, server: Any) -> Any:
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "server": server}, receive, send)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("host", "server", "served"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 8080), True),
+        ("127.0.0.1", ("/run/hashserver.sock", None), True),
+        ("127.0.0.1", ("192.0.2.7", 8080), False),
+        ("127.0.0.1", None, False),
+        ("0.0.0.0", ("127.0.0.1", 8080), False),
+        ("no.such.host.invalid", ("127.0.0.1", 8080), False),
+    ],
+)
+def test_only_this_machine_is_answered_until_there_are_parties(
+    runner: asyncio.Runner, tmp_path: Path, host: str, server: Any, served: bool
+) -> None:
+    settings = Settings(data_dir=tmp_path, host=host)
+    app = create_app(settings)
+    parts = runner.run(open_parts(settings))
+    parts.ready = True
+    app.parts = parts
+
+    async def statuses(headers: dict[str, str]) -> set[int]:
+        found = set()
+        for path in PATHS:
+            status, problem = await ask(app, path, server, {**headers, "X-Forwarded-For": "127.0.0.1"})
+            found.add(status)
+            if status == 503:
+                assert problem["type"] == "/problems/no-parties"
+                assert "hashserver party add" in problem["detail"]
+        return found
+
+    alone = runner.run(statuses({}))
+    assert (200 in alone and 503 not in alone) if served else alone == {503}
+    assert runner.run(ask(app, "/healthz", server, {}))[0] == 200
+    with Ledger(tmp_path) as ledger:
+        key = PartyAdmin(ledger, "user test").add("first", permissions=["admin"])
+    assert parts.directory.refresh()
+    assert 503 not in runner.run(statuses({"Authorization": f"Bearer {key}"})), "with parties, keys decide"
+    assert runner.run(ask(app, "/v2/sets", server, {}))[0] == 401
+    runner.run(close_parts(parts))

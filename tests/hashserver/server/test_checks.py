@@ -15,7 +15,6 @@ from ledger_rows import put, row
 from serving import md5_of
 
 from hashcore import Entry, HashColumn, Rows, Strings, hash_type
-from hashserver.app import close_parts, open_parts
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
 from hashserver.ledger.writer import Tally
@@ -23,7 +22,8 @@ from hashserver.parties import LOCAL, Party
 from hashserver.problems import Problem
 from hashserver.server.answers import Answer, Match
 from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
-from hashserver.server.parts import Caller, _rows, check, identify
+from hashserver.server.checks import check
+from hashserver.server.parts import Caller, _rows, close_parts, identify, open_parts
 from hashserver.settings import Settings
 
 MD5 = hash_type("md5")

@@ -1,0 +1,141 @@
+"""What a worker does beside answering, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+
+from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import run_in_threadpool
+
+from hashcore import Store
+from hashserver.ledger.retention import apply_retention
+from hashserver.server.metrics import flush
+from hashserver.server.parts import Parts
+from hashserver.server.warmup import warm_up_changes
+from hashserver.settings import Settings
+
+log = logging.getLogger("hashserver")
+_SWITCH_SECONDS = 0.0005
+_YOUNG_OBJECTS = 20_000  # before the collector looks at them: next to none that a request makes are in cycles
+
+_RETENTION_SECONDS = 3600.0
+_METRICS_SECONDS = 0.2
+
+
+def tune_interpreter() -> None:
+    """Keep the collector and the switching of threads from making small requests wait."""
+    # What is loaded by now stays: sweeping through it again and again would stall requests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
+    # Small requests wait for the interpreter while large ones are read and matched in threads, by default for
+    # as much as 5 ms.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def keepers(parts: Parts) -> AsyncIterator[None]:
+    """Keep sets, parties, metrics and the ledger up to date within the block."""
+    ending = threading.Event()
+    tasks = [
+        asyncio.create_task(keeper)
+        for keeper in (
+            _keep_sets_fresh(parts),
+            _keep_parties_fresh(parts),
+            _keep_short(parts.settings),
+            _keep_metrics_fresh(),
+            _warm_up_changes(ending.is_set),
+        )
+    ]
+    _end_with_parent()
+    log.info("ready: generation %d", _generation(parts.store))
+    try:
+        yield
+    finally:
+        ending.set()
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when the server that started it is gone: it would hold the port with nobody to stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop, sentinel = asyncio.get_running_loop(), parent.sentinel
+
+    def end() -> None:
+        loop.remove_reader(sentinel)
+        log.error("the server that started this worker has ended without a word; the worker ends as well")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(sentinel, end)
+
+
+def _generation(store: Store) -> int:
+    with store.read() as snapshot:
+        return snapshot.generation
+
+
+async def _keep_sets_fresh(parts: Parts) -> None:
+    """Move on to new generations as they are published."""
+    while True:
+        await asyncio.sleep(parts.settings.refresh_seconds)
+        try:
+            if await run_in_threadpool(parts.store.refresh):
+                log.info("serving generation %d", _generation(parts.store))
+        except Exception:
+            log.exception("cannot move on to the newest generation; still serving the one before")
+
+
+async def _keep_parties_fresh(parts: Parts) -> None:
+    """Notice changed parties; neither large sets nor requests that fill the thread pool hold this up."""
+    own = CapacityLimiter(1)
+    while True:
+        await asyncio.sleep(parts.settings.refresh_seconds)
+        try:
+            if await to_thread.run_sync(parts.directory.refresh, limiter=own):
+                log.info("the parties have changed")
+        except Exception:
+            log.exception("cannot read the parties; still serving those known before")
+
+
+async def _keep_metrics_fresh() -> None:
+    """Show the other workers what this one measures."""
+    while True:
+        await asyncio.sleep(_METRICS_SECONDS)
+        flush()
+
+
+async def _warm_up_changes(is_ending: Callable[[], bool]) -> None:
+    """Spare the first who adds an entry the wait for compiled kernels."""
+    try:
+        await to_thread.run_sync(warm_up_changes, is_ending, limiter=CapacityLimiter(1))
+    except Exception as error:
+        log.warning("the first change of a set may take some seconds: warming up for it failed: %s", error)
+
+
+async def _keep_short(settings: Settings) -> None:
+    """Delete what the operator does not want to keep, when the server starts and every hour."""
+    hits, counts = settings.keep_hits_days, settings.keep_counts_days
+    while hits is not None or counts is not None:
+        try:
+            deleted = await run_in_threadpool(
+                apply_retention, settings.data_dir, keep_hits_days=hits, keep_counts_days=counts
+            )
+            if deleted.hits or deleted.counts:
+                log.info("retention: %d hits and %d counts deleted", deleted.hits, deleted.counts)
+        except Exception:
+            log.exception("old hits and counts cannot be deleted; trying again in an hour")
+        await asyncio.sleep(_RETENTION_SECONDS)
