@@ -31,7 +31,7 @@ app = typer.Typer(
 
 [bold]Examples[/bold]
 
-  hashserver report usage --from 2020-03 --to 2020-06
+  hashserver report usage --from 2020-03 --to 2020-05
 
   hashserver report usage --party "Example Hosting" --csv > usage.csv
 

@@ -45,8 +45,10 @@ class Period:
         """From one day to another, both included.
 
         Raises:
-            BadPeriod: the last day is before the first.
+            BadPeriod: the last day is before the first, or is the last that a calendar has.
         """
+        if last == date.max:
+            raise BadPeriod(f"{last} is too far in the future; name an earlier day")
         return cls(first, last + timedelta(days=1))
 
     @classmethod

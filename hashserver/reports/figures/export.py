@@ -36,7 +36,7 @@ def as_json(usage: Usage) -> dict[str, Any]:
     """All figures, tables by name; what has no category has the category null."""
     entries = usage.entries
     described: dict[str, Any] = {
-        "period": {"from": usage.period.start.isoformat(), "to": usage.period.end.isoformat()},
+        "period": {"from": usage.period.start.isoformat(), "to": usage.period.last.isoformat()},
         "party": usage.party,
         "total": _line(usage.total),
     }

@@ -7,8 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from hashcore import Rule, bytevector
+from hashcore import Rule
 from hashcore.arrays.columns import Column
+from hashcore.near import bytevector
 from hashcore.near.bytevector import FEWEST_TRANSPOSED, MOST_DISTANCE, WIDTH, scan
 from hashcore.near.nearest import find_within
 

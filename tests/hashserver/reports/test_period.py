@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashserver.reports.figures import Period
-from hashserver.reports.period import BadPeriod, read_day
+from hashserver.reports.period import BadPeriod, Period, read_first_day, read_last_day
 from hashserver.times import month_of, name_of_month, start_of_month
 
 days = st.dates(date(1970, 1, 1), date(2100, 1, 1))
@@ -37,20 +36,27 @@ def test_months_are_counted_from_1970(when: datetime) -> None:
     assert start_of_month(month) <= ms < start_of_month(month + 1)
 
 
-def test_days_are_read_from_years_months_and_days() -> None:
-    assert [read_day(text) for text in ("2020", "2020-03", "2020-03-17")] == [
-        date(2020, 1, 1),
-        date(2020, 3, 1),
-        date(2020, 3, 17),
-    ]
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2020", date(2020, 1, 1), date(2020, 12, 31)),
+        ("2020-02", date(2020, 2, 1), date(2020, 2, 29)),
+        ("2020-12", date(2020, 12, 1), date(2020, 12, 31)),
+        ("2020-03-17", date(2020, 3, 17), date(2020, 3, 17)),
+    ],
+)
+def test_what_is_named_is_included_from_its_first_day_to_its_last(text: str, first: date, last: date) -> None:
+    assert (read_first_day(text), read_last_day(text)) == (first, last)
 
 
-@pytest.mark.parametrize("text", ["", "March", "2020-13", "2020-02-30", "01-03-2020", "2020-03-01-01"])
+@pytest.mark.parametrize(
+    "text", ["", "March", "2020-13", "2020-02-30", "01-03-2020", "2020-03-01-01", "9999", "9999-12", "0001-01-01x"]
+)
 def test_what_is_no_day_is_refused_in_words(text: str) -> None:
     with pytest.raises(BadPeriod, match="is not a day such as 2020-03-01"):
-        read_day(text)
+        read_first_day(text)
 
 
 def test_an_empty_period_is_refused() -> None:
-    with pytest.raises(BadPeriod, match="holds no day"):
+    with pytest.raises(BadPeriod, match="ends on 2020-02-29, before it begins on 2020-03-01"):
         Period(date(2020, 3, 1), date(2020, 3, 1))

@@ -11,10 +11,11 @@ import orjson
 import pytest
 from serving import md5_of
 
+from hashserver.app import create_app
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
 from hashserver.server.loopback import came_over_loopback, listens_on_loopback_only
-from hashserver.server.parts import close_parts, create_app, open_parts
+from hashserver.server.parts import close_parts, open_parts
 from hashserver.settings import Settings
 
 

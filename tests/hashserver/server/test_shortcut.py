@@ -11,8 +11,9 @@ import pytest
 from serving import md5_of
 from starlette.requests import ClientDisconnect
 
+from hashserver.app import create_app
 from hashserver.server import metrics
-from hashserver.server.parts import close_parts, create_app, open_parts
+from hashserver.server.parts import close_parts, open_parts
 from hashserver.server.shortcut import Shortcut
 from hashserver.settings import Settings
 
