@@ -1,6 +1,7 @@
 """The batch check without parties and ledger: what accounting and authentication are measured against.
 
-It is the same application on the same event loop; but nobody is identified or charged, and nothing is recorded.
+It is the same application on the same event loop; but nobody is identified or charged, and nothing
+is recorded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Shared by the benchmarks: data, a server, and the table of ratios that is printed at the end.
 
-`HASHSERVER_BENCH=quick` leaves out what takes minutes. Speeds here are compared within one run, because
-machines differ and are noisy: every figure of ours stands beside a peer's from the same minute.
+`HASHSERVER_BENCH=quick` leaves out what takes minutes. Speeds here are compared within one run,
+because machines differ and are noisy: every figure of ours stands beside a peer's from the same
+minute.
 """
 
 from __future__ import annotations

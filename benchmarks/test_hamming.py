@@ -1,7 +1,8 @@
 """Near-duplicate search: the scanner and the index beside FAISS and usearch, one thread, one run.
 
-The HMA index is FAISS `IndexBinaryMultiHash` as Meta's Hasher-Matcher-Actioner makes it: 16 hash tables of
-16 bits each, of which up to one bit is flipped. Its recall is printed beside ours, which is 100 % always.
+The HMA index is FAISS `IndexBinaryMultiHash` as Meta's Hasher-Matcher-Actioner makes it: 16 hash
+tables of 16 bits each, of which up to one bit is flipped. Its recall is printed beside ours, which
+is 100 % always.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ def test_scanner(ratios: Ratios) -> None:
     found = flat.range_search(few, RADIUS**2 + 0.5)[1]
     assert len(found) == search(100)
     peer = ENTRIES * len(few) / seconds_of(lambda: flat.range_search(few, RADIUS**2 + 0.5), 2)
-    # FAISS hands batches of 20 queries and more to a matrix product, which rounds; one by one it is exact.
+    # FAISS hands batches of 20 queries and more to a matrix product, which rounds; one by one it is
+    # exact.
     one = ENTRIES / seconds_of(lambda: flat.range_search(few[:1], RADIUS**2 + 0.5), 3)
 
     small = codes[:20_000].astype(np.int32)

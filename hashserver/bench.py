@@ -1,7 +1,7 @@
 """How fast this machine is, or a server: bounded measurements that end by themselves and leave nothing behind.
 
-All data are generated. What is measured by itself lies in a temporary folder; a server elsewhere is asked about
-random hashes only, so it has counts to record and nothing else.
+All data are generated. What is measured by itself lies in a temporary folder; a server elsewhere is
+asked about random hashes only, so it has counts to record and nothing else.
 """
 
 from __future__ import annotations

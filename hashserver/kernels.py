@@ -10,8 +10,8 @@ from pathlib import Path
 def choose_cache(folder: Path) -> None:
     """Say where compiled kernels are kept, before numba is first imported.
 
-    Beside the source where that can be written, as numba does by itself; else in `folder`. A service
-    often has no home, and an installation that it may not touch.
+    Beside the source where that can be written, as numba does by itself; else in `folder`. A
+    service often has no home, and an installation that it may not touch.
     """
     spec = find_spec("hashcore")
     places = spec.submodule_search_locations if spec else None

@@ -1,7 +1,7 @@
 """Processes of our own, and temporary folders that are named by the process they belong to.
 
-A process of our own runs a function of a module of ours and inherits nothing else from this process.
-No kill leaves its folder for good: the next process clears it.
+A process of our own runs a function of a module of ours and inherits nothing else from this
+process. No kill leaves its folder for good: the next process clears it.
 """
 
 from __future__ import annotations

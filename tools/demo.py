@@ -1,7 +1,7 @@
 """Show the whole way on this machine: sets are loaded, served, and a folder of pictures is checked.
 
-Everything happens in a temporary folder, with generated hashes and generated pictures, and takes well
-under a minute.
+Everything happens in a temporary folder, with generated hashes and generated pictures, and takes
+well under a minute.
 """
 
 from __future__ import annotations

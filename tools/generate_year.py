@@ -1,12 +1,12 @@
 """Make up a year of the model service: 18.2 billion checks, 7.4 million hits, 26 parties.
 
-    python tools/generate_year.py year-2020                  # a data folder: ledger, store, the hotline's reports
-    python tools/generate_year.py small --scale 0.001
+    python tools/generate_year.py year-2020                  # a data folder: ledger, store, the
+    hotline's reports python tools/generate_year.py small --scale 0.001
 
-Parties join through the year. Each begins with a check of its whole storage, and then checks what is new, with
-a weekly rhythm. Few entries account for most hits. Everything is drawn from one seed, and all tables of the
-ledger agree with each other. Every reported provider's URLs fall by 35 % once it is connected, so that what
-`hashserver report effect` finds can be compared with the truth.
+Parties join through the year. Each begins with a check of its whole storage, and then checks what
+is new, with a weekly rhythm. Few entries account for most hits. Everything is drawn from one seed,
+and all tables of the ledger agree with each other. Every reported provider's URLs fall by 35 % once
+it is connected, so that what `hashserver report effect` finds can be compared with the truth.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The engine: known hashes in a memory-mapped store, checked by compiled code.
 
-It knows nothing of HTTP, of parties, or of what time it is. Open a store, load a set, check an array::
+It knows nothing of HTTP, of parties, or of what time it is. Open a store, load a set, check an
+array::
 
     from pathlib import Path
     import numpy as np
@@ -53,7 +54,8 @@ __all__ = [
     "hash_type",
 ]
 
-# Imported when they are first used: they bring numba, which a client or a scan of files has no use for.
+# Imported when they are first used: they bring numba, which a client or a scan of files has no use
+# for.
 _COMPILED = {
     "Entry": "hashcore.reading.opened",
     "KnownEntry": "hashcore.reading.snapshot",

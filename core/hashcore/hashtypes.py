@@ -27,8 +27,8 @@ class HashType:
         rule: how digests match.
         default_distance: the distance within which two hashes match unless somebody says otherwise.
         greatest_distance: the largest distance a request may ask for.
-        benign: digests of this type that are harmless and everywhere, with what they are the hash of;
-            never loaded into a set that reports matches.
+        benign: digests of this type that are harmless and everywhere, with what they are the hash
+            of; never loaded into a set that reports matches.
     """
 
     name: str
@@ -72,11 +72,12 @@ def _blank(*digests: bytes) -> Mapping[bytes, str]:
 def _photodna() -> HashType:
     """PhotoDNA: 144 sums of gradients, one byte each. What computes it is proprietary and stays outside.
 
-    Two are compared by the Euclidean distance of the vectors: Farid, "Reining in Online Abuses", Technology
-    and Innovation 19, 2018; Steinebach, "Efficient Hash Lookup for PhotoDNA", Electronic Imaging 2024. No
-    threshold of Microsoft's is public. The default is that of IPED, the forensic tool of the Brazilian Federal
-    Police: 40,000 for the squared distance (`maxSimilarityDistance`), which is 200. Distances are rounded up to
-    whole numbers, so that one is within a threshold exactly when the true one is.
+    Two are compared by the Euclidean distance of the vectors: Farid, "Reining in Online Abuses",
+    Technology and Innovation 19, 2018; Steinebach, "Efficient Hash Lookup for PhotoDNA", Electronic
+    Imaging 2024. No threshold of Microsoft's is public. The default is that of IPED, the forensic
+    tool of the Brazilian Federal Police: 40,000 for the squared distance (`maxSimilarityDistance`),
+    which is 200. Distances are rounded up to whole numbers, so that one is within a threshold
+    exactly when the true one is.
     """
     return HashType("photodna", 144, Rule.EUCLIDEAN, 200, 255, _blank(bytes(144)))
 

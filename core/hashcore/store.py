@@ -137,7 +137,8 @@ class Store:
             now: Unix seconds, when the entries count as added.
             on_reject: told of rows that are not taken.
             on_phase: told how far the work is.
-            timeout: seconds to wait while another process changes the store; None: as long as it takes.
+            timeout: seconds to wait while another process changes the store; None: as long as it
+                takes.
             on_wait: told, once, that there is such a wait.
             on_done: told what came of it before anybody else may change the store.
 
@@ -241,11 +242,12 @@ class Store:
     def _move_on(self) -> int:
         """Open the newest snapshot, and return its generation.
 
-        Also when the generation is the same: a reader that stays on an old transaction keeps pages from
-        being used again.
+        Also when the generation is the same: a reader that stays on an old transaction keeps pages
+        from being used again.
         """
         transaction = self._environment.begin()
-        # Of its own transaction, not the newest: while a commit ends, the newest may not be had yet.
+        # Of its own transaction, not the newest: while a commit ends, the newest may not be had
+        # yet.
         seen = int(transaction.id())
         try:
             snapshot = Snapshot(transaction)

@@ -1,7 +1,7 @@
 """Putting the commands together, and turning trouble into sentences and exit codes.
 
-Exit codes: 0 done and nothing matched, 1 done and something matched, 2 usage or bad input, 3 server,
-network or storage trouble.
+Exit codes: 0 done and nothing matched, 1 done and something matched, 2 usage or bad input, 3
+server, network or storage trouble.
 """
 
 from __future__ import annotations

@@ -140,7 +140,8 @@ def effect(
 ) -> None:
     """Compare the reported URLs of connected and unconnected providers, before and after connecting.
 
-    Providers of the reports are parties of the same name. docs/reports.md has the method and its caveats.
+    Providers of the reports are parties of the same name. docs/reports.md has the method and its
+    caveats.
 
     Example:  hashserver report effect --reports reports.csv -o effect.html
     """

@@ -44,7 +44,8 @@ def serve(
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
     choose_cache(settings.data_dir)
     share_between_workers()
-    # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every worker.
+    # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every
+    # worker.
     from hashserver.data_folder.store import open_store
     from hashserver.parties import Directory
 

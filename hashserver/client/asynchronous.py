@@ -84,14 +84,14 @@ class AsyncClient:
     async def check(self, *, max_distance: Mapping[str, int] | None = None, **hashes: Hashes) -> CheckResult:
         """Check hashes, in as many requests as it takes, several of them at once.
 
-        A check changes nothing, so its requests are sent again when the connection breaks or the server is
-        busy. When one fails for good, the whole check fails.
+        A check changes nothing, so its requests are sent again when the connection breaks or the
+        server is busy. When one fails for good, the whole check fails.
 
         Args:
             max_distance: greatest distance by perceptual type; each set's own where absent.
-            hashes: by type (md5, sha1, sha256, pdq, phash): hexadecimal strings in either case and raw digests
-                as bytes, mixed as you like, or an array, uint8[n, width]. One that is malformed is listed in
-                `invalid`, and the others are checked.
+            hashes: by type (md5, sha1, sha256, pdq, phash): hexadecimal strings in either case and
+                raw digests as bytes, mixed as you like, or an array, uint8[n, width]. One that is
+                malformed is listed in `invalid`, and the others are checked.
 
         Raises:
             ClientError: when the server refuses, or after the last try.

@@ -49,12 +49,14 @@ class Question:
 def question(hashes: Mapping[str, Hashes], max_distance: Mapping[str, int] | None, size: int) -> Question:
     """Decode the hashes of a check, and cut them into batches of a size.
 
-    A check of nothing has one empty batch, so that a key is tried and a generation answers all the same.
+    A check of nothing has one empty batch, so that a key is tried and a generation answers all the
+    same.
 
     Raises:
         UnknownHashType: there is no such type.
         BadDistance: a distance that cannot be asked for.
-        TypeError, ValueError: no types at all, one hash instead of several, or an array that holds no digests.
+        TypeError, ValueError: no types at all, one hash instead of several, or an array that holds
+            no digests.
     """
     if not hashes:
         raise ValueError("name the hashes to check by their type, as in check(md5=[...])")

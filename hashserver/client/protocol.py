@@ -34,7 +34,8 @@ class Request:
 
     Args:
         method, path, parameters, body, content_type: of HTTP.
-        repeatable: it changes nothing, so it may be sent again when nobody knows whether it arrived.
+        repeatable: it changes nothing, so it may be sent again when nobody knows whether it
+            arrived.
         id: the same for every try, so that a server can count a repeated request once.
     """
 
@@ -144,7 +145,8 @@ class Tries:
 def pause(failed: int, asked: float | None) -> float:
     """Seconds to wait after so many tries: what the server asks for, or twice as long each time; with jitter.
 
-    Neither is longer than half a minute, the jitter apart; jitter never makes it shorter than the server asks.
+    Neither is longer than half a minute, the jitter apart; jitter never makes it shorter than the
+    server asks.
     """
     if asked is not None:
         return min(_LONGEST_WAIT, asked) * random.uniform(1.0, 1.25)  # noqa: S311 - no secret

@@ -56,8 +56,8 @@ class CheckResult:
     """What a check came to; it may have taken several requests.
 
     Args:
-        generations: those that answered, ascending; never empty. Several when the server's sets changed
-            while the check was under way.
+        generations: those that answered, ascending; never empty. Several when the server's sets
+            changed while the check was under way.
         checked: how many hashes of each type were well-formed, and compared.
         matches: what matched, by type in the order asked, then by index, then nearest first.
         invalid: what was not checked, in the same order.

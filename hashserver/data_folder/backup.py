@@ -1,12 +1,14 @@
 """Backups of a data folder: made while it is served and loaded, verified, and restored.
 
-A backup is a folder with the store (`data.mdb`), the ledger (`ledger.sqlite`), the secret that keys are kept
-under (`key-secret`), and `manifest.json`, which has the sizes and SHA-256s of the others. It is written under
-another name and renamed when all of it is on the disk, and so is a restored folder.
+A backup is a folder with the store (`data.mdb`), the ledger (`ledger.sqlite`), the secret that keys
+are kept under (`key-secret`), and `manifest.json`, which has the sizes and SHA-256s of the others.
+It is written under another name and renamed when all of it is on the disk, and so is a restored
+folder.
 
-The ledger is copied first and the store after it: every generation that a hit of the ledger names is then one that
-the store has published, and a generation number is never given twice. What was loaded while the ledger was being
-copied is in the store; what was hit meanwhile is not in the ledger.
+The ledger is copied first and the store after it: every generation that a hit of the ledger names
+is then one that the store has published, and a generation number is never given twice. What was
+loaded while the ledger was being copied is in the store; what was hit meanwhile is not in the
+ledger.
 """
 
 from __future__ import annotations
@@ -184,7 +186,8 @@ def restore(backup: Path, data_dir: Path, on_progress: OnProgress = _no_progress
 def _unfinished(target: Path) -> Iterator[Path]:
     """A folder beside the target to write into, which is gone afterwards unless it was published.
 
-    A process that is killed leaves it behind, unlocked, and the next one with that target clears it away.
+    A process that is killed leaves it behind, unlocked, and the next one with that target clears it
+    away.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +227,8 @@ def _copy_ledger(data_dir: Path, target: Path, on_progress: OnProgress) -> None:
         fold(ledger)
         try:
             with closing(sqlite3.connect(target)) as copy:
-                # Within a read transaction: the copy would begin again with every hit that is recorded meanwhile.
+                # Within a read transaction: the copy would begin again with every hit that is
+                # recorded meanwhile.
                 ledger.connection.execute("BEGIN")
                 ledger.connection.execute("SELECT value FROM meta").fetchone()
                 size = int(ledger.connection.execute("PRAGMA page_size").fetchone()[0])

@@ -1,7 +1,7 @@
 """Verifying a data folder or a backup: its files, its store and its ledger.
 
-The store is gone through in a process of its own: a file that is cut short, or whose inner pages lead astray, ends
-a process that reads it through a map, and that is a finding, too.
+The store is gone through in a process of its own: a file that is cut short, or whose inner pages
+lead astray, ends a process that reads it through a map, and that is a finding, too.
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
 """The process that commits what a worker records, without the worker's interpreter.
 
-A worker has one, at the other end of a pair of sockets. It ends when the worker closes its end, or is gone, and
-has by then committed all that was sent.
+A worker has one, at the other end of a pair of sockets. It ends when the worker closes its end, or
+is gone, and has by then committed all that was sent.
 
 The worker sends lines:
 
-- `h MATCHES JSON`: matches of a request, up to SLICE of them, so that folding a row of the inbox does not hold
-  others up. A request with more has several lines.
+- `h MATCHES JSON`: matches of a request, up to SLICE of them, so that folding a row of the inbox
+  does not hold others up. A request with more has several lines.
 - `e` or `n`: the end of a request's matches; `n` asks for the entries' numbers.
 - `c JSON`: rows to add to the counts.
 
-It is sent lines of JSON, `[requests, numbers, trouble, warning]`: how many more requests have been dealt with, in
-the order in which they came; the numbers of those that asked for them; what keeps the ledger from being written,
-if anything does, in which case those requests are not recorded; and something to log.
+It is sent lines of JSON, `[requests, numbers, trouble, warning]`: how many more requests have been
+dealt with, in the order in which they came; the numbers of those that asked for them; what keeps
+the ledger from being written, if anything does, in which case those requests are not recorded; and
+something to log.
 """
 
 from __future__ import annotations

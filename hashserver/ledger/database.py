@@ -1,7 +1,8 @@
 """The ledger's file: opening it, and writing to it from several processes.
 
-SQLite in WAL mode with full synchronisation: what is committed is on disk. Its own way of waiting for
-another writer is to sleep and try again, which makes some wait for long; here writers queue up at a file lock.
+SQLite in WAL mode with full synchronisation: what is committed is on disk. Its own way of waiting
+for another writer is to sleep and try again, which makes some wait for long; here writers queue up
+at a file lock.
 """
 
 from __future__ import annotations

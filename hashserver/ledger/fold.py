@@ -1,9 +1,10 @@
 """Folding the inbox into the tables that reports read.
 
-What a worker commits is one row of JSON a commit, the least that puts hits on disk. Taking it apart costs some
-ten times as much, so it is done when there is nothing else to do, when much has come together, and before
-anybody reads. Whoever folds does it slice by slice under the write lock; a slice is taken apart and deleted from
-the inbox in one transaction, so nothing is lost or counted twice whenever it is interrupted.
+What a worker commits is one row of JSON a commit, the least that puts hits on disk. Taking it apart
+costs some ten times as much, so it is done when there is nothing else to do, when much has come
+together, and before anybody reads. Whoever folds does it slice by slice under the write lock; a
+slice is taken apart and deleted from the inbox in one transaction, so nothing is lost or counted
+twice whenever it is interrupted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Lines in the audit log for what is published, and for what a killed process published without one.
 
-All of it runs while the store's writer lock is held: nobody is between publishing and writing a line then, so a
-generation without one is of a process that was killed, or whose ledger could not be written.
+All of it runs while the store's writer lock is held: nobody is between publishing and writing a
+line then, so a generation without one is of a process that was killed, or whose ledger could not be
+written.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def audited(
         details: more to say of the state after it; never hash values.
 
     Returns:
-        A function that raises a LedgerError when the line cannot be written; the change is published then.
+        A function that raises a LedgerError when the line cannot be written; the change is
+        published then.
     """
 
     def note(outcome: Outcome) -> None:

@@ -1,7 +1,8 @@
 """Retention: rows of `hits` and `counts` that are older than the operator wants to keep are deleted.
 
-`hit_days` and `sightings` stay, so what was hit stays counted; `counts` have no such sums, and what is deleted of
-them is missing in reports. Deleting goes slice by slice under the write lock: hits are recorded in between.
+`hit_days` and `sightings` stay, so what was hit stays counted; `counts` have no such sums, and what
+is deleted of them is missing in reports. Deleting goes slice by slice under the write lock: hits
+are recorded in between.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def _delete_hits(ledger: Ledger, before: int) -> int:
     fold(ledger)
-    # Without the lock: this goes through the whole table, which is in the order of folding, not of time.
+    # Without the lock: this goes through the whole table, which is in the order of folding, not of
+    # time.
     query = "SELECT min(id), max(id) FROM hits WHERE time < ?"
     first, last = ledger.connection.execute(query, (before,)).fetchone()
     if first is None:

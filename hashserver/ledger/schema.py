@@ -1,11 +1,11 @@
 """The tables of the ledger: parties and keys, what was checked and hit, feedback, and what admins did.
 
-Times are Unix milliseconds, hours, days and months are whole ones since 1970, UTC. Hits arrive in `inbox`, a
-row for every commit of a worker, and are folded into the other tables soon (see `hashserver.ledger.fold`).
-`hits` has a row for every match; `rank` 0 marks the nearest match of a hit, so hits are counted by it.
-`hit_days` and `sightings` are sums over `hits`, kept in the same transactions: reports need not go through
-millions of rows, and what retention deletes from `hits` stays counted. A row of `entries` is made when an entry
-is first hit.
+Times are Unix milliseconds, hours, days and months are whole ones since 1970, UTC. Hits arrive in
+`inbox`, a row for every commit of a worker, and are folded into the other tables soon (see
+`hashserver.ledger.fold`). `hits` has a row for every match; `rank` 0 marks the nearest match of a
+hit, so hits are counted by it. `hit_days` and `sightings` are sums over `hits`, kept in the same
+transactions: reports need not go through millions of rows, and what retention deletes from `hits`
+stays counted. A row of `entries` is made when an entry is first hit.
 """
 
 from __future__ import annotations

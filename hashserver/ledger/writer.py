@@ -1,10 +1,12 @@
 """A worker's side of the ledger: it hands matches to its committer, and requests wait until theirs are on disk.
 
-Group commit: what is recorded while the committer is busy is handed over together when it is done, so the cost of
-synchronising with the disk is shared by all who wait for it, and a lone request waits for one.
+Group commit: what is recorded while the committer is busy is handed over together when it is done,
+so the cost of synchronising with the disk is shared by all who wait for it, and a lone request
+waits for one.
 
-The committer is a process of its own, see `hashserver.ledger.committer`. A thread that commits takes the
-interpreter from the event loop some ten times a commit, and requests wait for it that have nothing to record.
+The committer is a process of its own, see `hashserver.ledger.committer`. A thread that commits
+takes the interpreter from the event loop some ten times a commit, and requests wait for it that
+have nothing to record.
 """
 
 from __future__ import annotations
@@ -115,7 +117,8 @@ class LedgerWriter:
             numbered: return the entries' numbers.
 
         Returns:
-            The ledger's number of the entry of every row, which an entry keeps; empty unless asked for.
+            The ledger's number of the entry of every row, which an entry keeps; empty unless asked
+            for.
 
         Raises:
             LedgerError: they could not be written, and nothing is counted.
@@ -274,7 +277,8 @@ class _Link(asyncio.Protocol):
         """Send some lines."""
         if self._transport is None:  # not any more, which is told otherwise
             return
-        # Transports write at the end of the loop's turn, in which many others may be answered first.
+        # Transports write at the end of the loop's turn, in which many others may be answered
+        # first.
         if not self._transport.get_write_buffer_size():
             with suppress(OSError):  # there is no room, or nobody
                 lines = lines[self._connection.send(lines) :]

@@ -130,7 +130,8 @@ class PartyAdmin:
         """Add a party, and return its key, which cannot be had again.
 
         Raises:
-            PartyRefused: the name is taken or unusable, a permission is unknown, or a bound makes no sense.
+            PartyRefused: the name is taken or unusable, a permission is unknown, or a bound makes
+                no sense.
         """
         if not name.strip() or len(name) > _MOST_NAME or ":" in name or not name.isprintable():
             raise PartyRefused(

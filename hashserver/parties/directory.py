@@ -145,7 +145,8 @@ class Directory:
 
     def find_key(self, key: str) -> Key | None:
         """What is known of a key, or None if it lets nobody in."""
-        # What the lookup's duration tells is about digests under our secret, of which nobody can choose bits.
+        # What the lookup's duration tells is about digests under our secret, of which nobody can
+        # choose bits.
         digest = self._digest_of(key[: MOST_KEY_BYTES + 1])
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found.digest, digest):

@@ -52,7 +52,8 @@ def read_secret(ledger: Ledger) -> bytes:
     """The secret of a ledger's folder, made on first use.
 
     Raises:
-        SecretError: it is damaged, or missing although parties have keys, which would all stop working.
+        SecretError: it is damaged, or missing although parties have keys, which would all stop
+            working.
     """
     file = ledger.folder / SECRET_FILE
     with suppress(FileNotFoundError):
@@ -80,7 +81,8 @@ def _refuse_if_lost(ledger: Ledger, file: Path) -> None:
 
 def _make(file: Path) -> bytes:
     folder = file.parent
-    # Made whole under another name first: two processes may start at once, and both must end with the same.
+    # Made whole under another name first: two processes may start at once, and both must end with
+    # the same.
     new = folder / f".{SECRET_FILE}.{secrets.token_hex(8)}"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -1,8 +1,8 @@
 """Rates and quotas, in hashes, exact over all workers: one slot a party in a file that they all map.
 
-A rate is a token bucket that holds a second's worth. A request is let in while there is anything in the
-bucket and takes what it needs, so a request larger than the bucket is possible, and the next one waits until
-the debt is paid: over time the rate is never exceeded.
+A rate is a token bucket that holds a second's worth. A request is let in while there is anything in
+the bucket and takes what it needs, so a request larger than the bucket is possible, and the next
+one waits until the debt is paid: over time the rate is never exceeded.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class _Slot:
     Args:
         tokens: hashes in its bucket, when it was last looked at.
         counted: when that was, Unix seconds.
-        days: `[day, hashes]` of the last even and the last odd day, so that a clock that is set back over
-            midnight, and on again, forgets neither.
+        days: `[day, hashes]` of the last even and the last odd day, so that a clock that is set
+            back over midnight, and on again, forgets neither.
     """
 
     tokens: float
@@ -141,7 +141,8 @@ class Meter:
             tokens, counted, *days = _SLOT.unpack(read)
             slot = _Slot(tokens, counted, (days[:2], days[2:]))
             yield slot
-            # Checks that miss go on while the disk is full, even where there is no place for their slot.
+            # Checks that miss go on while the disk is full, even where there is no place for their
+            # slot.
             with suppress(OSError):
                 packed = _SLOT.pack(slot.tokens, slot.counted, *slot.days[0], *slot.days[1])
                 os.pwrite(self._file, packed, at)
@@ -157,7 +158,8 @@ class Meter:
 
 
 def _filled(slot: _Slot, now: float, rate: float) -> float:
-    # A clock that was set back must not empty the bucket, nor one set forward fill it beyond its size.
+    # A clock that was set back must not empty the bucket, nor one set forward fill it beyond its
+    # size.
     return min(rate, slot.tokens + max(0.0, now - slot.counted) * rate)
 
 

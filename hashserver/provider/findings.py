@@ -43,7 +43,8 @@ class CsvReport:
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
-        # The writer quotes cells with a lone CR only if lines end with CRLF, as they do in RFC 4180.
+        # The writer quotes cells with a lone CR only if lines end with CRLF, as they do in RFC
+        # 4180.
         self._writer = csv.writer(self, lineterminator="\r\n")
         self._writer.writerow(Finding.__slots__)
 

@@ -1,7 +1,7 @@
 """Readers of hash sets and listings: a file in, blocks of rows out, in bounded memory.
 
-Each format is a module with one function, and has one line in `hashserver.readers.formats`. Every row of a
-file ends either in a block or in a reject with its line and reason.
+Each format is a module with one function, and has one line in `hashserver.readers.formats`. Every
+row of a file ends either in a block or in a reject with its line and reason.
 """
 
 from __future__ import annotations

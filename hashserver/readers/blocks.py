@@ -26,7 +26,8 @@ class Blocks:
 
     Args:
         source: of the text; a byte order mark at its beginning is left out.
-        on_reject: told of records longer than `LONGEST_RECORD`, which are skipped without being held.
+        on_reject: told of records longer than `LONGEST_RECORD`, which are skipped without being
+            held.
         block_bytes: how much to hold at a time.
     """
 

@@ -87,8 +87,8 @@ def type_of(cell: bytes, chosen: str | None) -> str | None:
 def by_first_record(fields: Sequence[bytes], chosen: str | None) -> Meaning | None:
     """Guess the columns of a file without a header; None when no column looks like a hash.
 
-    Columns of hashes are known by their digits. One other column, when there is just one, is taken for
-    the external id, and for the name in a listing. A category is never guessed.
+    Columns of hashes are known by their digits. One other column, when there is just one, is taken
+    for the external id, and for the name in a listing. A category is never guessed.
     """
     hashes: dict[str, int] = {}
     others = []

@@ -43,11 +43,13 @@ def tokenise(
         delimiter: the byte between fields.
         final: whether the text ends here, so that a record without a line end is whole.
         wanted: int64[columns], the slot of each column, or -1 for those not asked for.
-        starts, lengths: int64[slots, rows], receive the spans of the fields asked for, without quotes.
+        starts, lengths: int64[slots, rows], receive the spans of the fields asked for, without
+            quotes.
         doubled: bool[slots, rows], set where quotes inside a field are doubled.
-        fields: int64[rows], the number of fields of each record; -1 where text follows a closing quote, or
-            where a quote is not closed, which ends the record with its first line.
-        spans: int64[rows, 3], receives where each record begins and ends, and the line it begins on.
+        fields: int64[rows], the number of fields of each record; -1 where text follows a closing
+            quote, or where a quote is not closed, which ends the record with its first line.
+        spans: int64[rows, 3], receives where each record begins and ends, and the line it begins
+            on.
 
     Returns:
         Records, bytes taken, lines taken. Stops before a record that is not whole or finds no room.

@@ -1,8 +1,8 @@
 """ETags of objects in S3: the MD5 of what is in them, or not.
 
-An ETag is no MD5 when the object was uploaded in parts (it holds a dash then) or is encrypted with a key of
-KMS or of the customer. Such objects cannot be checked without reading them; they are counted in
-`Source.not_checkable` and are no errors.
+An ETag is no MD5 when the object was uploaded in parts (it holds a dash then) or is encrypted with
+a key of KMS or of the customer. Such objects cannot be checked without reading them; they are
+counted in `Source.not_checkable` and are no errors.
 """
 
 from __future__ import annotations

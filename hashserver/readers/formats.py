@@ -33,8 +33,9 @@ class Format:
     Args:
         name: what --format calls it.
         read: see `hashserver.readers.read_rows`.
-        looks_like: whether a file is of this format, by its first bytes (64 KiB, or all of it); None for
-            the formats that have no signature, which `detect_format` tells apart by their lines.
+        looks_like: whether a file is of this format, by its first bytes (64 KiB, or all of it);
+            None for the formats that have no signature, which `detect_format` tells apart by their
+            lines.
         default_role: of a new set that comes from such a file, where it is not `match`.
     """
 

@@ -1,8 +1,8 @@
 """Items of a JSON document of any size: the elements of an array somewhere in it, block by block.
 
-A compiled scanner that knows strings and brackets finds where each item begins and ends; what is in it is
-for a JSON parser to say. An item that is wrong is rejected; a document that is wrong as such, so that
-nobody can say where its items are, is a `ReadError`.
+A compiled scanner that knows strings and brackets finds where each item begins and ends; what is in
+it is for a JSON parser to say. An item that is wrong is rejected; a document that is wrong as such,
+so that nobody can say where its items are, is a `ReadError`.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def read_items(
         block_bytes: how much to hold at a time.
 
     Raises:
-        ReadError: the document is no JSON, ends too early, or has no such array; with line and byte.
+        ReadError: the document is no JSON, ends too early, or has no such array; with line and
+            byte.
     """
     yield from _Scanner(source, on_reject, block_bytes).read(paths)
 

@@ -87,8 +87,8 @@ def scan_items(
         starts, stops: int64[room], receive the span of each element.
 
     Returns:
-        Elements found; where the next thing begins (an element that is not whole, or what is wrong); what
-        is expected there; and why the scan stopped. O(size).
+        Elements found; where the next thing begins (an element that is not whole, or what is
+        wrong); what is expected there; and why the scan stopped. O(size).
     """
     size = text.shape[0]
     found = 0

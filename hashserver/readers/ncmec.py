@@ -1,11 +1,12 @@
 """NCMEC's hash sharing XML, version 2: items with their fingerprints, and items taken back.
 
-The parser is expat, fed in small pieces. It decides what the document is; between two items, where it stands
-outside of everything that could give them another meaning, a compiled scan takes those that are written plainly
-(`ncmec_plain`), and the parser is fed white space in their place. What both make of an item is the same.
+The parser is expat, fed in small pieces. It decides what the document is; between two items, where
+it stands outside of everything that could give them another meaning, a compiled scan takes those
+that are written plainly (`ncmec_plain`), and the parser is fed white space in their place. What
+both make of an item is the same.
 
-What makes XML dangerous is refused at the first sign of it: a document type (and with it entities, internal and
-external), deep nesting, and names, tags or comments without end.
+What makes XML dangerous is refused at the first sign of it: a document type (and with it entities,
+internal and external), deep nesting, and names, tags or comments without end.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ def read_ncmec(
 ) -> Iterator[Rows | Withdrawals]:
     """Read a `queryResult`; see `hashserver.readers.read_rows`. The types are always named by the elements.
 
-    A row's line is that of its item's first tag. Withdrawals come after the rows that stand before them, and
-    before those that stand after them. Without `plainly` all of it goes through the parser, at a fraction of the
-    speed.
+    A row's line is that of its item's first tag. Withdrawals come after the rows that stand before
+    them, and before those that stand after them. Without `plainly` all of it goes through the
+    parser, at a fraction of the speed.
     """
     head = source.peek(2)
     is_utf_16 = b"\0" in head or head in (b"\xff\xfe", b"\xfe\xff")

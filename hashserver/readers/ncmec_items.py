@@ -51,7 +51,8 @@ class Columns(NamedTuple):
     Args:
         kinds: int8[room], an index into KINDS.
         lines: int64[room], where the first tag of each stands.
-        starts, lengths: int64[FIELDS, room], spans of `text`; the length is -1 where there is no such element.
+        starts, lengths: int64[FIELDS, room], spans of `text`; the length is -1 where there is no
+            such element.
         text: uint8[size], the values.
     """
 

@@ -1,8 +1,9 @@
 """A compiled scan over the items of NCMEC's XML that are written plainly, as nearly all are.
 
-Plain is an item in printable ASCII of nested elements, with nothing in it that takes more than a look at one
-byte after the other: no entity, comment, CDATA section or processing instruction, no prefix or namespace, no
-"]", each tag on one line with single spaces. Whatever else there is, however sound, is left to the parser.
+Plain is an item in printable ASCII of nested elements, with nothing in it that takes more than a
+look at one byte after the other: no entity, comment, CDATA section or processing instruction, no
+prefix or namespace, no "]", each tag on one line with single spaces. Whatever else there is,
+however sound, is left to the parser.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _characters(plain: bytes) -> NDArray[np.bool_]:
 class Names(NamedTuple):
     """The names of elements that mean something, each uint8[n, longest + 1].
 
-    They are handed to the kernels, whose compiled form would otherwise keep those of another registry of types.
+    They are handed to the kernels, whose compiled form would otherwise keep those of another
+    registry of types.
     """
 
     kinds: NDArray[np.uint8]
@@ -113,7 +115,8 @@ def _same(text: NDArray[np.uint8], one: int, other: int, size: int) -> bool:
 def _attributes_end(text: NDArray[np.uint8], at: int, spans: NDArray[np.int64]) -> int:
     """Pass over the attributes of a tag; returns where they end, _NOWHERE or _UNFINISHED.
 
-    An attribute that stands twice makes a document unsound, and one that begins with xml means something.
+    An attribute that stands twice makes a document unsound, and one that begins with xml means
+    something.
     """
     size = text.shape[0]
     count = 0
@@ -232,7 +235,8 @@ def _take_item(
     """Read the item that begins at a place into a row.
 
     Returns:
-        Where it ends, _NOWHERE (it is not plain) or _UNFINISHED; the lines in it; the new size of the values.
+        Where it ends, _NOWHERE (it is not plain) or _UNFINISHED; the lines in it; the new size of
+        the values.
     """
     tags, spans = room  # of names: of the elements that are open, and of the attributes of one tag
     size = text.shape[0]
@@ -294,8 +298,8 @@ def scan_items(
         rows: the first to fill, and the one after the last.
 
     Returns:
-        The row after the last that was filled; where the next thing begins that is not white space; its line;
-        the new size of the values; and why the scan stopped. O(size).
+        The row after the last that was filled; where the next thing begins that is not white space;
+        its line; the new size of the values; and why the scan stopped. O(size).
     """
     room = (np.empty((DEEPEST_PLAIN, 2), np.int64), np.empty((_MOST_ATTRIBUTES, 2), np.int64))
     most_of_one = 4 * LONGEST_TEXT * names.fields.shape[0]

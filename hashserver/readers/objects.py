@@ -175,7 +175,8 @@ def withdrawable_rows(
                 said = read(value)
             except Withdrawn as withdrawn:
                 if withdrawn.id in part.ids:
-                    # Withdrawals come first in a part, so one that follows its entry begins another.
+                    # Withdrawals come first in a part, so one that follows its entry begins
+                    # another.
                     yield from part.take(items, broken, on_reject)
                     part = _Part(row)
                 if withdrawn.id:

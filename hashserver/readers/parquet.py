@@ -53,7 +53,8 @@ def read_parquet(
             )
         wanted = sorted({names[position] for position in _positions(meaning)})
         line = 1
-        # Two stages side by side: Arrow decodes the next batch while kernels decode this one's digits.
+        # Two stages side by side: Arrow decodes the next batch while kernels decode this one's
+        # digits.
         with closing(read_ahead(_batches(parquet, batch_rows, wanted, source.name))) as batches:
             for batch in batches:
                 with _refusing(source.name, pa.ArrowException):

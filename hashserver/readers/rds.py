@@ -1,7 +1,8 @@
 """NSRL's Reference Data Set, version 3: an SQLite database of known software, most of it harmless.
 
-The database is opened without a right to write, and only looked at through one plain SELECT. A file is an
-input like any other here: values without end, recursive views and other inventions are refused.
+The database is opened without a right to write, and only looked at through one plain SELECT. A file
+is an input like any other here: values without end, recursive views and other inventions are
+refused.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def read_rds(
     with _refusing(source.name, 0), closing(_open(path)) as database:
         table = _find_table(database, source.name)
         names = ", ".join(_quoted(name) for name in table.hashes.values())
-        # By the table itself and not by an index that holds the same columns: one pass over the file.
+        # By the table itself and not by an index that holds the same columns: one pass over the
+        # file.
         place = _quoted(table.name) + ("" if table.is_view else " NOT INDEXED")
         cursor = database.execute(f"SELECT {names} FROM {place}")  # noqa: S608 - names are quoted
         line = 1

@@ -14,8 +14,8 @@ _PATIENCE = 1.0  # seconds for the thread to end
 def read_ahead(items: Iterator[_Item], depth: int = 2) -> Generator[_Item, None, None]:
     """Iterate over what an iterator makes in a thread of its own, up to `depth` items ahead.
 
-    An error in the iterator is raised here, after the items before it. When the consumer stops early,
-    the thread ends at its next item.
+    An error in the iterator is raised here, after the items before it. When the consumer stops
+    early, the thread ends at its next item.
     """
     ready: queue.Queue[tuple[str, object]] = queue.Queue(depth)
     stopped = threading.Event()

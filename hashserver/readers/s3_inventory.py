@@ -47,8 +47,8 @@ def read_s3_inventory(
 ) -> Iterator[Rows]:
     """Read a CSV inventory; see `hashserver.readers.read_rows`. Parquet is told apart by `read_parquet`.
 
-    The columns are those of the manifest that lists the file, where it lies beside it, or are known by what
-    is in them.
+    The columns are those of the manifest that lists the file, where it lies beside it, or are known
+    by what is in them.
     """
     sample = source.peek(_SAMPLE)
     if sample.startswith(b"PAR1"):

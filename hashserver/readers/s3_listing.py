@@ -1,9 +1,9 @@
 """Listings of S3 buckets as JSON, as `aws s3api list-objects-v2` and its kin print them.
 
-An ETag of 32 hexadecimal digits is taken for the MD5 of the object. That of an object uploaded in parts holds a
-dash and is none. Neither is that of an object encrypted with a key of KMS or of the customer, but a listing does
-not tell; only where an item does, as those of head-object, is its ETag left alone. Sources: "Object" and
-"HeadObject" in the Amazon S3 API Reference.
+An ETag of 32 hexadecimal digits is taken for the MD5 of the object. That of an object uploaded in
+parts holds a dash and is none. Neither is that of an object encrypted with a key of KMS or of the
+customer, but a listing does not tell; only where an item does, as those of head-object, is its ETag
+left alone. Sources: "Object" and "HeadObject" in the Amazon S3 API Reference.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def read_s3_listing(
 ) -> Iterator[Rows]:
     """Read a listing, or several pages after one another; see `hashserver.readers.read_rows`.
 
-    Lines are numbers of items. Delete markers, which are no objects, are passed over; objects without a hash of
-    their content are not checkable.
+    Lines are numbers of items. Delete markers, which are no objects, are passed over; objects
+    without a hash of their content are not checkable.
     """
     for items in read_items(source, _PLACES, on_reject=on_reject, block_bytes=block_bytes):
         rows = checkable_rows(items, _read, source, on_reject)

@@ -41,8 +41,8 @@ class Source:
         name: for messages.
         total_bytes: size of the file as it lies, or None for a pipe.
 
-    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but hold no hash of
-    what they list.
+    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but hold no
+    hash of what they list.
     """
 
     def __init__(self, file: BinaryIO, name: str, total_bytes: int | None) -> None:

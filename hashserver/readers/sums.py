@@ -65,7 +65,8 @@ def _whole_lines(
     Args:
         text: uint8[size].
         starts, lengths: int64[n], lines without the white space around them.
-        indents, whole: int64[n], receive the two; of a CR before the end of the line, one belongs to that.
+        indents, whole: int64[n], receive the two; of a CR before the end of the line, one belongs
+            to that.
     """
     size = text.shape[0]
     for i in range(starts.shape[0]):

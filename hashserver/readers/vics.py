@@ -45,8 +45,8 @@ def read_vics(
 ) -> Iterator[Rows]:
     """Read Project VIC media; see `hashserver.readers.read_rows`. Lines are numbers of media.
 
-    Of each is read: MediaID, Category (as it stands), MD5, SHA1, SHA256, and PhotoDNA, by itself or among
-    AlternativeHashes, where a PDQ is read as well.
+    Of each is read: MediaID, Category (as it stands), MD5, SHA1, SHA256, and PhotoDNA, by itself or
+    among AlternativeHashes, where a PDQ is read as well.
     """
     place = _place_of_media(source.peek(_SAMPLE))
     for items in read_items(source, [place], on_reject=on_reject, block_bytes=block_bytes):

@@ -28,7 +28,8 @@ class Checked:
     Args:
         answer: what matched.
         headers: to send with it.
-        numbers: the ledger's number of every entry of every match, in order, where they were asked for.
+        numbers: the ledger's number of every entry of every match, in order, where they were asked
+            for.
     """
 
     answer: Answer
@@ -88,7 +89,8 @@ def _effort(asked: CheckRequest) -> tuple[int, bool]:
         if rule is not Rule.EXACT:
             near += len(group.digests)
             is_odd = is_odd or rule is not Rule.HAMMING
-    # One perceptual hash at the distance that its indexes are made for takes a fraction of a millisecond.
+    # One perceptual hash at the distance that its indexes are made for takes a fraction of a
+    # millisecond.
     return hashes, hashes > _INLINE_HASHES or near > 1 or (near > 0 and is_odd)
 
 
@@ -166,8 +168,8 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
 def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[Match]:
     """Name the entries found; entries of one hash at one distance make one match.
 
-    An item whose hashes stand in several rows of a set, tied by its external id, is named once, at the
-    nearest distance.
+    An item whose hashes stand in several rows of a set, tied by its external id, is named once, at
+    the nearest distance.
     """
     named: list[Match] = []
     last = (-1, -1)

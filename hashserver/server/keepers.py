@@ -37,8 +37,8 @@ def tune_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
-    # Small requests wait for the interpreter while large ones are read and matched in threads, by default for
-    # as much as 5 ms.
+    # Small requests wait for the interpreter while large ones are read and matched in threads, by
+    # default for as much as 5 ms.
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """Without parties only this machine may ask, wherever the server listens.
 
-`hashserver serve` does not start otherwise. But a ledger may be lost while it runs, and a worker that starts
-again then knows of no party; or another server was started with the application.
+`hashserver serve` does not start otherwise. But a ledger may be lost while it runs, and a worker
+that starts again then knows of no party; or another server was started with the application.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def came_over_loopback(server: Any) -> bool:
     The client's address would not do: behind a proxy it is whatever `X-Forwarded-For` says.
 
     Args:
-        server: of the ASGI scope: the address that the connection was made to, and its port, which is None
-            for a Unix socket.
+        server: of the ASGI scope: the address that the connection was made to, and its port, which
+            is None for a Unix socket.
     """
     return server is not None and (server[1] is None or _is_loopback(server[0]))
 

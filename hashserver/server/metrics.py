@@ -1,7 +1,7 @@
 """What Prometheus reads: how requests fare, measured here, and what the ledger and the store hold.
 
-Several workers share the measurements through files, see `hashserver.server.metrics_folder`; its variable
-has to be set before this module is imported. Without it a process counts for itself.
+Several workers share the measurements through files, see `hashserver.server.metrics_folder`; its
+variable has to be set before this module is imported. Without it a process counts for itself.
 Hashes and hits are read from the ledger: exact over all workers and restarts.
 """
 
@@ -62,8 +62,8 @@ def observe(method: str, route: str, status: int, seconds: float) -> None:
 
     Args:
         method: of the request.
-        route: the template of its route, never its path: the number of templates is bounded, and no hash or id
-            gets into a label.
+        route: the template of its route, never its path: the number of templates is bounded, and no
+            hash or id gets into a label.
         status: of the answer.
         seconds: to the end of the answer.
     """

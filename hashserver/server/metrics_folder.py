@@ -20,9 +20,9 @@ _PREFIX = "hashserver-metrics-"
 def share_between_workers() -> None:
     """Make the folder in which the workers of this server count, and set the environment for them.
 
-    It is in memory, where there is such a place: the files are mapped, and a map of a file on a full disk ends
-    the process. A server has a folder of its own, named by its process, and clears those of servers that were
-    killed.
+    It is in memory, where there is such a place: the files are mapped, and a map of a file on a
+    full disk ends the process. A server has a folder of its own, named by its process, and clears
+    those of servers that were killed.
     """
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     mine = make_own_folder(_PREFIX, place)

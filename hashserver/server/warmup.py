@@ -1,7 +1,7 @@
 """Compiling the kernels before the first request, once for all workers.
 
-numba keeps compiled kernels on disk, keyed by source and CPU. Two processes that compile at the same
-time may spoil each other's index, so workers take turns: the first compiles, the others load.
+numba keeps compiled kernels on disk, keyed by source and CPU. Two processes that compile at the
+same time may spoil each other's index, so workers take turns: the first compiles, the others load.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def warm_up(data_dir: Path) -> None:
 def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
     """Run every kernel that adding and withdrawing entries needs, on a store of a few entries that is thrown away.
 
-    For after the start, in a thread: checks do not wait for it, and where nothing is cached it takes seconds.
+    For after the start, in a thread: checks do not wait for it, and where nothing is cached it
+    takes seconds.
 
     Args:
-        is_ending: asked between the steps whether the server is to end, which does not wait for the rest then.
+        is_ending: asked between the steps whether the server is to end, which does not wait for the
+            rest then.
     """
     from hashcore import HASH_TYPES, Store
     from hashserver.parties import LOCAL

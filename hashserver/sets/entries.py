@@ -86,7 +86,8 @@ def read_contribution(body: bytes | bytearray) -> Contribution:
     """Read an entry, or `{"entries": [...]}`.
 
     Raises:
-        Problem: 400 when it is not JSON, 413 when there are too many, 422 when an entry cannot be taken.
+        Problem: 400 when it is not JSON, 413 when there are too many, 422 when an entry cannot be
+            taken.
     """
     try:
         value = orjson.loads(body)
@@ -197,7 +198,8 @@ def publish(store: Store, party: Party, contribution: Contribution) -> Published
 
     Raises:
         StoreBusy: somebody else was changing the store all the time.
-        StoreFull, LedgerError: there is no room; when the audit log could not be written, it is published.
+        StoreFull, LedgerError: there is no room; when the audit log could not be written, it is
+            published.
     """
     found = _Sorted()
     name = contribution.set

@@ -142,7 +142,8 @@ def test_a_wrong_key_is_told_so_after_a_moment(place: Place) -> None:
 
 def test_a_party_cannot_see_others_by_any_parameter(place: Place) -> None:
     with client_of(place, place.host) as client:
-        # 1,239 of its own are in it as soon as they are on disk; those of the other party never are.
+        # 1,239 of its own are in it as soon as they are on disk; those of the other party never
+        # are.
         page = eventually(lambda: (found := client.get("/dashboard")).text.count("2,239") and found, within=10)
         assert "778,782" not in page.text
         assert "Other" not in page.text

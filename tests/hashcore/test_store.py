@@ -273,7 +273,8 @@ def test_loading_the_same_again_publishes_nothing_and_does_not_grow_the_file(tmp
             again = store.load("police", blocks_of(given[::-1], 700), now=float(now))
             assert (again.changed, again.generation, again.tally.unchanged) == (False, first.generation, 3000)
             sizes.append(store.bytes_used)
-        # Pages freed by one change are used again by the change after the next: from the third on it is steady.
+        # Pages freed by one change are used again by the change after the next: from the third on
+        # it is steady.
         assert sizes[-1] == sizes[2]
 
 

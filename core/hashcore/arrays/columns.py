@@ -1,8 +1,8 @@
 """Columns: long arrays of fixed-width items in pieces, wherever the pieces lie.
 
 A column of the store is a sequence of equal-sized pieces, each one LMDB value, read in place. A
-numpy array is a column of one piece. Kernels take the two fields of a `Column` and find item `i` with
-`item_address`: one load from a table that stays in the first-level cache.
+numpy array is a column of one piece. Kernels take the two fields of a `Column` and find item `i`
+with `item_address`: one load from a table that stays in the first-level cache.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ _U8_POINTER = types.CPointer(_U8)  # type: ignore[no-untyped-call]
 
 
 def _instruction(function: Any) -> Any:
-    # The types of numba's own `intrinsic` describe the undecorated function, typing context and all.
+    # The types of numba's own `intrinsic` describe the undecorated function, typing context and
+    # all.
     return intrinsic(function)
 
 
@@ -157,8 +158,8 @@ def prefetch(typingctx: Any, address: Any) -> Any:
 def as_writable(array: NDArray[Any]) -> NDArray[Any]:
     """View a contiguous read-only array as one that looks writable.
 
-    numba compiles a kernel once more for read-only arrays, and the first request would wait for that.
-    The kernels write to no array that they only read.
+    numba compiles a kernel once more for read-only arrays, and the first request would wait for
+    that. The kernels write to no array that they only read.
     """
     if array.flags.writeable:
         return array

@@ -152,7 +152,8 @@ def _settle_ties(
 ) -> int:
     """Order rows whose keys are equal but for the row by the whole digest, then the tag, then the row.
 
-    Returns the number of long runs of ties, left as they are, with [start, stop) pairs in long_ties.
+    Returns the number of long runs of ties, left as they are, with [start, stop) pairs in
+    long_ties.
     """
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
     low = np.uint64((1 << _ROW_BITS) - 1)

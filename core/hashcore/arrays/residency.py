@@ -1,7 +1,8 @@
 """Giving back memory that mapped files take while they are gone through.
 
-Pages of a mapped file count as the process's memory until the kernel wants them back. A load goes through
-gigabytes of them once; without this it would look, and be billed, as if it needed them all at once.
+Pages of a mapped file count as the process's memory until the kernel wants them back. A load goes
+through gigabytes of them once; without this it would look, and be billed, as if it needed them all
+at once.
 """
 
 from __future__ import annotations

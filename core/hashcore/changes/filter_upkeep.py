@@ -1,8 +1,8 @@
 """Keeping the filters up with the sets: reuse them, add to them in place, or build them anew.
 
-Building goes over every digest of a type, a tenth of a second for ten million; one appended entry changes
-one word. So a filter stays as long as it holds all that it must and not much besides, and a small append
-replaces only the pieces that its digests fall into.
+Building goes over every digest of a type, a tenth of a second for ten million; one appended entry
+changes one word. So a filter stays as long as it holds all that it must and not much besides, and a
+small append replaces only the pieces that its digests fall into.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def plan_filters(
     """Make the filter of every exact hash type hold all sets that report matches.
 
     Args:
-        stage: takes filters that are new as a whole; everything of the fresh segments has been flushed.
+        stage: takes filters that are new as a whole; everything of the fresh segments has been
+            flushed.
         current: the generation whose filters there are.
         sets: those of the generation to come.
         fresh: segments that are not published yet.

@@ -1,7 +1,7 @@
 """Merging runs and the rows that were there into a new segment: the second half of the sort.
 
-The work goes by slabs, ranges of the primary digest that hold a bounded number of rows, so memory stays
-bounded however many rows there are.
+The work goes by slabs, ranges of the primary digest that hold a bounded number of rows, so memory
+stays bounded however many rows there are.
 """
 
 from __future__ import annotations
@@ -334,7 +334,8 @@ def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int 
     samples = np.sort(np.concatenate([source.sample() for source in sources]))
     step = max(1, slab_rows // SAMPLE_EVERY)
     cuts = np.unique(samples[step::step])
-    # Runs give whole groups without looking at every row, so cut between groups where that is fine enough.
+    # Runs give whole groups without looking at every row, so cut between groups where that is fine
+    # enough.
     whole = np.unique(cuts >> np.uint64(64 - GROUP_BITS) << np.uint64(64 - GROUP_BITS))
     cuts = whole if len(whole) == len(cuts) else cuts
     bounds: list[int | None] = [0, *(int(cut) for cut in cuts if cut > 0), None]

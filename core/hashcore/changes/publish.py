@@ -66,7 +66,8 @@ class LoadOptions:
         role: "match" or "known-good"; None leaves a set as it is, and makes a new one "match".
         category: of rows that name none.
         append: add to what is there rather than replace it.
-        renew: what blocks withdraw is only what the set held before; their own rows with such ids come in.
+        renew: what blocks withdraw is only what the set held before; their own rows with such ids
+            come in.
         distances: by perceptual type, the set's own default distance; types left out keep theirs.
     """
 
@@ -102,8 +103,8 @@ class Publisher:
     Args:
         environment: of the store.
         limits: memory and history.
-        on_phase: told what is being done ("reading", "merging", "publishing"), rows done and rows in all (0:
-            not known), now and then.
+        on_phase: told what is being done ("reading", "merging", "publishing"), rows done and rows
+            in all (0: not known), now and then.
     """
 
     def __init__(
@@ -126,8 +127,8 @@ class Publisher:
     ) -> Outcome:
         """Make a set hold the rows of some blocks, or these besides its own.
 
-        Whatever has an id that a block withdraws is not in the set afterwards, be it from before or of the
-        blocks themselves; but see `LoadOptions.renew`.
+        Whatever has an id that a block withdraws is not in the set afterwards, be it from before or
+        of the blocks themselves; but see `LoadOptions.renew`.
         """
         current = self._read_current()
         role = options.role or (current.sets[name].role if name in current.sets else "match")
@@ -356,8 +357,9 @@ class Publisher:
 def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:
     """Which segments to merge appended rows with, and which to leave as they are.
 
-    A segment stays while it is many times larger than what would be merged into it, so adding one entry
-    does not rewrite millions, and the segments of a set stay few: each is several times the next.
+    A segment stays while it is many times larger than what would be merged into it, so adding one
+    entry does not rewrite millions, and the segments of a set stay few: each is several times the
+    next.
     """
     merged: list[Segment] = []
     rows = new_rows

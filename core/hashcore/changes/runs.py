@@ -1,9 +1,9 @@
 """From blocks of rows to runs, in bounded memory: the first half of an external sort.
 
-Rows are kept apart by shape: which hash types they have. All rows of a run have the same types, so its
-columns are dense; the first type is the primary one, by which a set is sorted. A run itself is only
-grouped by the primary digest's leading bits: the merge takes a range of digests from every run and sorts
-it once, in the caches, which costs a third of sorting every run and then merging.
+Rows are kept apart by shape: which hash types they have. All rows of a run have the same types, so
+its columns are dense; the first type is the primary one, by which a set is sorted. A run itself is
+only grouped by the primary digest's leading bits: the merge takes a range of digests from every run
+and sorts it once, in the caches, which costs a third of sorting every run and then merging.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from hashcore.disk.layout import Manifest, delete_object, objects
 def find_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
     """Objects that none of the kept generations names."""
     live = {number for manifest in kept for number in manifest.object_numbers()}
-    # Filters of earlier generations are not kept: a rollback builds its own in less time than they are worth.
+    # Filters of earlier generations are not kept: a rollback builds its own in less time than they
+    # are worth.
     live |= set(current.filters.values())
     return [number for number in objects(transaction) if number not in live]
 

@@ -35,8 +35,8 @@ class Remappable(Protocol):
 class Environment:
     """An open LMDB environment.
 
-    Readers work inside `reading()`. When the map has to grow, new readers wait, those under way finish,
-    long-lived holders of pointers let go, and the map is replaced; nobody fails.
+    Readers work inside `reading()`. When the map has to grow, new readers wait, those under way
+    finish, long-lived holders of pointers let go, and the map is replaced; nobody fails.
 
     Args:
         folder: the folder of the data file; made with mode 0700 if absent.
@@ -113,8 +113,8 @@ class Environment:
         """Run `apply` in one write transaction and commit it durably.
 
         Args:
-            apply: makes its changes through the transaction it is given; may be called again from the
-                start when the map had to grow.
+            apply: makes its changes through the transaction it is given; may be called again from
+                the start when the map had to grow.
             room: bytes that it will write at most; the map is grown beforehand to hold them.
 
         Raises:
@@ -136,7 +136,8 @@ class Environment:
     def copy_to(self, folder: Path) -> None:
         """Copy the data file as the newest commit left it, without free pages, into a folder.
 
-        Readers and writers go on meanwhile. The file appears under its name when it is whole and on the disk.
+        Readers and writers go on meanwhile. The file appears under its name when it is whole and on
+        the disk.
 
         Raises:
             StoreError: the folder holds a store, or the copy cannot be written.
@@ -213,7 +214,8 @@ class Environment:
     def explain(self, error: Exception, room: int = 0) -> StoreError:
         """An error of writing to the folder, in a sentence; room is how much was to be written at most."""
         code = getattr(error, "code", None) or getattr(error, "errno", None)
-        # A write that was cut short, as the last one on a disk that fills up is, LMDB calls an I/O error.
+        # A write that was cut short, as the last one on a disk that fills up is, LMDB calls an I/O
+        # error.
         cut_short = code == errno.EIO and shutil.disk_usage(self.folder).free <= room
         if cut_short or code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return StoreFull(

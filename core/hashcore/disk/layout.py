@@ -73,10 +73,11 @@ class Segment:
         labels: the distinct labels; column "label" holds each row's, absent when there is only one.
         label_rows: how many rows have each.
         directory_bits: leading bits of each type's directory (column "directory.TYPE").
-        columns: stored columns by name: each type's digests under its name, "order.TYPE" for exact types
-            other than the primary, "id_offsets" and "id_data" where rows have external ids, and
-            "index.TYPE.C" and "postings.TYPE.C" for chunk C of a perceptual index.
-        chunks: into how many each perceptual type's index cuts the hashes; absent where they are scanned.
+        columns: stored columns by name: each type's digests under its name, "order.TYPE" for exact
+            types other than the primary, "id_offsets" and "id_data" where rows have external ids,
+            and "index.TYPE.C" and "postings.TYPE.C" for chunk C of a perceptual index.
+        chunks: into how many each perceptual type's index cuts the hashes; absent where they are
+            scanned.
     """
 
     number: int
@@ -103,9 +104,9 @@ class Segment:
 class Filter:
     """Header of a filter over the digests of one exact type in all sets that report matches.
 
-    It lets pass at least what the segments hold; what has left a set may still pass for a while. Only the
-    filters of the current generation are kept, so a publish may replace pieces of one in its own commit:
-    readers of the generation before go on seeing the pages that they see.
+    It lets pass at least what the segments hold; what has left a set may still pass for a while.
+    Only the filters of the current generation are kept, so a publish may replace pieces of one in
+    its own commit: readers of the generation before go on seeing the pages that they see.
 
     Args:
         words: its only column, "words".
@@ -158,8 +159,8 @@ class HashSet:
         entries: rows in all, without those withdrawn.
         loaded: when it last changed (Unix seconds).
         added, removed: entries that its last change added and removed.
-        distances: by perceptual type, the distance within which its entries match unless a request says
-            otherwise; the type's own default where absent.
+        distances: by perceptual type, the distance within which its entries match unless a request
+            says otherwise; the type's own default where absent.
         tombstones: withdrawn rows of its segments, where there are some.
     """
 

@@ -1,7 +1,7 @@
 """Tombstones: rows of a segment that have been withdrawn.
 
-A segment never changes, so what is withdrawn lies beside it: the sorted numbers of its dead rows, an object
-of their own that the manifest names. They go when the segment is merged.
+A segment never changes, so what is withdrawn lies beside it: the sorted numbers of its dead rows,
+an object of their own that the manifest names. They go when the segment is merged.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ _SIX = np.uint64(63)
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _word_of(address: np.uint64, words: np.uint64) -> np.uint64:
-    # By the leading bytes, as segments are sorted: filling the filter from one goes through memory in order.
+    # By the leading bytes, as segments are sorted: filling the filter from one goes through memory
+    # in order.
     return np.uint64(multiply_high_u64(byteswap_u64(load_u64(address)), words))
 
 
@@ -239,7 +240,8 @@ def with_digests(
         pieces: those to copy, at least the ones that change.
 
     Returns:
-        The copies by piece, uint64[words of the piece] each, and how many digests did not pass before.
+        The copies by piece, uint64[words of the piece] each, and how many digests did not pass
+        before.
     """
     copies = {}
     bases = filter_words.bases.copy()

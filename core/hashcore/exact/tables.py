@@ -1,9 +1,9 @@
 """Tables: sorted digests with a directory by leading bits, probed where they lie.
 
-A table answers "which rows hold this digest" for one hash type of one segment. Its digests are sorted;
-a directory by their leading bits leads to about eight of them, among which a binary search ends. The
-rows are the table's own order for a segment's primary hash type; for every other type a permutation
-leads from the sorted order to the row.
+A table answers "which rows hold this digest" for one hash type of one segment. Its digests are
+sorted; a directory by their leading bits leads to about eight of them, among which a binary search
+ends. The rows are the table's own order for a segment's primary hash type; for every other type a
+permutation leads from the sorted order to the row.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def count_slots(prefixes: NDArray[np.uint64], bits: int, counts: NDArray[np.uint
     Args:
         prefixes: uint64[n], see `hashcore.arrays.ordering.digest_prefix`.
         bits: leading bits of the directory.
-        counts: uint32[2**bits + 1]; slot s is counted at s + 1, so that a running sum makes the directory.
+        counts: uint32[2**bits + 1]; slot s is counted at s + 1, so that a running sum makes the
+            directory.
     """
     shift = np.uint64(64 - bits)
     for i in range(prefixes.shape[0]):
@@ -96,8 +97,8 @@ def search_tables(
         out_queries, out_tables, out_rows: uint32[capacity] each, receive the triples found.
 
     Returns:
-        How many triples there are; beyond the capacity they are counted, not written. Per candidate and
-        table two to four cache misses, most of them prefetched.
+        How many triples there are; beyond the capacity they are counted, not written. Per candidate
+        and table two to four cache misses, most of them prefetched.
     """
     width = np.uint64(digests.shape[1])
     queries_base = np.uint64(digests.ctypes.data)
@@ -161,7 +162,8 @@ class TableGroup:
 
     Args:
         width: bytes in a digest.
-        parameters: uint64[tables, 9], where each table's columns begin in `bases`, and their shifts.
+        parameters: uint64[tables, 9], where each table's columns begin in `bases`, and their
+            shifts.
         bases: uint64[...], the piece addresses of all columns back to back.
         owners: what keeps the addresses good.
     """

@@ -1,10 +1,11 @@
 """Scanning byte vectors: every vector within a Euclidean distance, by comparing with all of them.
 
-A block of vectors is transposed, so that one component of 256 of them lies side by side, and stays in the
-cache while all queries pass over it. Squared distances grow by eight components at a time in 16-bit sums that
-saturate: no sum within reach of a query does, as radii go up to 255 and 255**2 < 2**16 - 1. After every step
-one branch tells whether the least of the sums is beyond the radius already, which rules the block out; the
-sums of a block that is left at the end are its squared distances.
+A block of vectors is transposed, so that one component of 256 of them lies side by side, and stays
+in the cache while all queries pass over it. Squared distances grow by eight components at a time in
+16-bit sums that saturate: no sum within reach of a query does, as radii go up to 255 and 255**2 <
+2**16 - 1. After every step one branch tells whether the least of the sums is beyond the radius
+already, which rules the block out; the sums of a block that is left at the end are its squared
+distances.
 """
 
 from __future__ import annotations
@@ -115,12 +116,12 @@ def scan_vectors(
         rows: vectors in the column.
         queries: uint8[nq, WIDTH].
         radii: uint32[nq], the greatest distance for each query, up to MOST_DISTANCE.
-        hits: uint64[capacity], receives packed hits, see `hashcore.near.hamming.pack_hit`; the distance is the
-            Euclidean one, rounded up.
+        hits: uint64[capacity], receives packed hits, see `hashcore.near.hamming.pack_hit`; the
+            distance is the Euclidean one, rounded up.
 
     Returns:
-        How many hits there are; beyond the capacity they are counted, not written. O(nq * rows), bound by
-        memory for one query.
+        How many hits there are; beyond the capacity they are counted, not written. O(nq * rows),
+        bound by memory for one query.
     """
     width = np.uint64(WIDTH)
     transposed = queries.shape[0] >= FEWEST_TRANSPOSED

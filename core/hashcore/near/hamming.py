@@ -1,8 +1,8 @@
 """Scanning: every code within a Hamming distance, by comparing with all of them.
 
-A block of codes is transposed to columns of 64-bit words, over which the popcount of a query vectorises.
-The first look at a block counts only as many words as it takes to rule nearly every block out, and
-branches once a block; only a block that may hold a hit is looked at row by row.
+A block of codes is transposed to columns of 64-bit words, over which the popcount of a query
+vectorises. The first look at a block counts only as many words as it takes to rule nearly every
+block out, and branches once a block; only a block that may hold a hit is looked at row by row.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ MOST_QUERIES = 1 << 23
 _DISTANCE_SHIFT, _QUERY_SHIFT = 32, 41
 _BLOCK = 1024  # codes: 32 KB of 256 bits, of which the first look reads half or less
 _FEWEST_TRANSPOSED = 4  # queries for which transposing a block costs less than it saves
-# Distance of two unrelated codes over 1, 2, 3 words: 32, 64, 96 with a deviation of 4, 5.7, 6.9. Up to
-# these radii a block of unrelated codes passes the first look in less than one of a hundred cases.
+# Distance of two unrelated codes over 1, 2, 3 words: 32, 64, 96 with a deviation of 4, 5.7, 6.9. Up
+# to these radii a block of unrelated codes passes the first look in less than one of a hundred
+# cases.
 _ONE_WORD_RADIUS, _TWO_WORDS_RADIUS = 11, 34
 _FIRST_CAPACITY = 1 << 20  # hits: memory that is not touched costs nothing, a second search does
 
@@ -171,8 +172,8 @@ def scan_codes(
         hits: uint64[capacity], receives packed hits, see `pack_hit`.
 
     Returns:
-        How many hits there are; beyond the capacity they are counted, not written. O(c * rows), bound by
-        memory for a few queries and by the popcount unit for many.
+        How many hits there are; beyond the capacity they are counted, not written. O(c * rows),
+        bound by memory for a few queries and by the popcount unit for many.
     """
     width = np.uint64(queries.shape[1])
     base = np.uint64(queries.ctypes.data)

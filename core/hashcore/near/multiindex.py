@@ -1,9 +1,10 @@
 """Multi-index hashing: every code within a Hamming distance, by looking up parts of it.
 
-Codes are cut into m chunks. If two codes differ in at most r = m * a + b bits (b < m), then they differ
-in at most a bits in one of the first b + 1 chunks or in at most a - 1 bits in one of the others: if not,
-the differences would add up to (b + 1) * (a + 1) + (m - b - 1) * a = r + 1. So the codes that agree with
-a query in a chunk up to that few bits, found through an index per chunk, are all that need comparing.
+Codes are cut into m chunks. If two codes differ in at most r = m * a + b bits (b < m), then they
+differ in at most a bits in one of the first b + 1 chunks or in at most a - 1 bits in one of the
+others: if not, the differences would add up to (b + 1) * (a + 1) + (m - b - 1) * a = r + 1. So the
+codes that agree with a query in a chunk up to that few bits, found through an index per chunk, are
+all that need comparing.
 
 Source: Norouzi, Punjani and Fleet, "Fast exact search in Hamming space with multi-index hashing",
 IEEE TPAMI 36(6), 2014.
@@ -99,8 +100,9 @@ def flip_table(
     """The flips that searches up to a radius need.
 
     Returns:
-        masks uint32[...], the flips of each width of chunk back to back; ends uint64[m, ...], by chunk and j,
-        how many flips have fewer than j bits; first_masks uint64[m], where each chunk's flips begin.
+        masks uint32[...], the flips of each width of chunk back to back; ends uint64[m, ...], by
+        chunk and j, how many flips have fewer than j bits; first_masks uint64[m], where each
+        chunk's flips begin.
     """
     most = max(geometry.sub_radii(radius))
     bits = geometry.chunk_bits
@@ -118,8 +120,8 @@ def chunk_parameters(
     """Lay out the columns that `build_chunk` made, in the order of the chunks, for `search_chunks`.
 
     Returns:
-        parameters uint64[m, 7], where each chunk lies in a code and in the bases; bases uint64[...], the
-        piece addresses of all columns back to back.
+        parameters uint64[m, 7], where each chunk lies in a code and in the bases; bases
+        uint64[...], the piece addresses of all columns back to back.
     """
     parameters = np.zeros((geometry.chunks, _FIELDS), np.uint64)
     pieces: list[NDArray[np.uint64]] = []
@@ -157,8 +159,8 @@ def _count_and_place(
         directory[value + two] += np.uint32(1)
     for v in range(np.uint64(2), np.uint64(directory.shape[0])):
         directory[v] += directory[v - one]
-    # Slot v + 1 now holds where bucket v begins; it moves to where the bucket ends, which is what slot
-    # v + 1 of a directory is for.
+    # Slot v + 1 now holds where bucket v begins; it moves to where the bucket ends, which is what
+    # slot v + 1 of a directory is for.
     targets = np.uint64(postings.ctypes.data)
     for i in range(rows):
         if i + ahead < rows:
@@ -175,11 +177,12 @@ def build_chunk(codes: Column, geometry: Geometry, chunk: int) -> tuple[NDArray[
     Args:
         codes: fewer than 2**32.
         geometry: see `hashcore.near.nearest.choose_geometry`.
-        chunk: which, from 0; building one at a time lets the caller write each away before the next.
+        chunk: which, from 0; building one at a time lets the caller write each away before the
+            next.
 
     Returns:
-        directory uint32[2**bits + 1] and postings uint32[rows]: the rows whose chunk has the value v,
-        ascending, are postings[directory[v]:directory[v + 1]].
+        directory uint32[2**bits + 1] and postings uint32[rows]: the rows whose chunk has the value
+        v, ascending, are postings[directory[v]:directory[v + 1]].
     """
     place = np.array(geometry.place(chunk), np.uint64)
     directory = np.zeros((1 << geometry.chunk_bits[chunk]) + 2, np.uint32)
@@ -298,7 +301,8 @@ def _follow(
             row = np.uint64(load_u32(item_address(postings, postings_shift, np.uint64(4), np.uint64(p))))
             address = item_address(codes, shift, width, row)
             prefetch(address)
-            # Stored pieces begin 16 bytes into a page, so that every other code lies across two lines.
+            # Stored pieces begin 16 bytes into a page, so that every other code lies across two
+            # lines.
             prefetch(address + width - np.uint64(1))
             candidates[waiting] = query | row
             rows[waiting] = address
@@ -335,12 +339,13 @@ def search_chunks(
         which: uint32[c], which of the queries to look for.
         radii: uint32[nq], the greatest distance for each query.
         budgets: uint64[nq], candidates that each query may have.
-        spent: uint64[nq], receives the candidates of each; hits of one beyond its budget are not complete.
+        spent: uint64[nq], receives the candidates of each; hits of one beyond its budget are not
+            complete.
         hits: uint64[capacity], receives packed hits, see `hashcore.near.hamming.pack_hit`.
 
     Returns:
-        How many hits there are; beyond the capacity they are counted, not written. Chunk by chunk, so that
-        a batch finds part of a chunk's directory in the caches.
+        How many hits there are; beyond the capacity they are counted, not written. Chunk by chunk,
+        so that a batch finds part of a chunk's directory in the caches.
     """
     width, base = np.uint64(queries.shape[1]), np.uint64(queries.ctypes.data)
     scratch = np.empty((4, _LOOKUPS), np.uint64)

@@ -1,10 +1,10 @@
 """Near-duplicate search: every code within a distance, through an index or by a scan.
 
 Both ways are exact; which of them answers a query is a matter of cost alone. A scan costs the same
-whatever the codes are. The index is far cheaper for small radii and codes that are spread out; a query
-whose parts are those of very many codes (the corner of a blank page) would compare with nearly all of
-them one by one, so a query that goes over its budget of candidates is answered by a scan instead. Byte
-vectors have no index.
+whatever the codes are. The index is far cheaper for small radii and codes that are spread out; a
+query whose parts are those of very many codes (the corner of a blank page) would compare with
+nearly all of them one by one, so a query that goes over its budget of candidates is answered by a
+scan instead. Byte vectors have no index.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ FEWEST_INDEXED = 50_000
 _MOST_INDEX_BYTES = 100  # a code
 _MOST_CHUNK_BITS = 28
 _FEWEST_CHUNK_BITS = 8
-# Nanoseconds of a lookup and of a candidate, fitted to searches of 50 k to 10 M codes with 11 to 16 chunks.
-# They are waits for memory, which differ little between machines; the scan is measured where it runs.
+# Nanoseconds of a lookup and of a candidate, fitted to searches of 50 k to 10 M codes with 11 to 16
+# chunks. They are waits for memory, which differ little between machines; the scan is measured
+# where it runs.
 _COSTS_IN_CACHE, _COSTS_IN_MEMORY = (8.0, 10.0), (20.0, 25.0)
 _CACHE_BYTES = 32 << 20
 _MOST_HITS = 1 << 23  # held at a time where the nearest few are asked for
@@ -78,7 +79,8 @@ class PerceptualIndex:
 
     Args:
         geometry: how the codes are cut into chunks.
-        parameters: uint64[m, 7] and bases: uint64[...], see `hashcore.near.multiindex.chunk_parameters`.
+        parameters: uint64[m, 7] and bases: uint64[...], see
+            `hashcore.near.multiindex.chunk_parameters`.
         owners: what keeps the addresses good.
     """
 
@@ -129,8 +131,8 @@ def _index_cost(geometry: Geometry, radius: int, codes: int) -> float:
 def _scan_speed(width: int, words: int) -> tuple[float, float]:
     """Nanoseconds a comparison on this CPU for one query, and for very many.
 
-    Between a CPU with and one without a vector popcount lies a factor of ten, so it is measured, once in a
-    process and in a few milliseconds.
+    Between a CPU with and one without a vector popcount lies a factor of ten, so it is measured,
+    once in a process and in a few milliseconds.
     """
     random = np.random.default_rng(0)
     codes, queries = (random.integers(0, 256, (n, width), np.uint8) for n in (1 << 14, 32))
@@ -209,8 +211,8 @@ def search_index(
         most: hits to hold at a time, see `hashcore.near.hamming.collect_hits`.
 
     Returns:
-        Packed hits, uint64[m], in no particular order, and uint32[...], the queries that went over their
-        budget and have no hits among these.
+        Packed hits, uint64[m], in no particular order, and uint32[...], the queries that went over
+        their budget and have no hits among these.
     """
     greatest = radii[which] if len(which) < len(radii) else radii
     masks, ends, first_masks = flip_table(index.geometry, int(greatest.max(initial=0)))
@@ -337,7 +339,8 @@ def find_within(
         rule: the distance, Hamming (8 or 32 bytes) or Euclidean (144 bytes, a radius up to 255).
 
     Raises:
-        ValueError: the queries or radii do not have the shape that the codes ask for, or a radius is out of range.
+        ValueError: the queries or radii do not have the shape that the codes ask for, or a radius
+            is out of range.
     """
     widths = _WIDTHS[rule]
     if codes.width not in widths:

@@ -1,11 +1,13 @@
 """PDQ: the 256-bit perceptual hash of a picture, bit for bit as the reference implementation gives it.
 
-Luminance, a two-pass tent filter (a box twice along rows and columns), decimation to 64x64, the lowest
-16x16 frequencies of a DCT but the constant one, and one bit for each: above the median or not.
+Luminance, a two-pass tent filter (a box twice along rows and columns), decimation to 64x64, the
+lowest 16x16 frequencies of a DCT but the constant one, and one bit for each: above the median or
+not.
 
-Source: Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019, and its
-reference implementation. Sums are single precision and in the reference's order, because a bit whose
-frequency lies at the median turns on the last digit. What the decimation does not look at is not computed.
+Source: Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019, and
+its reference implementation. Sums are single precision and in the reference's order, because a bit
+whose frequency lies at the median turns on the last digit. What the decimation does not look at is
+not computed.
 """
 
 from __future__ import annotations
@@ -289,8 +291,9 @@ def hash_variants(pixels: Pixels) -> tuple[list[PictureHash], Digests]:
     """The hashes of a picture and of its seven rotations and reflections, from one transform.
 
     Returns:
-        In the order: original, rotated clockwise by 90, 180 and 270 degrees, flipped top to bottom, flipped
-        left to right, flipped along the main diagonal, and along the other; and the same as uint8[8, 32].
+        In the order: original, rotated clockwise by 90, 180 and 270 degrees, flipped top to bottom,
+        flipped left to right, flipped along the main diagonal, and along the other; and the same as
+        uint8[8, 32].
     """
     b, quality = _frequencies(pixels)
     odd = np.where(np.arange(_FREQUENCIES) % 2 == 0, -1, 1).astype(np.float32)  # frequency i + 1 is odd

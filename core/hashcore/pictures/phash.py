@@ -1,7 +1,7 @@
 """pHash: 64 bits of the lowest frequencies of a picture, as the imagehash package computes them.
 
-Source: Buchner, `imagehash.phash`: a grey picture of 32 x 32, its unnormalised DCT-II, of which the lowest
-8 x 8 frequencies are above the median or not.
+Source: Buchner, `imagehash.phash`: a grey picture of 32 x 32, its unnormalised DCT-II, of which the
+lowest 8 x 8 frequencies are above the median or not.
 """
 
 from __future__ import annotations

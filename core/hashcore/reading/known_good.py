@@ -35,8 +35,8 @@ class KnownGood:
     def without_vouched_for(self, kind: HashType, digests: Digests, matches: Matches) -> Matches:
         """The matches that nothing vouches for.
 
-        An entry is left out when one of its other hashes is known to be good or benign; a match, when a
-        known-good entry is at least as near to its query.
+        An entry is left out when one of its other hashes is known to be good or benign; a match,
+        when a known-good entry is at least as near to its query.
 
         Args:
             kind: type of the digests.

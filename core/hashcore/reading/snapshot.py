@@ -97,13 +97,14 @@ class Snapshot:
         Args:
             kind: their type.
             digests: uint8[n, width], C-contiguous.
-            max_distance: of a perceptual type, the greatest distance of a match; None: each set's own default.
+            max_distance: of a perceptual type, the greatest distance of a match; None: each set's
+                own default.
             most: entries to report for one digest, the nearest ones.
             sets: names of the sets whose entries count, None for all; known-good sets always apply.
 
         Returns:
-            The matches; entries that a known-good set vouches for are left out. Releases the GIL for
-            all that depends on n.
+            The matches; entries that a known-good set vouches for are left out. Releases the GIL
+            for all that depends on n.
 
         Raises:
             BadDistance: the type has no such distance.
@@ -222,7 +223,8 @@ class Snapshot:
     def count_entries(self, set_name: str, ids: Iterable[str], digests: Iterable[bytes]) -> int:
         """How many entries a set has with one of some ids or, without an id, one of some first digests.
 
-        These are what tells entries apart, see `Entry`; looks once at every id, or first digest, of the set.
+        These are what tells entries apart, see `Entry`; looks once at every id, or first digest, of
+        the set.
 
         Raises:
             UnknownSet: there is none of that name.

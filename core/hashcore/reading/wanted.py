@@ -118,7 +118,8 @@ def _select(
     """List the strings that are among some distinct ones.
 
     Args:
-        data, offsets: n strings in Arrow layout (uint8[total], int64[n + 1]); empty ones are passed over.
+        data, offsets: n strings in Arrow layout (uint8[total], int64[n + 1]); empty ones are passed
+            over.
         wanted, wanted_offsets: w others in that layout.
         order: int64[w], which sorts these by their XXH64.
         tags: uint64[w], the hashes in that order.

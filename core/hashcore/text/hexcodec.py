@@ -1,6 +1,7 @@
 """Hexadecimal to digests and back: the one place that parses a written hash, and the one that writes it.
 
-A type may have base64 as its other written form; strings of that length are tried as such one by one.
+A type may have base64 as its other written form; strings of that length are tried as such one by
+one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A compiled scanner for the JSON that a check sends: an object of arrays of quoted hexadecimal.
 
-One pass over the bytes decodes straight into digests, with no Python object a hash. It understands one
-plain shape and gives up on everything else (escapes, bytes beyond ASCII, other values, repeated keys,
-errors), so that a real JSON parser has the last word on all that is not plain.
+One pass over the bytes decodes straight into digests, with no Python object a hash. It understands
+one plain shape and gives up on everything else (escapes, bytes beyond ASCII, other values, repeated
+keys, errors), so that a real JSON parser has the last word on all that is not plain.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def scan_body(
         ends: int64[keys], where each key ends in `keys`.
         digits: int64[keys], hexadecimal digits of the hashes under each key.
         words: uint32[size // 8 + 1], receives the digests of all arrays back to back.
-        arrays: int64[keys, 5], receives for each array, in order: key, first word, good items, items, and
-            the number of invalid items up to its end.
+        arrays: int64[keys, 5], receives for each array, in order: key, first word, good items,
+            items, and the number of invalid items up to its end.
         invalid: int64[capacity, 3], receives index, start and length of invalid items.
         option: int64[2], receives where the option's object begins and ends; -1 when there is none.
 
@@ -150,8 +150,8 @@ def scan_body(
                 return _GAVE_UP
             option[0] = np.int64(at)
             while at < end and body[at] != _CLOSE_OBJECT:
-                # A nested object would end at an inner brace, and how deep arrays may go is not for the
-                # object alone to say: leave both to the real parser.
+                # A nested object would end at an inner brace, and how deep arrays may go is not for
+                # the object alone to say: leave both to the real parser.
                 at += one
                 if at < end and (body[at] == _OPEN_OBJECT or body[at] == _OPEN_ARRAY or body[at] == _BACKSLASH):
                     return _GAVE_UP

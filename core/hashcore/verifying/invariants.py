@@ -1,7 +1,8 @@
 """What has to hold of stored columns, checked item by item: for `hashcore.verifying.verify`.
 
-Every function returns the position of the first item that breaks the rule, or -1. They do not trust what
-they look at: a row number that a column names is checked before anything is read from that row.
+Every function returns the position of the first item that breaks the rule, or -1. They do not trust
+what they look at: a row number that a column names is checked before anything is read from that
+row.
 """
 
 from __future__ import annotations

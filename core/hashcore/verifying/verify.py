@@ -1,8 +1,9 @@
 """Verifying a store: is everything there, is it what was written, and does it fit together?
 
-Every kept generation is gone through, every piece compared with its checksum, and every rule that lookups
-rely on is checked item by item, nothing by samples. Headers and manifests have no checksums; what they say is
-compared with the columns. What a running or killed change has staged belongs to no generation, and is left out.
+Every kept generation is gone through, every piece compared with its checksum, and every rule that
+lookups rely on is checked item by item, nothing by samples. Headers and manifests have no
+checksums; what they say is compared with the columns. What a running or killed change has staged
+belongs to no generation, and is left out.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Verified:
     Args:
         generation: the published one.
         generations: how many are kept.
-        segments, filters, tombstones, pieces, bytes: how much of them there is, and is sound or not.
+        segments, filters, tombstones, pieces, bytes: how much of them there is, and is sound or
+            not.
         problems: how many were told.
     """
 
@@ -114,7 +116,8 @@ def verify(
         on_progress: told the bytes done, and in all.
 
     Returns:
-        What was gone through. O(bytes); ten million MD5s in the page cache take a tenth of a second.
+        What was gone through. O(bytes); ten million MD5s in the page cache take a tenth of a
+        second.
 
     Raises:
         FormatMismatch: the store has another layout.

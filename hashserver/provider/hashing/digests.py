@@ -21,8 +21,9 @@ class Bounds:
     Args:
         picture_bytes: size of a file that is looked into.
         pixels: of a picture.
-        fast: decode a JPEG only to a half, a quarter or an eighth while both sides keep FAST_SIDE pixels; its
-            hashes differ from those of the whole, by how much is in docs/performance.md.
+        fast: decode a JPEG only to a half, a quarter or an eighth while both sides keep FAST_SIDE
+            pixels; its hashes differ from those of the whole, by how much is in
+            docs/performance.md.
     """
 
     picture_bytes: int = 256 << 20
@@ -37,7 +38,8 @@ class Content:
     Args:
         size: bytes.
         digests: by type.
-        kept: the bytes, where a picture may be in them; None where not asked for, or larger than is decoded.
+        kept: the bytes, where a picture may be in them; None where not asked for, or larger than is
+            decoded.
     """
 
     size: int

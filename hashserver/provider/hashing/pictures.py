@@ -1,6 +1,7 @@
 """The hashes of files: one reading for all of them, and a picture is decoded only within bounds.
 
-What needs no picture is in `hashserver.provider.hashing.digests`, which is imported in a hundredth of the time.
+What needs no picture is in `hashserver.provider.hashing.digests`, which is imported in a hundredth
+of the time.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class FileHashes:
         path: as given; bytes that are not UTF-8 are replaced.
         size: bytes that were read.
         md5, sha1, sha256: of its content; None where not asked for.
-        pdq, phash: of the picture; None where it is none, cannot be decoded within bounds, or not asked for.
+        pdq, phash: of the picture; None where it is none, cannot be decoded within bounds, or not
+            asked for.
         pdq_quality: 0 to 100; below 50 a hash says too little to be matched.
         note: why there is no perceptual hash, or why it is of no use.
     """
@@ -120,8 +122,8 @@ def hash_small(pixels: NDArray[np.uint8]) -> bytes:
 def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
     """A picture's pixels, uint8[rows, columns, 3] RGB; of an animation the first frame.
 
-    EXIF orientation is left alone, as the reference implementation leaves it: a rotated copy is what the
-    eight variants of `hashcore.pictures.pdq.hash_variants` are for.
+    EXIF orientation is left alone, as the reference implementation leaves it: a rotated copy is
+    what the eight variants of `hashcore.pictures.pdq.hash_variants` are for.
 
     Raises:
         NotHashed: it is no picture, is cut short, or is larger than the bounds allow.

@@ -1,7 +1,7 @@
 """Objects in S3-compatible storage: listed page by page, read as streams.
 
-botocore rather than a faster client: keys are any text, and a client that takes them for paths loses
-`a//b` and `/a`, or ends the listing at the first `..`.
+botocore rather than a faster client: keys are any text, and a client that takes them for paths
+loses `a//b` and `/a`, or ends the listing at the first `..`.
 """
 
 from __future__ import annotations
@@ -60,12 +60,13 @@ def split_url(url: bytes) -> tuple[str, str]:
 def list_objects(root: bytes, options: WalkOptions, anonymous: bool) -> Iterator[FoundFile]:
     """Find the objects whose keys begin with a prefix, a page of 1,000 at a time.
 
-    An object has its ETag, as a number, where a file has its inode. Keys that end in a slash and hold
-    nothing are how some programs mark folders, and are left out.
+    An object has its ETag, as a number, where a file has its inode. Keys that end in a slash and
+    hold nothing are how some programs mark folders, and are left out.
 
     Args:
         root: `s3://bucket/prefix`; the prefix is taken literally, so that `a` has `ab/c` as well.
-        options: what to look at; an excluded folder is one of the parts of a key that end in a slash.
+        options: what to look at; an excluded folder is one of the parts of a key that end in a
+            slash.
         anonymous: ask without credentials.
 
     Raises:

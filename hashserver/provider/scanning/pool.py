@@ -1,8 +1,9 @@
 """The processes that hash. One that is stuck or has died is replaced, and the scan goes on.
 
-Each gets its tasks through a pipe of its own, and notes in shared memory which file it is at. When that
-has not changed for longer than a file may take, the process is in code that never returns to Python, or
-waits for a mount that hangs: it is ended, and only the file it was at is the worse for it.
+Each gets its tasks through a pipe of its own, and notes in shared memory which file it is at. When
+that has not changed for longer than a file may take, the process is in code that never returns to
+Python, or waits for a mount that hangs: it is ended, and only the file it was at is the worse for
+it.
 """
 
 from __future__ import annotations
@@ -186,7 +187,8 @@ class Hashers:
             if seen != worker.seen or not at_a_file:
                 worker.seen, worker.still = seen, 0.0
                 continue
-            # Time in which nobody looked does not count: the machine may have slept, with the process.
+            # Time in which nobody looked does not count: the machine may have slept, with the
+            # process.
             worker.still += min(elapsed, 2 * _LOOK)
             if worker.still > self._seconds + _GRACE and not worker.pipe.poll():
                 self._replace(

@@ -37,8 +37,10 @@ class ScanOptions:
         max_read_rate: bytes a second to read at most; None: as fast as it goes.
         patience: seconds to wait for a server that has gone away.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
-        file_timeout: seconds for one file; it is left, and counted as trouble, when it takes longer.
-        fast_decode: decode large JPEGs to less than their size; see `hashserver.provider.hashing.digests.Bounds`.
+        file_timeout: seconds for one file; it is left, and counted as trouble, when it takes
+            longer.
+        fast_decode: decode large JPEGs to less than their size; see
+            `hashserver.provider.hashing.digests.Bounds`.
         anonymous: read object storage without credentials.
         walk: what to look at.
     """
@@ -82,8 +84,9 @@ def scan(
 ) -> ScanResult:
     """Scan folders and buckets.
 
-    What has been answered is in the state at once, and what has been hashed within some seconds, so a scan
-    that is interrupted goes on where it was. Files are asked about again when the server has a newer generation.
+    What has been answered is in the state at once, and what has been hashed within some seconds, so
+    a scan that is interrupted goes on where it was. Files are asked about again when the server has
+    a newer generation.
 
     Args:
         roots: folders, files, and `s3://bucket/prefix`.
@@ -96,7 +99,8 @@ def scan(
 
     Raises:
         StorageError: a bucket cannot be listed.
-        ClientError: the server was away for longer than the patience, or refuses; the state has the rest.
+        ClientError: the server was away for longer than the patience, or refuses; the state has the
+            rest.
     """
     return _Scan(client, state, options, on_progress, on_trouble, on_wait).run(roots)
 
@@ -104,7 +108,8 @@ def scan(
 def _names(types: frozenset[str], fast: bool) -> tuple[frozenset[str], frozenset[str]]:
     """What the state has to have of a file so that it need not be read again, and what it has once it is read.
 
-    The hash of a picture that was decoded whole will do for a scan that decodes fast, but not the reverse.
+    The hash of a picture that was decoded whole will do for a scan that decodes fast, but not the
+    reverse.
     """
     exact, near = types & set(DIGESTS), types - set(DIGESTS)
     less = frozenset(f"{name}:fast" for name in near)
@@ -268,7 +273,8 @@ class _Scan:
             asked = [(path, digest) for path, digests in rows if (digest := digests[place]) is not None]
             if name in self._options.types and asked:
                 generations.append(self._check(name, asked, hits))
-        # Several requests may have met several generations: the file counts as asked about in the oldest.
+        # Several requests may have met several generations: the file counts as asked about in the
+        # oldest.
         generation = min(generations)
         before = {path: self._state.hits_of(path) for path in hits}
         self._state.answered(self._client.server, generation, [path for path, _ in rows], hits)

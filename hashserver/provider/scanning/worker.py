@@ -1,7 +1,7 @@
 """What a process that hashes does: files and objects in, hashes or sentences out, each within its time.
 
-It is started by `hashserver.provider.scanning.pool`, and imports what decodes pictures only when it is asked for
-their hashes.
+It is started by `hashserver.provider.scanning.pool`, and imports what decodes pictures only when it
+is asked for their hashes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Outcome(NamedTuple):
 
     Args:
         size: bytes that were read.
-        digests: in the order of `TYPES`, None for each that there is not; None where it could not be read.
+        digests: in the order of `TYPES`, None for each that there is not; None where it could not
+            be read.
         trouble: why there are none, or not all; None where all went well.
     """
 
@@ -120,7 +121,8 @@ class _Hasher:
     def _hash_one(self, path: bytes, types: frozenset[str], near: bool) -> Outcome:
         content: Content | None = None
         try:
-            # Again every second: an exception raised inside a callback of C code may be printed and lost.
+            # Again every second: an exception raised inside a callback of C code may be printed and
+            # lost.
             signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
             try:
                 pieces = read_object(path, self._anonymous) if is_object(path) else read_pieces(path)

@@ -1,17 +1,19 @@
 """What connecting changed: a difference in differences of reported URLs, with its uncertainty.
 
-Expected URLs of provider i in month t are a_i * g_t, as Poisson regression with two-way fixed effects has it,
-fitted only where nobody was connected yet: all months of the unconnected providers, and those before its
-connection of each connected one. The months after it are then predicted, and what was reported is divided by
-the prediction. Imputing so is sound where providers connect at different times and differ in how much it
-changes, where a regression with a single coefficient is not (Borusyak, Jaravel, Spiess: Revisiting Event-Study
-Designs, Review of Economic Studies 91, 2024). The month of connection itself is left out.
+Expected URLs of provider i in month t are a_i * g_t, as Poisson regression with two-way fixed
+effects has it, fitted only where nobody was connected yet: all months of the unconnected providers,
+and those before its connection of each connected one. The months after it are then predicted, and
+what was reported is divided by the prediction. Imputing so is sound where providers connect at
+different times and differ in how much it changes, where a regression with a single coefficient is
+not (Borusyak, Jaravel, Spiess: Revisiting Event-Study Designs, Review of Economic Studies 91,
+2024). The month of connection itself is left out.
 
-Uncertainty is that of providers: they are drawn again with replacement, connected and unconnected ones apart,
-and all is fitted anew (a cluster bootstrap); that covers counts that vary more than Poisson's and months that
-depend on each other. A few large providers carry most of the URLs, so there are fewer independent ones than are
-counted: the interval is that of Student's t for the effective number of them (Carter, Schnepel, Steigerwald:
-Asymptotic Behavior of a t-Test Robust to Cluster Heterogeneity, Review of Economics and Statistics 99, 2017).
+Uncertainty is that of providers: they are drawn again with replacement, connected and unconnected
+ones apart, and all is fitted anew (a cluster bootstrap); that covers counts that vary more than
+Poisson's and months that depend on each other. A few large providers carry most of the URLs, so
+there are fewer independent ones than are counted: the interval is that of Student's t for the
+effective number of them (Carter, Schnepel, Steigerwald: Asymptotic Behavior of a t-Test Robust to
+Cluster Heterogeneity, Review of Economics and Statistics 99, 2017).
 """
 
 from __future__ import annotations
@@ -64,8 +66,8 @@ class Relative:
         month: 0 is the month of connection.
         providers: that have such a month in the reports.
         reported, expected: URLs a provider, the latter as if nobody had connected.
-        estimate: of one to the other. Before the connection expectations are fitted to what was reported, so that
-            only a trend would show.
+        estimate: of one to the other. Before the connection expectations are fitted to what was
+            reported, so that only a trend would show.
     """
 
     month: int
@@ -84,10 +86,12 @@ class Effect:
         reported, expected: URLs of the connected providers after connecting.
         connected: their means.
         unconnected: means of the others, in the same months, weighted as the connected ones'.
-        placebo: the same estimate for the three months before connecting, as if they had connected then: far from
-            1, it says that the two groups went apart before; None if there is too little before.
+        placebo: the same estimate for the three months before connecting, as if they had connected
+            then: far from 1, it says that the two groups went apart before; None if there is too
+                little before.
         relative: month by month from the connection.
-        left_out: connected providers that cannot be compared: not reported before, or not observed after.
+        left_out: connected providers that cannot be compared: not reported before, or not observed
+            after.
         unreported: parties that no report names.
         few: whether one group is so small that the interval is likely to be too narrow.
     """
@@ -173,7 +177,8 @@ def _expected(cells: _Cells, weights: _Floats) -> _Floats:
     by_provider = (cells.urls * seen).sum(1)
     by_month = weights @ (cells.urls * seen)
     months = np.ones_like(by_month)
-    # Alternating scaling of rows and columns: the maximum of the Poisson likelihood (Deming and Stephan 1940).
+    # Alternating scaling of rows and columns: the maximum of the Poisson likelihood (Deming and
+    # Stephan 1940).
     with np.errstate(divide="ignore", invalid="ignore"):
         for _ in range(_ROUNDS):
             providers = np.nan_to_num(by_provider / (months @ seen.T), nan=0.0, posinf=0.0)

@@ -1,6 +1,7 @@
 """Which entries were hit: distinct ones and repeats, at how many parties, how old, and which most of all.
 
-All of it is from `sightings`, which has a row for every month, entry and party, and outlives the hits.
+All of it is from `sightings`, which has a row for every month, entry and party, and outlives the
+hits.
 """
 
 from __future__ import annotations

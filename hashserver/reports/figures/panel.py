@@ -33,8 +33,8 @@ class Panel:
         providers: names, as first written in the reports.
         months: names such as 2020-03, without gaps.
         urls: float64[n, t], reported URLs; 0 where a provider was not reported.
-        connected: int64[n], the number of the column in which each connected: below 0 before all of them, NEVER
-            if it is no party.
+        connected: int64[n], the number of the column in which each connected: below 0 before all of
+            them, NEVER if it is no party.
         unreported: parties that no report names.
     """
 
@@ -82,8 +82,8 @@ def connections_of(connection: sqlite3.Connection, *, by_first_check: bool = Tru
 
     Args:
         connection: to a ledger.
-        by_first_check: of its first check, rather than of the making of the party; parties that never checked
-            are left out then.
+        by_first_check: of its first check, rather than of the making of the party; parties that
+            never checked are left out then.
     """
     first = first_checks(connection)
     months = {}

@@ -1,9 +1,10 @@
 """A party's first check of its whole storage, told apart from its steady state.
 
-The ledger does not say which checks were part of a first bulk check, so it is inferred: the usual day of a
-party is the median of the later half of its days since its first check; its bulk check ends with the last day,
-among the first BULK_DAYS, on which it checked more than BULK_FACTOR times that. Until a party has been there for
-LEAST_DAYS, its usual day is not known, and all of its checks count as bulk.
+The ledger does not say which checks were part of a first bulk check, so it is inferred: the usual
+day of a party is the median of the later half of its days since its first check; its bulk check
+ends with the last day, among the first BULK_DAYS, on which it checked more than BULK_FACTOR times
+that. Until a party has been there for LEAST_DAYS, its usual day is not known, and all of its checks
+count as bulk.
 """
 
 from __future__ import annotations

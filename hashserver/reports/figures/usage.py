@@ -1,8 +1,8 @@
 """What was checked and what was hit in a period, by everything that the ledger keeps of it.
 
-Hits and matches are from `hit_days`, which is on disk before an answer leaves; checks are from `counts`, which
-may lack the last second before a crash. A hit counts once, for the set, category and distance of its nearest
-match; matches count every entry that a hit named.
+Hits and matches are from `hit_days`, which is on disk before an answer leaves; checks are from
+`counts`, which may lack the last second before a crash. A hit counts once, for the set, category
+and distance of its nearest match; matches count every entry that a hit named.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class Usage:
         period: of days, UTC.
         party: whose, or None for all.
         total: name "total".
-        months, parties, types, sets, categories, distances: one line each, parties and sets by hits; distances
-            are named `TYPE DISTANCE`, as types measure them differently.
-        entries: about entries; None where the period is not of whole months, by which they are kept.
+        months, parties, types, sets, categories, distances: one line each, parties and sets by
+            hits; distances are named `TYPE DISTANCE`, as types measure them differently.
+        entries: about entries; None where the period is not of whole months, by which they are
+            kept.
         never_hit: by set; None without a store, or for one party.
     """
 

@@ -28,8 +28,9 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     """Read a stream of record batches. An index counts rows over all batches.
 
     Raises:
-        Problem: 400 when it is no sound stream, 413 when there are too many hashes, 422 when a column
-            is not named by a hash type, not fixed-size binary of its width, or its buffers are compressed.
+        Problem: 400 when it is no sound stream, 413 when there are too many hashes, 422 when a
+            column is not named by a hash type, not fixed-size binary of its width, or its buffers
+            are compressed.
     """
     import pyarrow as pa
 
@@ -108,8 +109,8 @@ def _digests(array: Any, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def _is_compressed(metadata: memoryview) -> bool:
     """Whether a message is a record batch with compressed buffers, read from its flatbuffer.
 
-    pyarrow cannot be told not to decompress, and a few bytes can claim to unpack to any size. Anything
-    that does not read as a flatbuffer raises struct.error.
+    pyarrow cannot be told not to decompress, and a few bytes can claim to unpack to any size.
+    Anything that does not read as a flatbuffer raises struct.error.
     """
     root = struct.unpack_from("<I", metadata, 0)[0]
     kind_at = _field(metadata, root, _HEADER_TYPE)

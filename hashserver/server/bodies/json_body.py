@@ -46,7 +46,8 @@ def parse_json(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     scanned = _SCANNER.scan(body)
     if scanned is not None:
         return _from_scan(body, scanned, limits)
-    # Each value becomes an object of some sixty bytes: refuse a large body that holds far more than it may.
+    # Each value becomes an object of some sixty bytes: refuse a large body that holds far more than
+    # it may.
     separators = sum(map(body.count, (b",", b"[", b"{"))) if len(body) > _LARGE else 0
     if separators > 4 * limits.max_hashes:
         raise too_large(

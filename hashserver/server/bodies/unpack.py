@@ -6,8 +6,9 @@ import zlib
 
 from hashserver.problems import Problem, malformed, too_large, unsupported
 
-# Small steps in: what is left of a step when a member or frame ends is copied, and a body may be made of
-# millions of them; and four bytes of zstd may come out as 128 KiB, which nothing else bounds.
+# Small steps in: what is left of a step when a member or frame ends is copied, and a body may be
+# made of millions of them; and four bytes of zstd may come out as 128 KiB, which nothing else
+# bounds.
 _STEP = 512
 _LARGEST_WINDOW = 1 << 27
 
@@ -21,8 +22,8 @@ def unpack(body: bytes | bytearray, encoding: str | None, limit: int) -> bytes |
         limit: bytes that may come out.
 
     Raises:
-        Problem: 400 when the body is corrupt or cut short, 413 when more than `limit` bytes come out (as
-            soon as they do), 415 when the encoding is another.
+        Problem: 400 when the body is corrupt or cut short, 413 when more than `limit` bytes come
+            out (as soon as they do), 415 when the encoding is another.
     """
     chosen = (encoding or "identity").strip().lower()
     if chosen == "identity":

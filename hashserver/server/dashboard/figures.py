@@ -1,7 +1,7 @@
 """What the pages show of the ledger. All times are UTC.
 
-Checks and hits over time are from `counts`, hits by set and category from `hit_days`; a hit counts once, for
-the set and category of its nearest match.
+Checks and hits over time are from `counts`, hits by set and category from `hit_days`; a hit counts
+once, for the set and category of its nearest match.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ HEADERS = {
         "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    # With no-referrer browsers send forms with "Origin: null", which could not be told from another site's.
+    # With no-referrer browsers send forms with "Origin: null", which could not be told from another
+    # site's.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

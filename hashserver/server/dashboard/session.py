@@ -1,7 +1,7 @@
 """Sessions: who has signed in, in a signed cookie; nothing is kept on the server.
 
-A token names a party and the number of the key that it signed in with, and both are looked up at every request:
-a removed key or a disabled party ends its sessions as soon as the worker knows.
+A token names a party and the number of the key that it signed in with, and both are looked up at
+every request: a removed key or a disabled party ends its sessions as soon as the worker knows.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Signer:
             fields = base64.urlsafe_b64decode(token)[: _FIELDS.size]
         except binascii.Error:
             return None
-        # The text is compared, not what it decodes to: decoding takes "/" for "_" and skips what is no base64.
+        # The text is compared, not what it decodes to: decoding takes "/" for "_" and skips what is
+        # no base64.
         if not hmac.compare_digest(self._signed(fields), token.encode()):
             return None
         session = Session(*_FIELDS.unpack(fields))

@@ -84,7 +84,8 @@ def _go(path: str) -> Response:
 
 
 def _set_cookie(request: Request, response: Response, value: str, seconds: int) -> None:
-    # The scheme is what a proxy on this machine said in X-Forwarded-Proto, which uvicorn believes of no other.
+    # The scheme is what a proxy on this machine said in X-Forwarded-Proto, which uvicorn believes
+    # of no other.
     secure = request.url.scheme == "https"
     response.set_cookie(
         COOKIE, value, max_age=seconds, path="/dashboard", httponly=True, samesite="strict", secure=secure

@@ -1,7 +1,8 @@
 """CIRCL hashlookup: `/lookup/{type}/{hash}`, `/bulk/{type}` and `/info`, as its public server answers them.
 
-Source: https://www.circl.lu/services/hashlookup/ and https://hashlookup.circl.lu/swagger.json. Its clients take a
-file that is found for a well-known one unless the answer says otherwise, hence `KnownMalicious` and a trust of 0.
+Source: https://www.circl.lu/services/hashlookup/ and https://hashlookup.circl.lu/swagger.json. Its
+clients take a file that is found for a well-known one unless the answer says otherwise, hence
+`KnownMalicious` and a trust of 0.
 """
 
 from __future__ import annotations

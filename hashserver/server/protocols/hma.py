@@ -1,7 +1,8 @@
 """Meta's Hasher-Matcher-Actioner: its matching API, so that HMA's users can ask this server for matches.
 
-A bank is a set, and `bank_content_id` is the ledger's number of an entry, the same for as long as the entry lives.
-Source: https://github.com/facebook/ThreatExchange/tree/main/hasher-matcher-actioner
+A bank is a set, and `bank_content_id` is the ledger's number of an entry, the same for as long as
+the entry lives. Source:
+https://github.com/facebook/ThreatExchange/tree/main/hasher-matcher-actioner
 """
 
 from __future__ import annotations

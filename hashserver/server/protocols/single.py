@@ -67,8 +67,8 @@ async def respond_to_test(parts: Parts, scope: Scope, receive: Receive) -> Respo
 def known_digest(kind: HashType) -> bytes:
     """The test set's one hash of a type.
 
-    Of a type that hashes bytes, the hash of TEST_TEXT. Of a perceptual type, which that text has no hash of,
-    the first bytes of the text's SHAKE-256.
+    Of a type that hashes bytes, the hash of TEST_TEXT. Of a perceptual type, which that text has no
+    hash of, the first bytes of the text's SHAKE-256.
     """
     if kind.rule is Rule.EXACT:
         return hashlib.new(kind.name, TEST_TEXT, usedforsecurity=False).digest()

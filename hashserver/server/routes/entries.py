@@ -93,7 +93,8 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 )
 async def add(request: Request, caller: MayContribute) -> Response:
     """One entry, or `{"entries": [...]}` with up to 10,000 of one set. All or none of a request is published, and
-    matches at once. An entry whose id is in the set already with other hashes or another category replaces it."""
+    matches at once. An entry whose id is in the set already with other hashes or another category
+    replaces it."""
     parts: Parts = request.app.state.parts
     headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
     require_json(headers)

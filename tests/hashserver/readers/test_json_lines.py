@@ -136,7 +136,8 @@ def test_blocks_of_any_size_give_what_the_model_gives(
     step = end.count("\n")
     expected = [(1 + step * index, model(1 + step * index, value)) for index, value in enumerate(values)]
     taken = read_blocks(read_json_lines, text.encode(), block_bytes)
-    # A column that no row of a block has is None there, and empty in a block where another row has it.
+    # A column that no row of a block has is None there, and empty in a block where another row has
+    # it.
     rows = [Row(row.line, row.hashes, row.category, row.id or b"", row.name or b"") for row in taken.rows]
     assert rows == [row for _, row in expected if row is not None]
     assert [reject.line for reject in taken.rejects] == [line for line, row in expected if row is None]

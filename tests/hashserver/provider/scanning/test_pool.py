@@ -1,6 +1,7 @@
 """Processes that hash and get stuck, or die: they are replaced, and only the file they were at suffers.
 
-The decoder that does so is a plugin of Pillow's, which `sitecustomize` adds to the processes that hash.
+The decoder that does so is a plugin of Pillow's, which `sitecustomize` adds to the processes that
+hash.
 """
 
 from __future__ import annotations
