@@ -13,6 +13,7 @@ import orjson
 import typer
 
 from hashserver.cli.options import FastDecode, Json
+from hashserver.csv_writer import CsvWriter
 from hashserver.kernels import choose_cache
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def hash_files(
             return f"cannot read {path}: {error.strerror}"
 
     failed = False
+    writer = CsvWriter(sys.stdout, as_they_are=True)
     if not as_json:
-        _write_row(["md5", "sha1", "sha256", "pdq", "phash", "name"])
+        writer.write_row(["md5", "sha1", "sha256", "pdq", "phash", "name"])
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         for hashed in pool.map(attempt, files):
             if isinstance(hashed, str):
@@ -62,11 +64,5 @@ def hash_files(
             else:
                 near = (hashed.pdq or "", hashed.phash or "") if hashed.note is None else ("", "")
                 digests = (hashed.md5 or "", hashed.sha1 or "", hashed.sha256 or "")
-                _write_row([*digests, *near, hashed.path])
+                writer.write_row([*digests, *near, hashed.path])
     return 2 if failed else 0
-
-
-def _write_row(cells: list[str]) -> None:
-    import csv
-
-    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
+
+from hashserver.csv_writer import CsvWriter
 
 if TYPE_CHECKING:
     from hashcore import Reject
@@ -40,7 +41,7 @@ class RejectFile:
             if self._file is None:
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 self._file = os.fdopen(descriptor, "w", newline="", encoding="utf-8")
-                self._writer = csv.writer(self._file)
-                self._writer.writerow(["line", "reason", "text"])
-            self._writer.writerow([reject.line, reject.reason, reject.text.decode("utf-8", "backslashreplace")])
+                self._writer = CsvWriter(self._file)
+                self._writer.write_row(["line", "reason", "text"])
+            self._writer.write_row([reject.line, reject.reason, reject.text.decode("utf-8", "backslashreplace")])
             self.count += 1

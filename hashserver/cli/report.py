@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from rich.table import Table
 from hashserver.cli import records
 from hashserver.cli.folders import open_ledger, open_snapshot
 from hashserver.cli.options import DataDir, Json
+from hashserver.csv_writer import CsvWriter
 from hashserver.settings import load_settings
 from hashserver.times import today
 
@@ -170,12 +170,12 @@ def effect(
 
 
 def _write_relative(found: Effect) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["month", "providers", "reported", "expected", "ratio", "low", "high"])
+    writer = CsvWriter(sys.stdout)
+    writer.write_row(["month", "providers", "reported", "expected", "ratio", "low", "high"])
     for one in found.relative:
         estimate = (one.estimate.ratio, one.estimate.low, one.estimate.high)
         figures = (f"{value:.4f}" for value in (one.reported, one.expected, *estimate))
-        writer.writerow([one.month, one.providers, *figures])
+        writer.write_row([one.month, one.providers, *figures])
 
 
 def _print_effect(found: Effect) -> None:

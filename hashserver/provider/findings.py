@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Protocol, TextIO
 import click
 import orjson
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from hashserver.csv_writer import CsvWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +38,15 @@ class Report(Protocol):
 
 
 class CsvReport:
-    """CSV with a header. A cell that a spreadsheet would run as a formula is written with a quote in front."""
+    """CSV with a header."""
 
     def __init__(self, file: TextIO) -> None:
-        self._file = file
-        # The writer quotes cells with a lone CR only if lines end with CRLF, as they do in RFC
-        # 4180.
-        self._writer = csv.writer(self, lineterminator="\r\n")
-        self._writer.writerow(Finding.__slots__)
+        self._writer = CsvWriter(file)
+        self._writer.write_row(Finding.__slots__)
 
     def add(self, finding: Finding) -> None:
-        values = (getattr(finding, column) for column in Finding.__slots__)
-        self._writer.writerow([harmless(value) if isinstance(value, str) else value for value in values])
-
-    def write(self, record: str) -> None:
-        """Take a record from the writer; lines end with LF all the same, for grep and cut."""
-        self._file.write(record.removesuffix("\r\n") + "\n")
+        """Write a finding."""
+        self._writer.write_row(getattr(finding, column) for column in Finding.__slots__)
 
 
 class JsonLinesReport:
@@ -68,11 +60,6 @@ class JsonLinesReport:
             name: _sound(value) if isinstance(value, str) else value for name, value in asdict(finding).items()
         }
         self._file.write(orjson.dumps(values).decode() + "\n")
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
-    return "'" + cell if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _sound(text: str) -> str:

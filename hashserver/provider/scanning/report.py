@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import Any, TextIO
 import click
 import orjson
 
-from hashserver.provider.findings import harmless
+from hashserver.csv_writer import CsvWriter
 from hashserver.provider.scanning.state import Hit
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.times import timestamp
@@ -67,10 +66,10 @@ def _rows(hits: Iterable[tuple[FoundFile, list[Hit]]]) -> Iterator[dict[str, Any
 
 
 def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
-    writer = csv.writer(file)
-    writer.writerow(COLUMNS)
+    writer = CsvWriter(file)
+    writer.write_row(COLUMNS)
     for row in rows:
-        writer.writerow([harmless(row[name]) if isinstance(row[name], str) else row[name] for name in COLUMNS])
+        writer.write_row(row[name] for name in COLUMNS)
 
 
 def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from hashserver.provider.findings import harmless
+from hashserver.csv_writer import CsvWriter
 from hashserver.reports.figures.entries import Group, RepeatedEntry, SetEntries
 from hashserver.reports.figures.usage import Line, Usage
 from hashserver.times import timestamp
@@ -58,10 +57,10 @@ def as_json(usage: Usage) -> dict[str, Any]:
 
 def write_csv(usage: Usage, file: TextIO) -> None:
     """Write all figures as one table of COLUMNS."""
-    writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer = CsvWriter(file)
+    writer.write_row(COLUMNS)
     for row in _rows(usage):
-        writer.writerow({key: harmless(value) if isinstance(value, str) else value for key, value in row.items()})
+        writer.write_row(row.get(column) for column in COLUMNS)
 
 
 def entry_name(entry: RepeatedEntry) -> str:
