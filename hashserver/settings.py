@@ -14,10 +14,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from hashserver.errors import BadInput
+
 MIB = 1 << 20
 
 
-class SettingsError(Exception):
+class SettingsError(BadInput):
     """A setting that cannot be used; the message says which, where from, and what it should be."""
 
 

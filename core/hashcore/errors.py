@@ -8,11 +8,15 @@ class HashcoreError(Exception):
     """Base of everything the engine raises on purpose."""
 
 
-class UnknownHashType(HashcoreError, ValueError):
+class Refused(HashcoreError):
+    """What was asked for does not exist, or cannot be done; the message says why."""
+
+
+class UnknownHashType(Refused, ValueError):
     """A hash type that the registry does not hold."""
 
 
-class BadDistance(HashcoreError, ValueError):
+class BadDistance(Refused, ValueError):
     """A distance that a hash type does not have."""
 
 
@@ -32,29 +36,29 @@ class StoreCorrupt(StoreError):
     """The data on disk is not what was written."""
 
 
-class FormatMismatch(StoreError):
+class FormatMismatch(Refused, StoreError):
     """The store was written by another version of the on-disk format."""
 
 
-class UnknownRole(StoreError, ValueError):
+class UnknownRole(Refused, StoreError, ValueError):
     """A set's role is to report matches or to vouch for what is harmless; there is no other."""
 
 
-class UnknownSet(StoreError, KeyError):
+class UnknownSet(Refused, StoreError, KeyError):
     """No hash set of that name in the current generation."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class UnknownEntry(StoreError, KeyError):
+class UnknownEntry(Refused, StoreError, KeyError):
     """None of the external ids asked for is in the set."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class UnknownGeneration(StoreError, KeyError):
+class UnknownGeneration(Refused, StoreError, KeyError):
     """No such generation, or it has been pruned."""
 
     def __str__(self) -> str:

@@ -13,10 +13,12 @@ import sys
 import click
 import typer
 
+from hashcore.errors import HashcoreError, Refused
 from hashserver import __version__
 from hashserver.cli import bench, check, hash, load, party, report, scan, serve, sets, store
+from hashserver.errors import BadInput, Trouble
 
-OK, MATCHED, BAD_INPUT, TROUBLE = 0, 1, 2, 3
+OK = 0
 
 # Typer has come to carry a click of its own, whose errors are not click's.
 _USAGE_ERRORS: tuple[type[click.ClickException], ...] = (
@@ -75,12 +77,12 @@ def run(arguments: list[str]) -> int:
         return done.exit_code
     except _USAGE_ERRORS as error:
         error.show()
-        return BAD_INPUT
+        return BadInput.exit_code
     except (typer.Abort, KeyboardInterrupt):
         print("hashserver: interrupted", file=sys.stderr)
-        return TROUBLE
+        return Trouble.exit_code
     except BrokenPipeError:
-        return TROUBLE
+        return Trouble.exit_code
     except Exception as error:
         code = _code_for(error)
         if code is None:
@@ -99,31 +101,6 @@ _PATHS: dict[type[Exception], str] = {
 }
 
 
-_USERS_MISTAKES = {
-    "UnknownParty",
-    "PartyRefused",
-    "UnknownSet",
-    "UnknownEntry",
-    "BadPeriod",
-    "BadReports",
-    "UnknownGeneration",
-    "UnknownHashType",
-    "UnknownRole",
-    "FormatMismatch",
-    "BackupRefused",
-}
-
-_TROUBLE = {
-    "HashcoreError",
-    "ClientError",
-    "LedgerError",
-    "SecretError",
-    "StorageError",
-    "BackupError",
-    "HashingFailed",
-}
-
-
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {_PATHS.get(type(error), error.strerror)}"
@@ -132,16 +109,11 @@ def _sentence(error: Exception) -> str:
 
 def _code_for(error: Exception) -> int | None:
     """The exit code for trouble that is expected; None for a bug."""
-    from hashserver.readers.errors import ReadError
-    from hashserver.settings import SettingsError
-
-    if isinstance(error, ReadError | SettingsError) or type(error).__name__ == "StateError":
-        return BAD_INPUT
-    if isinstance(error, OSError) and error.filename is not None and type(error) in _PATHS:
-        return BAD_INPUT
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if kinds & _USERS_MISTAKES:
-        return BAD_INPUT
-    if kinds & _TROUBLE or isinstance(error, OSError):
-        return TROUBLE
+    if isinstance(error, BadInput | Refused):
+        return BadInput.exit_code
+    if isinstance(error, Trouble | HashcoreError):
+        return Trouble.exit_code
+    if isinstance(error, OSError):
+        named = error.filename is not None and type(error) in _PATHS
+        return BadInput.exit_code if named else Trouble.exit_code
     return None

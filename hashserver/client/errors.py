@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hashserver.errors import Trouble
 
-class ClientError(Exception):
+
+class ClientError(Trouble):
     """The server cannot be reached, or does not answer as it should; the message says what to do.
 
     Args:

@@ -29,6 +29,7 @@ import orjson
 
 from hashcore import Store
 from hashserver import __version__
+from hashserver.errors import BadInput, Trouble
 from hashserver.ledger import Ledger
 from hashserver.ledger.database import FILE as LEDGER_FILE
 from hashserver.ledger.database import explain
@@ -46,11 +47,11 @@ OnProgress = Callable[[str, int, int], None]
 """Told what is being done, the bytes done, and in all."""
 
 
-class BackupError(Exception):
+class BackupError(Trouble):
     """A backup cannot be made, read or restored; the message says why and what to do."""
 
 
-class BackupRefused(BackupError):
+class BackupRefused(BadInput, BackupError):
     """Doing what was asked for would overwrite something, or there is nothing to do it with."""
 
 

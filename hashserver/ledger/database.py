@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hashserver.errors import Trouble
 from hashserver.ledger.schema import SCHEMA, VERSION
 
 FILE = "ledger.sqlite"
@@ -22,7 +23,7 @@ _CHECKPOINT_PAGES = 4096
 _BUSY_SECONDS = 30.0
 
 
-class LedgerError(Exception):
+class LedgerError(Trouble):
     """The ledger cannot be read or written; the message says why and what to do."""
 
 

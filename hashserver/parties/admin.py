@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from hashserver.errors import BadInput
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.audit import write_audit
 from hashserver.parties.keys import Digester, new_key, read_secret
@@ -22,11 +23,11 @@ _MOST_HASHES = 1 << 62
 _MOST_OVERLAP = 100 * 366 * DAY_SECONDS
 
 
-class UnknownParty(LedgerError):
+class UnknownParty(BadInput, LedgerError):
     """There is no party, or no key, of that name."""
 
 
-class PartyRefused(LedgerError):
+class PartyRefused(BadInput, LedgerError):
     """A change that makes no sense; the message says why."""
 
 

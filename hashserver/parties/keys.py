@@ -13,6 +13,7 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 
+from hashserver.errors import Trouble
 from hashserver.ledger import Ledger
 from hashserver.times import now_ms
 
@@ -22,7 +23,7 @@ SECRET_FILE = "key-secret"  # noqa: S105 - a file name
 _SECRET_BYTES = 32
 
 
-class SecretError(Exception):
+class SecretError(Trouble):
     """The secret cannot be read; the message says what to do."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from hashserver.errors import BadInput
 from hashserver.times import (
     DAY_MS,
     day_number,
@@ -17,7 +18,7 @@ from hashserver.times import (
 MOST_DAYS = 3660
 
 
-class BadPeriod(ValueError):
+class BadPeriod(BadInput, ValueError):
     """It cannot be read, or ends before it begins; the message says what was expected."""
 
 

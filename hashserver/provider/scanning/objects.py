@@ -13,6 +13,7 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
+from hashserver.errors import Trouble
 from hashserver.provider.scanning.walk import FoundFile, WalkOptions, matches
 
 SCHEME = b"s3://"
@@ -33,7 +34,7 @@ _SENTENCES = {
 }
 
 
-class StorageError(Exception):
+class StorageError(Trouble):
     """The storage cannot be listed, or an object cannot be read; the message says why and what to do."""
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 
+from hashserver.errors import Trouble
 from hashserver.processes import command
 from hashserver.provider.hashing.digests import DIGESTS
 from hashserver.provider.scanning.walk import FoundFile
@@ -37,7 +38,7 @@ _LOOK = 0.25  # seconds between looks at how far the processes are
 Hashed = tuple[FoundFile, Outcome]
 
 
-class HashingFailed(Exception):
+class HashingFailed(Trouble):
     """The processes that hash cannot be started."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from hashserver.errors import BadInput
 from hashserver.provider.hashing.digests import TYPES
 from hashserver.provider.scanning.pool import Hashed
 from hashserver.provider.scanning.walk import FoundFile
@@ -43,7 +44,7 @@ _MOST_UNASKED = 100_000  # that are kept in memory as well, so that asking need 
 _Row = tuple[Any, ...]
 
 
-class StateError(Exception):
+class StateError(BadInput):
     """The state file cannot be used; the message says what to do."""
 
 

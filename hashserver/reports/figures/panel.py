@@ -13,6 +13,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from hashserver.errors import BadInput
 from hashserver.reports.figures.phases import first_checks
 from hashserver.times import month_number, month_of, name_of_month
 
@@ -21,7 +22,7 @@ NEVER = 1 << 30
 """The month of connection of a provider that never connected."""
 
 
-class BadReports(ValueError):
+class BadReports(BadInput, ValueError):
     """The reports cannot be read, or say too little; the message says where and what to do."""
 
 
