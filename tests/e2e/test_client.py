@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from hashserver.client import AsyncClient, CheckResult, Client, ClientError, Ent
 
 KNOWN = [md5_of(f"known {number}") for number in range(20)]
 PICTURE = bytes(range(7, 39))
-DOCS = Path(__file__).parents[2] / "docs" / "client.md"
 
 Check = Callable[..., CheckResult]
 
@@ -147,13 +145,3 @@ def test_a_check_names_the_generation_that_answered(tmp_path: Path) -> None:
         two = client.check(md5=[KNOWN[1]])
     assert (one.generation, len(one.matches)) == (1, 0)
     assert (two.generation, len(two.matches)) == (2, 1)
-
-
-def test_the_examples_of_the_documentation_run(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    examples = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    assert len(examples) == 3
-    exec("\n".join(examples).replace("http://127.0.0.1:8080", server.url), {})
-    out = capsys.readouterr().out
-    assert "answered by generation 2" in out
-    assert "md5 number 1 was not checked: expected 32 hexadecimal digits, got 10" in out
-    assert "{'md5': 1}" in out
