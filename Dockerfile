@@ -1,4 +1,4 @@
-# The build stage compiles wheels; the image that runs has no compiler, no pip cache and no root.
+# The build stage installs the program; the final image has no compiler, no pip cache and no root user.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -16,7 +16,7 @@ VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
     ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
-# Without parties the server answers on loopback only (run it with --network host). Add a party with
+# Without parties the server only answers on loopback (run it with --network host). Add a party with
 # `docker exec NAME hashserver party add "Example Hosting"`, then run it with -e HASHSERVER_HOST=0.0.0.0 -p 8080:8080.
 ENTRYPOINT ["hashserver"]
 CMD ["serve"]
