@@ -83,8 +83,8 @@ def _photodna() -> HashType:
 
 
 HASH_TYPES: dict[str, HashType] = {
-    kind.name: kind
-    for kind in (
+    each.name: each
+    for each in (
         _exact("md5", 16),
         _exact("sha1", 20),
         _exact("sha256", 32),
@@ -103,12 +103,12 @@ def check_distance(name: str, distance: int) -> None:
         UnknownHashType: there is no such type.
         BadDistance: it matches exactly, or the distance is out of its range.
     """
-    kind = hash_type(name)
-    if not kind.is_near:
+    asked = hash_type(name)
+    if not asked.is_near:
         near = ", ".join(other.name for other in HASH_TYPES.values() if other.is_near)
         raise BadDistance(f"{name} hashes match exactly or not at all; a distance is for {near}")
-    if not 0 <= distance <= kind.greatest_distance:
-        raise BadDistance(f"a distance for {name} is from 0 to {kind.greatest_distance}, not {distance}")
+    if not 0 <= distance <= asked.greatest_distance:
+        raise BadDistance(f"a distance for {name} is from 0 to {asked.greatest_distance}, not {distance}")
 
 
 def hash_type(name: str) -> HashType:

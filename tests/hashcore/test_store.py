@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, row, rows_of, withdrawals_of
 
 import hashcore
-from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals, hash_type
+from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals
+from hashcore import hash_type as look_up
 from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownSet
 
 KEEP = 3
@@ -22,21 +23,23 @@ IDS = ("A-1", "ß" * 40)
 NAMES = ("police", "hotline", "nsrl")
 
 
-def alphabet(kind: str) -> list[bytes]:
+def alphabet(hash_type: str) -> list[bytes]:
     """Few digests, so that they meet: all zeros, all ones, some that differ late, and the empty file's."""
-    width = hash_type(kind).width
+    width = look_up(hash_type).width
     late = [b"8 equal.".ljust(width - 1, b".") + bytes([last]) for last in (0, 1, 255)]
     early = [bytes([first]) + bytes(width - 1) for first in (0, 1, 0x80)]
-    return [*early, *late, b"\xff" * width, *hash_type(kind).benign]
+    return [*early, *late, b"\xff" * width, *look_up(hash_type).benign]
 
 
-DIGESTS = {kind: alphabet(kind) for kind in EXACT}
+DIGESTS = {hash_type: alphabet(hash_type) for hash_type in EXACT}
 
 
 @st.composite
 def rows(draw: st.DrawFn) -> Row:
-    kinds = draw(st.sets(st.sampled_from(EXACT), min_size=1))
-    row: dict[str, object] = {kind: draw(st.sampled_from(DIGESTS[kind])) for kind in EXACT if kind in kinds}
+    hash_types = draw(st.sets(st.sampled_from(EXACT), min_size=1))
+    row: dict[str, object] = {
+        hash_type: draw(st.sampled_from(DIGESTS[hash_type])) for hash_type in EXACT if hash_type in hash_types
+    }
     for column, values in (("category", ("baseline", "été", None)), ("id", (*IDS, ""))):
         if draw(st.booleans()):
             row[column] = draw(st.sampled_from(values))
@@ -161,10 +164,10 @@ def take_step(store: Store, model: Model, step: Load | Withdraw | Remove | Rollb
 def assert_same(store: Store, model: Model) -> None:
     assert [manifest.generation for manifest in store.history()] == list(model.kept)
     assert counts(store) == model.counts()
-    for kind, digests in DIGESTS.items():
-        assert check(store, kind, digests) == model.check(kind, digests)
+    for hash_type, digests in DIGESTS.items():
+        assert check(store, hash_type, digests) == model.check(hash_type, digests)
         some = frozenset({"police", "absent"})
-        assert check(store, kind, digests, some) == model.check(kind, digests, some)
+        assert check(store, hash_type, digests, some) == model.check(hash_type, digests, some)
     with store.read() as snapshot:
         assert snapshot.generation == model.generation
 
@@ -200,12 +203,12 @@ def test_each_of_several_shapes_keeps_the_categories_of_its_own_rows(tmp_path: P
     with Store(tmp_path) as store:
         for now, extra in enumerate(range(4, 9), 1):
             given = [row(1, category="a"), row(1, "sha1", category="b"), row(1, "sha256", category="c")]
-            given += [row(extra, kind) for kind in EXACT]
+            given += [row(extra, hash_type) for hash_type in EXACT]
             step = Load("police", given, LoadOptions(append=True), 100)
             take_step(store, model, step, float(now))
-            for kind in EXACT:
-                asked = [number.to_bytes(hash_type(kind).width, "little") for number in range(10)]
-                assert check(store, kind, asked) == model.check(kind, asked)
+            for hash_type in EXACT:
+                asked = [number.to_bytes(look_up(hash_type).width, "little") for number in range(10)]
+                assert check(store, hash_type, asked) == model.check(hash_type, asked)
 
 
 def test_ids_that_go_and_come_again_stay_with_their_rows(tmp_path: Path) -> None:
@@ -258,7 +261,7 @@ def test_a_set_of_many_spilled_runs_is_merged_whole(tmp_path: Path) -> None:
             assert as_change(first) == Change(1, True, 240_000, added=240_000, duplicates=5000)
             assert as_change(second) == Change(2, True, 240_000, 120_000, 120_000, 120_000, 5000)
             with store.read() as snapshot:
-                matches = snapshot.match(hash_type("md5"), known)
+                matches = snapshot.match(look_up("md5"), known)
                 assert np.array_equal(matches.queries, np.arange(120_000, 360_000))
                 added = [entry.added for entry in snapshot.entries(matches)]
             assert added == [1.0] * 120_000 + [2.0] * 120_000
@@ -288,7 +291,7 @@ def test_an_entry_that_stays_keeps_the_time_it_was_added(tmp_path: Path) -> None
 
 def test_a_reject_names_its_line_and_type(tmp_path: Path) -> None:
     rejects: list[Reject] = []
-    empty = next(iter(hash_type("sha1").benign))
+    empty = next(iter(look_up("sha1").benign))
     given = [row(1), row(2, sha1=empty), row(3)]
     with Store(tmp_path) as store:
         outcome = store.load("police", blocks_of(given, 2), now=1.0, on_reject=rejects.append)
@@ -309,7 +312,7 @@ def test_a_row_without_a_picture_hash_is_not_taken_for_a_blank_picture(tmp_path:
 
 @pytest.mark.parametrize("rows_too", [True, False])
 def test_a_known_good_set_made_to_match_does_not_report_the_empty_file(tmp_path: Path, rows_too: bool) -> None:
-    empty = next(iter(hash_type("md5").benign))
+    empty = next(iter(look_up("md5").benign))
     with Store(tmp_path) as store:
         store.load("nsrl", [rows_of([{"md5": empty}, row(1)])], LoadOptions("known-good"), now=1.0)
         more = [rows_of([row(2)])] if rows_too else []
@@ -335,7 +338,7 @@ def test_a_hash_that_thousands_of_entries_share_is_capped_for_itself_only(tmp_pa
         store.load("hotline", blocks_of([row(7), row(9)], 1000), now=1.0)
         with store.read() as snapshot:
             asked = packed("md5", [number.to_bytes(16, "little") for number in (9, 7, 6, 7, 8)])
-            matches = snapshot.match(hash_type("md5"), asked)
+            matches = snapshot.match(look_up("md5"), asked)
     found = np.bincount(matches.queries, minlength=5).tolist()
     assert [found[0], found[2], found[4]] == [1, 0, 1]
     assert found[1] == found[3] > 0
@@ -378,7 +381,7 @@ def test_a_reader_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None
     def failing_report(_: Reject) -> None:
         raise RuntimeError("the reject file cannot be written")
 
-    empty = next(iter(hash_type("md5").benign))
+    empty = next(iter(look_up("md5").benign))
     attempts: list[tuple[type[Exception], Callable[[Store], object]]] = [
         (ValueError, lambda store: store.load("police", torn(), now=2.0)),
         (
@@ -404,7 +407,7 @@ def test_a_block_read_stays_in_its_generation_while_others_move_on(tmp_path: Pat
         with store.read() as before:
             assert before.generation == 1
             store.load("police", [rows_of([row(2)])], now=2.0)
-            assert before.match(hash_type("md5"), packed("md5", asked)).queries.tolist() == [0]
+            assert before.match(look_up("md5"), packed("md5", asked)).queries.tolist() == [0]
             assert [answer[0] for answer in check(store, "md5", asked)] == [1]
 
 

@@ -45,7 +45,7 @@ def blocks(number: int, rows: int, size: int = 10_000) -> Iterator[Rows]:
     """The rows of a state, with ids."""
     hashes = state(number, rows)
     for start in range(0, rows, size):
-        part = {kind: digests[start : start + size] for kind, digests in hashes.items()}
+        part = {hash_type: digests[start : start + size] for hash_type, digests in hashes.items()}
         n = len(part["md5"])
         has_sha1 = np.arange(start, start + n) % 2 == 0
         part["sha1"] = np.where(has_sha1[:, None], part["sha1"], np.uint8(0))

@@ -73,20 +73,20 @@ def plan_filters(
     unpublished = {segment.number: segment for segment in fresh}
     with stage.environment.reading() as transaction:
         segments = [unpublished.get(number) or read_segment(transaction, number) for number in sorted(numbers)]
-    for kind in HASH_TYPES.values():
-        of_kind = [segment for segment in segments if kind.name in segment.types]
-        if kind.rule is Rule.EXACT and of_kind:
-            _plan_one(stage, plan, kind.name, current.filters.get(kind.name), of_kind)
+    for hash_type in HASH_TYPES.values():
+        of_type = [segment for segment in segments if hash_type.name in segment.types]
+        if hash_type.rule is Rule.EXACT and of_type:
+            _plan_one(stage, plan, hash_type.name, current.filters.get(hash_type.name), of_type)
     return plan
 
 
-def _plan_one(stage: Stage, plan: FilterPlan, kind: str, number: int | None, segments: list[Segment]) -> None:
+def _plan_one(stage: Stage, plan: FilterPlan, hash_type: str, number: int | None, segments: list[Segment]) -> None:
     with stage.environment.reading() as transaction:
         words = None
         old = None if number is None else read_filter(transaction, number)
         if number is not None and old is not None and _may_stay(old, segments):
             added = [segment for segment in segments if segment.number not in old.segments]
-            columns = _columns(transaction, kind, added)
+            columns = _columns(transaction, hash_type, added)
             current = open_column(transaction, number, "words", old.words)
             changed = changed_pieces(current, columns)
             in_place = (len(changed) << old.words.shift) * 8 <= _MOST_IN_PLACE
@@ -96,20 +96,20 @@ def _plan_one(stage: Stage, plan: FilterPlan, kind: str, number: int | None, seg
             digests = old.digests + inserted
             fits = has_room(len(current), digests)
             if fits and in_place:
-                plan.numbers[kind] = number
+                plan.numbers[hash_type] = number
                 if added:
                     _replace(plan, number, old, copies, segments, digests)
                 return
             words = np.concatenate(list(copies.values())) if fits else None
         if words is None:
             digests = sum(segment.rows for segment in segments)
-            words = build_filter(_columns(transaction, kind, segments), words=_words(digests))
+            words = build_filter(_columns(transaction, hash_type, segments), words=_words(digests))
     # Outside the transaction: staging may have to move the map.
-    plan.numbers[kind] = stage.new_object()
-    writer = ColumnWriter(stage, plan.numbers[kind], "words", 8, piece_bytes=_PIECE_BYTES)
+    plan.numbers[hash_type] = stage.new_object()
+    writer = ColumnWriter(stage, plan.numbers[hash_type], "words", 8, piece_bytes=_PIECE_BYTES)
     writer.append(words)
     names = [segment.number for segment in segments]
-    plan.headers[plan.numbers[kind]] = Filter(writer.finish(), names, digests)
+    plan.headers[plan.numbers[hash_type]] = Filter(writer.finish(), names, digests)
 
 
 def _may_stay(old: Filter, segments: list[Segment]) -> bool:
@@ -122,8 +122,10 @@ def _words(digests: int) -> int:
     return max(_FEWEST_WORDS, words_for(digests))
 
 
-def _columns(transaction: Any, kind: str, segments: list[Segment]) -> list[Column]:
-    return [open_column(transaction, segment.number, kind, segment.columns[kind]) for segment in segments]
+def _columns(transaction: Any, hash_type: str, segments: list[Segment]) -> list[Column]:
+    return [
+        open_column(transaction, segment.number, hash_type, segment.columns[hash_type]) for segment in segments
+    ]
 
 
 def _replace(

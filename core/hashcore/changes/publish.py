@@ -134,8 +134,8 @@ class Publisher:
         role = options.role or (current.sets[name].role if name in current.sets else "match")
         if role not in ROLES:
             raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
-        for kind, distance in options.distances.items():
-            check_distance(kind, distance)
+        for hash_type, distance in options.distances.items():
+            check_distance(hash_type, distance)
         with Scratch(self._environment.folder) as scratch, self._stage() as stage:
             work = self._work(stage, current, name)
             builder = RunBuilder(

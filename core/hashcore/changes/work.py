@@ -47,8 +47,8 @@ class Work:
         tombstones, counts = [], dict.fromkeys(HASH_TYPES, 0)
         live = [segment for segment in segments if self.live_rows(segment)]
         for segment in live:
-            for kind in segment.types:
-                counts[kind] += self.live_rows(segment)
+            for hash_type in segment.types:
+                counts[hash_type] += self.live_rows(segment)
             dead = self.dead.get(segment.number, NONE_DEAD)
             known = before.get(segment.number)
             if known is not None and known.rows.items == len(dead):
@@ -58,7 +58,7 @@ class Work:
         return replace(
             entry,
             segments=[segment.number for segment in live],
-            counts={kind: count for kind, count in counts.items() if count},
+            counts={hash_type: count for hash_type, count in counts.items() if count},
             entries=sum(map(self.live_rows, live)),
             added=self.tally.added,
             removed=self.tally.removed,

@@ -32,42 +32,42 @@ class KnownGood:
         self._near = codes_of_role(segments, "known-good")
         self._benign: dict[tuple[int, str], bool] = {}
 
-    def without_vouched_for(self, kind: HashType, digests: Digests, matches: Matches) -> Matches:
+    def without_vouched_for(self, hash_type: HashType, digests: Digests, matches: Matches) -> Matches:
         """The matches that nothing vouches for.
 
         An entry is left out when one of its other hashes is known to be good or benign; a match,
         when a known-good entry is at least as near to its query.
 
         Args:
-            kind: type of the digests.
+            hash_type: type of the digests.
             digests: uint8[n, width], what was asked about.
             matches: what they matched.
         """
-        if vouching := self._vouching_hashes(kind, matches):
-            matches = matches.where(~self._vouched_for_entries(kind, matches, vouching))
-        if len(matches) and self._has(kind.name):
-            matches = matches.where(self._nearest(kind, digests, matches) > matches.distances)
+        if vouching := self._vouching_hashes(hash_type, matches):
+            matches = matches.where(~self._vouched_for_entries(hash_type, matches, vouching))
+        if len(matches) and self._has(hash_type.name):
+            matches = matches.where(self._nearest(hash_type, digests, matches) > matches.distances)
         return matches
 
-    def _nearest(self, kind: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
+    def _nearest(self, hash_type: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
         """How far each match's query is from the nearest known-good entry near it; a large number without one."""
         nearest = np.full(len(digests), UNBOUNDED, np.int32)
         asked = np.unique(matches.queries)
-        if kind.rule is Rule.EXACT and len(self._exact[kind.name]):
-            nearest[self._find(kind.name, digests, asked.astype(np.uint32))] = 0
-        for codes in self._near.get(kind.name, []):
+        if hash_type.rule is Rule.EXACT and len(self._exact[hash_type.name]):
+            nearest[self._find(hash_type.name, digests, asked.astype(np.uint32))] = 0
+        for codes in self._near.get(hash_type.name, []):
             queries, distances = self._find_near(codes, digests[asked], codes.default)
             np.minimum.at(nearest, asked[queries], distances)
         return nearest[matches.queries]
 
-    def _vouching_hashes(self, kind: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
+    def _vouching_hashes(self, hash_type: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
         """Segments of the matches and the types by which entries in them may be harmless; mostly none."""
         vouching = []
         for segment in sorted(set(matches.segments.tolist())):
             names = [
                 name
                 for name in self._segments[segment].header.types
-                if (name != kind.name and self._has(name)) or self._holds_benign(segment, name)
+                if (name != hash_type.name and self._has(name)) or self._holds_benign(segment, name)
             ]
             if names:
                 vouching.append((segment, names))
@@ -80,18 +80,18 @@ class KnownGood:
         """
         known = self._benign.get((segment, name))
         if known is None:
-            opened, kind = self._segments[segment], HASH_TYPES[name]
-            benign = np.frombuffer(bytearray(b"".join(kind.benign)), np.uint8).reshape(-1, kind.width)
-            if kind.rule is Rule.EXACT:
-                tables = TableGroup.of(kind.width, [opened.table(name)])
+            opened, hash_type = self._segments[segment], HASH_TYPES[name]
+            benign = np.frombuffer(bytearray(b"".join(hash_type.benign)), np.uint8).reshape(-1, hash_type.width)
+            if hash_type.rule is Rule.EXACT:
+                tables = TableGroup.of(hash_type.width, [opened.table(name)])
                 known = bool(len(tables.search(benign, np.arange(len(benign), dtype=np.uint32), 1)[0]))
             else:
-                known = bool(len(Codes.of(segment, opened, kind).find(benign, 0, 1)))
+                known = bool(len(Codes.of(segment, opened, hash_type).find(benign, 0, 1)))
             self._benign[segment, name] = known
         return known
 
     def _vouched_for_entries(
-        self, kind: HashType, matches: Matches, vouching: list[tuple[int, list[str]]]
+        self, hash_type: HashType, matches: Matches, vouching: list[tuple[int, list[str]]]
     ) -> NDArray[np.bool_]:
         """Which entries are harmless by some hash of theirs: benign, or in a known-good set by another hash."""
         vouched = np.zeros(len(matches), np.bool_)
@@ -102,7 +102,7 @@ class KnownGood:
                 digests = gather(self._segments[segment].columns[name], rows)
                 for benign in HASH_TYPES[name].benign:
                     vouched[of_segment] |= (digests == np.frombuffer(benign, np.uint8)).all(axis=1)
-                if name != kind.name and self._has(name):
+                if name != hash_type.name and self._has(name):
                     vouched[of_segment[self._held_as_good(name, digests)]] = True
         return vouched
 

@@ -48,12 +48,12 @@ class OpenSegment:
             name: open_column(transaction, header.number, name, spec) for name, spec in header.columns.items()
         }
 
-    def table(self, kind: str) -> Table:
+    def table(self, hash_type: str) -> Table:
         return Table(
-            self.columns[kind],
-            self.columns[f"directory.{kind}"],
-            self.header.directory_bits[kind],
-            self.columns.get(f"order.{kind}"),
+            self.columns[hash_type],
+            self.columns[f"directory.{hash_type}"],
+            self.header.directory_bits[hash_type],
+            self.columns.get(f"order.{hash_type}"),
         )
 
     def entry(self, row: int) -> Entry:
@@ -85,14 +85,14 @@ class Tables:
     segments: NDArray[np.int32]
 
     @classmethod
-    def over(cls, kind: HashType, segments: list[OpenSegment], role: str) -> Tables:
+    def over(cls, hash_type: HashType, segments: list[OpenSegment], role: str) -> Tables:
         chosen = [
             index
             for index, segment in enumerate(segments)
-            if segment.set.role == role and kind.name in segment.header.types
+            if segment.set.role == role and hash_type.name in segment.header.types
         ]
-        tables = [segments[index].table(kind.name) for index in chosen]
-        return cls(TableGroup.of(kind.width, tables), np.array(chosen, np.int32))
+        tables = [segments[index].table(hash_type.name) for index in chosen]
+        return cls(TableGroup.of(hash_type.width, tables), np.array(chosen, np.int32))
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -117,15 +117,15 @@ class Codes:
     default: int
 
     @classmethod
-    def of(cls, number: int, segment: OpenSegment, kind: HashType) -> Codes:
+    def of(cls, number: int, segment: OpenSegment, hash_type: HashType) -> Codes:
         index = None
-        chunks = segment.header.chunks.get(kind.name, 0)
+        chunks = segment.header.chunks.get(hash_type.name, 0)
         if chunks:
-            directories = [segment.columns[f"index.{kind.name}.{chunk}"] for chunk in range(chunks)]
-            postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
-            index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
-        default = segment.set.distances.get(kind.name, kind.default_distance)
-        return cls(number, kind.rule, segment.columns[kind.name], index, default)
+            directories = [segment.columns[f"index.{hash_type.name}.{chunk}"] for chunk in range(chunks)]
+            postings = [segment.columns[f"postings.{hash_type.name}.{chunk}"] for chunk in range(chunks)]
+            index = PerceptualIndex.of(Geometry(hash_type.width, chunks), directories, postings)
+        default = segment.set.distances.get(hash_type.name, hash_type.default_distance)
+        return cls(number, hash_type.rule, segment.columns[hash_type.name], index, default)
 
     def find(self, digests: Digests, radius: int, most: int) -> Found:
         """See `hashcore.near.nearest.find_within`."""
@@ -134,8 +134,8 @@ class Codes:
 
 def tables_of_role(segments: list[OpenSegment], role: str) -> dict[str, Tables]:
     """The tables of all sets of a role, by exact type."""
-    exact = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
-    return {kind.name: Tables.over(kind, segments, role) for kind in exact}
+    exact = [hash_type for hash_type in HASH_TYPES.values() if hash_type.rule is Rule.EXACT]
+    return {hash_type.name: Tables.over(hash_type, segments, role) for hash_type in exact}
 
 
 def codes_of_role(segments: list[OpenSegment], role: str) -> dict[str, list[Codes]]:

@@ -85,7 +85,7 @@ class Snapshot:
 
     def match(
         self,
-        kind: HashType,
+        hash_type: HashType,
         digests: Digests,
         *,
         max_distance: int | None = None,
@@ -95,7 +95,7 @@ class Snapshot:
         """Check a batch of digests of one type.
 
         Args:
-            kind: their type.
+            hash_type: their type.
             digests: uint8[n, width], C-contiguous.
             max_distance: of a perceptual type, the greatest distance of a match; None: each set's
                 own default.
@@ -110,33 +110,33 @@ class Snapshot:
             BadDistance: the type has no such distance.
         """
         if max_distance is not None:
-            check_distance(kind.name, max_distance)
-        return self._match(kind, as_writable(digests), max_distance, most, sets)
+            check_distance(hash_type.name, max_distance)
+        return self._match(hash_type, as_writable(digests), max_distance, most, sets)
 
     def _match(
         self,
-        kind: HashType,
+        hash_type: HashType,
         digests: Digests,
         max_distance: int | None,
         most: int,
         sets: frozenset[str] | None,
     ) -> Matches:
-        if kind.rule is Rule.EXACT:
-            found = self._search_exact(kind, digests, most)
+        if hash_type.rule is Rule.EXACT:
+            found = self._search_exact(hash_type, digests, most)
         else:
-            found = self._search_near(kind, digests, max_distance, most, sets)
+            found = self._search_near(hash_type, digests, max_distance, most, sets)
         if not len(found):
             return NOTHING
         if sets is not None or self._some_dead:
             found = found.where(self._count(found.segments, found.rows, sets))
         if len(found):
-            found = self._known_good.without_vouched_for(kind, digests, found)
+            found = self._known_good.without_vouched_for(hash_type, digests, found)
         # Where some of what was found does not count, more may lie behind what the search cut off.
         left = np.bincount(found.queries, minlength=len(digests))
         short = [query for query in sorted(found.truncated) if left[query] <= most]
         if not short:
             return cap(found, most)
-        again = self._match(kind, np.ascontiguousarray(digests[short]), max_distance, UNBOUNDED, sets)
+        again = self._match(hash_type, np.ascontiguousarray(digests[short]), max_distance, UNBOUNDED, sets)
         again = Matches(np.array(short, np.int64)[again.queries], again.distances, again.segments, again.rows)
         others = found.where(~np.isin(found.queries, short))
         return cap(join([others, again], found.truncated - frozenset(short)), most)
@@ -153,15 +153,15 @@ class Snapshot:
                 counts[of_segment] = ~are_dead(segment.dead, rows[of_segment])
         return counts
 
-    def _search_exact(self, kind: HashType, digests: Digests, most: int) -> Matches:
+    def _search_exact(self, hash_type: HashType, digests: Digests, most: int) -> Matches:
         """All rows that hold the digests; where one has more than `most` in a segment, it is cut and named."""
-        words = self._filters.get(kind.name)
+        words = self._filters.get(hash_type.name)
         if words is None:
             return NOTHING
         passed = candidates(digests, words)
         if not len(passed):
             return NOTHING
-        tables = self._exact[kind.name]
+        tables = self._exact[hash_type.name]
         found, of_table, rows = tables.group.search(digests, passed, most + 1)
         queries, segments = found.astype(np.int64), tables.segments[of_table]
         cut = frozenset(more_than(queries, most))
@@ -169,7 +169,7 @@ class Snapshot:
 
     def _search_near(
         self,
-        kind: HashType,
+        hash_type: HashType,
         digests: Digests,
         max_distance: int | None,
         most: int,
@@ -178,7 +178,7 @@ class Snapshot:
         """All rows within the distance, of each segment the nearest; which queries were cut is named."""
         parts: list[Matches] = []
         cut: set[int] = set()
-        for codes in self._near.get(kind.name, []):
+        for codes in self._near.get(hash_type.name, []):
             if sets is not None and self._segments[codes.segment].set.name not in sets:
                 continue
             radius = codes.default if max_distance is None else max_distance

@@ -231,16 +231,16 @@ class Scanner:
     """Scans bodies whose arrays stand under the names of hash types.
 
     Args:
-        kinds: the hash types.
+        hash_types: the hash types.
         option: one more key, whose value is a flat object that the scanner passes over.
     """
 
-    def __init__(self, kinds: Sequence[HashType], option: str) -> None:
-        names = [*(kind.name.encode() for kind in kinds), option.encode()]
-        self.kinds = tuple(kinds)
+    def __init__(self, hash_types: Sequence[HashType], option: str) -> None:
+        names = [*(hash_type.name.encode() for hash_type in hash_types), option.encode()]
+        self.hash_types = tuple(hash_types)
         self._keys = np.frombuffer(b"".join(names), np.uint8).copy()
         self._ends = np.cumsum([len(name) for name in names])
-        self._digits = np.array([*(kind.hex_digits for kind in kinds), 0])
+        self._digits = np.array([*(hash_type.hex_digits for hash_type in hash_types), 0])
 
     def scan(self, body: bytes | bytearray | memoryview) -> Scanned | None:
         """Scan a body; None when it is not in the plain shape. Releases the GIL while it does."""
@@ -254,7 +254,7 @@ class Scanner:
             return None
         scanned, first_bad = [], 0
         for key, first, good, items, last_bad in arrays[:found].tolist():
-            width = self.kinds[key].width
+            width = self.hash_types[key].width
             digests = words[first : first + good * width // 4].view(np.uint8).reshape(good, width)
             bad = [tuple(row) for row in invalid[first_bad:last_bad].tolist()] if last_bad > first_bad else []
             scanned.append(ScannedArray(key, digests, items, bad))

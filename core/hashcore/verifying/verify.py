@@ -148,11 +148,15 @@ class _Verification:
             }
             for sentence in broken_rules(segment, columns):
                 self._tell(sentence)
-            sound.update(((segment.number, kind), columns[kind]) for kind in segment.types if kind in columns)
+            sound.update(
+                ((segment.number, hash_type), columns[hash_type])
+                for hash_type in segment.types
+                if hash_type in columns
+            )
         for each in self._contents.tombstones.values():
             self._check_tombstones(each)
-        for kind, (number, header) in self._contents.filters.items():
-            self._check_filter(kind, number, header, sound)
+        for hash_type, (number, header) in self._contents.filters.items():
+            self._check_filter(hash_type, number, header, sound)
         self._check_that_filters_exist()
         for manifest in self._contents.manifests.values():
             for name, entry in manifest.sets.items():
@@ -179,10 +183,10 @@ class _Verification:
             for entry in manifest.sets.values():
                 self._read_objects(entry)
         current = contents.manifests.get(done.generation)
-        for kind, number in ({} if current is None else current.filters).items():
+        for hash_type, number in ({} if current is None else current.filters).items():
             header = self._try(read_filter, number)
-            if header is not None and kind in HASH_TYPES:
-                contents.filters[kind] = (number, header)
+            if header is not None and hash_type in HASH_TYPES:
+                contents.filters[hash_type] = (number, header)
         done.generations = len(contents.manifests)
         done.segments, done.tombstones = len(contents.segments), len(contents.tombstones)
         done.filters = len(contents.filters)
@@ -260,14 +264,16 @@ class _Verification:
     def _check_that_filters_exist(self) -> None:
         current = self._contents.manifests.get(self._done.generation, Manifest(0, 0.0, "missing"))
         for name, entry in current.sets.items():
-            for kind in entry.counts if entry.role == "match" else ():
-                exact = kind in HASH_TYPES and HASH_TYPES[kind].rule is Rule.EXACT
-                if exact and kind not in current.filters:
+            for hash_type in entry.counts if entry.role == "match" else ():
+                exact = hash_type in HASH_TYPES and HASH_TYPES[hash_type].rule is Rule.EXACT
+                if exact and hash_type not in current.filters:
                     self._tell(
-                        f"generation {current.generation} has no filter for the {kind} hashes of set {name!r}"
+                        f"generation {current.generation} has no filter for the {hash_type} hashes of set {name!r}"
                     )
 
-    def _check_filter(self, kind: str, number: int, header: Filter, sound: dict[tuple[int, str], Column]) -> None:
+    def _check_filter(
+        self, hash_type: str, number: int, header: Filter, sound: dict[tuple[int, str], Column]
+    ) -> None:
         words = self._pieces("filter", number, "words", header.words)
         if words is None:
             return
@@ -277,13 +283,13 @@ class _Verification:
         current = self._contents.manifests[self._done.generation]
         needed = {each for entry in current.sets.values() if entry.role == "match" for each in entry.segments}
         for segment in sorted(needed):
-            digests = sound.get((segment, kind))
-            if digests is None or digests.width != HASH_TYPES[kind].width:
+            digests = sound.get((segment, hash_type))
+            if digests is None or digests.width != HASH_TYPES[hash_type].width:
                 continue
             missing = missing_digests(words, digests)
             if missing:
                 self._tell(
-                    f"filter {number} hides {missing:,} of the {len(digests):,} {kind} hashes of segment "
+                    f"filter {number} hides {missing:,} of the {len(digests):,} {hash_type} hashes of segment "
                     f"{segment}, so checks miss them"
                 )
 
@@ -302,11 +308,11 @@ class _Verification:
             rows[each.segment] -= each.rows.items
         counts: dict[str, int] = {}
         for number, live in rows.items():
-            for kind in self._contents.segments[number].types:
-                counts[kind] = counts.get(kind, 0) + live
+            for hash_type in self._contents.segments[number].types:
+                counts[hash_type] = counts.get(hash_type, 0) + live
         if sum(rows.values()) != entry.entries:
             self._tell(f"{where} says that it has {entry.entries:,} entries, and has {sum(rows.values()):,}")
-        if {kind: count for kind, count in counts.items() if count} != entry.counts:
+        if {hash_type: count for hash_type, count in counts.items() if count} != entry.counts:
             self._tell(f"{where} says that it has other numbers of hashes than its segments hold")
 
 

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_model import check, row, rows_of, withdrawals_of
 
-from hashcore import Limits, LoadOptions, Store, Strings, hash_type
+from hashcore import Limits, LoadOptions, Store, Strings
+from hashcore import hash_type as look_up
 from hashcore.disk.tombstones import are_dead
 from hashcore.errors import UnknownEntry, UnknownSet
 from hashcore.reading.wanted import Wanted
 
 APPEND = LoadOptions(append=True)
-MD5 = hash_type("md5")
+MD5 = look_up("md5")
 
 
 def asked(*numbers: int) -> list[bytes]:
@@ -68,7 +69,9 @@ def test_entries_are_counted_that_have_an_id_or_else_a_first_hash(
     slab_rows: int,
 ) -> None:
     entries = {each for load in loads for each in load}
-    digests = [number.to_bytes(hash_type(kind).width, "little") for number in numbers for kind in ("md5", "pdq")]
+    digests = [
+        number.to_bytes(look_up(hash_type).width, "little") for number in numbers for hash_type in ("md5", "pdq")
+    ]
     with (
         tempfile.TemporaryDirectory() as folder,
         patch("hashcore.reading.wanted._SLAB_ROWS", slab_rows),
@@ -76,7 +79,8 @@ def test_entries_are_counted_that_have_an_id_or_else_a_first_hash(
     ):
         for now, load in enumerate(loads):
             rows = [
-                {kind: number.to_bytes(hash_type(kind).width, "little"), "id": id} for number, id, kind in load
+                {hash_type: number.to_bytes(look_up(hash_type).width, "little"), "id": id}
+                for number, id, hash_type in load
             ]
             store.load("known", [rows_of(rows)] if rows else [], APPEND, now=float(now))
         if withdrawn & {id for _, id, _ in entries}:
@@ -128,18 +132,18 @@ def test_a_hash_listed_often_is_cut_to_the_entries_that_count(store: Store) -> N
             assert (len(matches), matches.truncated) == (found, truncated), (sets, most)
 
 
-@pytest.mark.parametrize("kind", ["md5", "pdq"])
+@pytest.mark.parametrize("hash_type", ["md5", "pdq"])
 def test_a_known_good_entry_that_is_withdrawn_vouches_for_nothing_but_its_twin_does(
-    store: Store, kind: str
+    store: Store, hash_type: str
 ) -> None:
-    digest = bytes(range(hash_type(kind).width))
-    store.load("known", [rows_of([{kind: digest, "id": "k"}])], now=1.0)
-    twins = [{kind: digest, "id": each} for each in ("one", "two")]
+    digest = bytes(range(look_up(hash_type).width))
+    store.load("known", [rows_of([{hash_type: digest, "id": "k"}])], now=1.0)
+    twins = [{hash_type: digest, "id": each} for each in ("one", "two")]
     store.load("good", [rows_of(twins)], LoadOptions(role="known-good"), now=2.0)
-    assert not check(store, kind, [digest])
+    assert not check(store, hash_type, [digest])
     for each, matches in (("one", 0), ("two", 1)):
         store.withdraw("good", [each], now=3.0)
-        assert check(store, kind, [digest]).total() == matches
+        assert check(store, hash_type, [digest]).total() == matches
 
 
 def test_near_duplicates_behind_withdrawn_ones_are_found(store: Store) -> None:
@@ -148,7 +152,7 @@ def test_near_duplicates_behind_withdrawn_ones_are_found(store: Store) -> None:
     store.load("known", [rows_of(near)], now=1.0)
     store.withdraw("known", ["0", "1", "2", "4"], now=2.0)
     with store.read() as snapshot:
-        matches = snapshot.match(hash_type("pdq"), np.frombuffer(digest, np.uint8)[None, :], most=3)
+        matches = snapshot.match(look_up("pdq"), np.frombuffer(digest, np.uint8)[None, :], most=3)
         assert [entry.id for entry in snapshot.entries(matches)] == ["3", "5", "6"]
         assert matches.truncated == {0}
 

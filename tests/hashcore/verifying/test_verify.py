@@ -14,7 +14,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from hashcore import Categories, HashColumn, Limits, LoadOptions, Rows, Store, Strings, hash_type
+from hashcore import Categories, HashColumn, Limits, LoadOptions, Rows, Store, Strings
+from hashcore import hash_type as look_up
 from hashcore.arrays.xxh64 import checksum
 from hashcore.disk.layout import KEY_CURRENT, KEY_NEXT, Manifest, Segment, manifest_key, piece_key, segment_key
 from hashcore.errors import StoreError
@@ -25,10 +26,11 @@ ROWS = 6000
 NEAR_ROWS = FEWEST_INDEXED
 
 
-def _rows(seed: int, rows: int, *kinds: str, prefix: str = "") -> Rows:
+def _rows(seed: int, rows: int, *hash_types: str, prefix: str = "") -> Rows:
     random = np.random.default_rng(seed)
     columns = {
-        kind: HashColumn(random.integers(0, 256, (rows, hash_type(kind).width), np.uint8)) for kind in kinds
+        hash_type: HashColumn(random.integers(0, 256, (rows, look_up(hash_type).width), np.uint8))
+        for hash_type in hash_types
     }
     categories = Categories(random.integers(0, 3, rows).astype(np.int32), ["a", "b", "c"])
     ids = Strings.of([f"{prefix}{row}".encode() for row in range(rows)])
