@@ -53,7 +53,7 @@ _WIDTHS = {Rule.HAMMING: (8, 32), Rule.EUCLIDEAN: (bytevector.WIDTH,), Rule.EXAC
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NearMatches:
     """Codes within the distance of their query, sorted by query, then distance, then row.
 
     Args:
@@ -70,7 +70,7 @@ class Found:
         return len(self.rows)
 
 
-_NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
+_NOTHING = NearMatches(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +327,7 @@ def find_within(
     most: int | None = None,
     *,
     rule: Rule = Rule.HAMMING,
-) -> Found:
+) -> NearMatches:
     """Find every code within a distance of each query; none is missed.
 
     Args:
@@ -356,10 +356,10 @@ def find_within(
         return _NOTHING
     if len(queries) <= MOST_QUERIES:
         hits = _find_nearest(codes, index, queries, limits, most, rule)
-        return Found(hit_queries(hits), hit_rows(hits), hit_distances(hits)) if len(hits) else _NOTHING
+        return NearMatches(hit_queries(hits), hit_rows(hits), hit_distances(hits)) if len(hits) else _NOTHING
     found = []
     for start in range(0, len(queries), MOST_QUERIES):
         part = slice(start, start + MOST_QUERIES)
         hits = _find_nearest(codes, index, queries[part], limits[part], most, rule)
         found.append((hit_queries(hits) + start, hit_rows(hits), hit_distances(hits)))
-    return Found(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    return NearMatches(*(np.concatenate(columns) for columns in zip(*found, strict=True)))

@@ -14,7 +14,7 @@ from hashcore.disk.tombstones import DeadRows
 from hashcore.exact.tables import Table, TableGroup
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule
 from hashcore.near.multiindex import Geometry
-from hashcore.near.nearest import Found, PerceptualIndex, find_within
+from hashcore.near.nearest import NearMatches, PerceptualIndex, find_within
 from hashcore.rows import Digests
 
 
@@ -127,7 +127,7 @@ class Codes:
         default = segment.set.distances.get(hash_type.name, hash_type.default_distance)
         return cls(number, hash_type.rule, segment.columns[hash_type.name], index, default)
 
-    def find(self, digests: Digests, radius: int, most: int) -> Found:
+    def find(self, digests: Digests, radius: int, most: int) -> NearMatches:
         """See `hashcore.near.nearest.find_within`."""
         return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
 
