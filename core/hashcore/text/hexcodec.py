@@ -1,7 +1,7 @@
-"""Hexadecimal to digests and back: the one place that parses a written hash, and the one that writes it.
+"""From written hashes to digests: the one place that parses them.
 
-A type may have base64 as its other written form; strings of that length are tried as such one by
-one.
+Most are hexadecimal. A type may also be written in base64; strings of that length are tried as
+base64 one by one.
 """
 
 from __future__ import annotations
@@ -166,8 +166,3 @@ def explain_invalid(hash_type: HashType, text: bytes | str) -> str:
         if character not in "0123456789abcdefABCDEF":
             return f"character {position + 1} is not a hexadecimal digit"
     raise ValueError("the text is a valid hash")
-
-
-def format_hex(digest: bytes | Digests) -> str:
-    """Write a digest in lower-case hexadecimal."""
-    return bytes(digest).hex()
