@@ -167,12 +167,13 @@ class Tally:
     def changes(self) -> int:
         return self.added + self.removed
 
-    def add(self, settled: _Settled) -> None:
-        """Add what happened in a slab."""
-        self.added += settled.added
-        self.unchanged += settled.unchanged
-        self.removed += settled.removed
-        self.duplicates += settled.duplicates
+    def add(self, other: Tally) -> None:
+        """Add the counts of another part of the same change."""
+        self.added += other.added
+        self.unchanged += other.unchanged
+        self.removed += other.removed
+        self.duplicates += other.duplicates
+        self.rejected += other.rejected
 
 
 @nb.njit(cache=True, nogil=True)
@@ -185,18 +186,18 @@ def _reconcile(
     kept: NDArray[np.uint32],
     tally: NDArray[np.int64],
 ) -> int:
-    """Decide which of the sorted rows stay.
+    """Decide which of some sorted rows stay.
 
     Args:
-        digests: uint8[n, width] and tags: uint64[n], rows that were there first, then the new ones.
+        digests: uint8[n, width] and tags: uint64[n], the stored rows first, then the new ones.
         order: uint32[n], sorts them by digest, tag and row.
-        old_rows: how many were there.
-        keep_old: whether those that the new rows do not name stay.
+        old_rows: how many of them are stored rows.
+        keep_old: whether stored rows stay that are not among the new ones.
         kept: uint32[n], receives the rows that stay, in order.
-        tally: int64[4], adds added, unchanged, removed, duplicates.
+        tally: int64[4]; added, unchanged, removed and duplicates are added to it.
 
     Returns:
-        How many stay.
+        How many rows stay. O(n).
     """
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
     n = order.shape[0]
@@ -273,7 +274,7 @@ def merge(
                     under_way.append(pool.submit(settle, bounds))
                 if len(settled.batch):
                     writer.append(settled.batch)
-                tally.add(settled)
+                tally.add(settled.tally)
                 on_rows(settled.looked_at)
                 looked_at += settled.looked_at
                 if looked_at >= _LET_GO_ROWS:
@@ -287,14 +288,11 @@ def merge(
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """The rows of a slab that stay, sorted, and what became of the others."""
+    """The rows of a slab that are to be written, sorted, and what became of all `looked_at` rows."""
 
     batch: Batch
     looked_at: int
-    added: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    duplicates: int = 0
+    tally: Tally
 
 
 def _settle(
@@ -308,7 +306,7 @@ def _settle(
     old_batches = [source.between(low, high) for source in old]
     batch = concatenate([*old_batches, *(run.between(low, high) for run in new)])
     if not len(batch):
-        return _Settled(batch, 0)
+        return _Settled(batch, 0, Tally())
     if len(batch) > MOST_ROWS:
         raise StoreError(f"more than {MOST_ROWS:,} rows of the set have hashes that begin with the same bytes")
     primary = np.require(batch.primary, requirements=["C", "W"])
@@ -318,14 +316,15 @@ def _settle(
     old_rows = sum(map(len, old_batches))
     stay = _reconcile(primary, batch.tags, order, old_rows, keep_old, kept, changes)
     result = batch.take(kept[:stay])
-    added, unchanged, removed, duplicates = changes.tolist()
+    tally = Tally(*changes.tolist())
     held = np.zeros(stay, np.bool_)
     for segment in beside:
         held |= segment.holds(result)
     if held.any():
-        added, unchanged = added - int(held.sum()), unchanged + int(held.sum())
+        tally.added -= int(held.sum())
+        tally.unchanged += int(held.sum())
         result = result.take(np.flatnonzero(~held).astype(np.uint32))
-    return _Settled(result, len(batch), added, unchanged, removed, duplicates)
+    return _Settled(result, len(batch), tally)
 
 
 def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int | None]]:
