@@ -13,7 +13,7 @@ from hashcore.changes.filter_upkeep import plan_filters
 from hashcore.changes.merge import RowSource, Tally, merge, without_ids
 from hashcore.changes.runs import Run, RunBuilder, Shape
 from hashcore.changes.segments import SegmentWriter
-from hashcore.changes.sweep import Scratch, delete_orphans, find_orphans
+from hashcore.changes.sweep import Scratch, delete_objects, find_orphans
 from hashcore.changes.work import Work
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import (
@@ -83,10 +83,10 @@ class Outcome:
     """What a change did.
 
     Args:
-        generation: the current one after it; the same as before when nothing changed.
+        generation: the current generation afterwards; the same as before if nothing changed.
         changed: whether a generation was published.
-        tally: entries added, unchanged, removed, in the file twice, rejected.
-        entries: in the set now.
+        tally: how many entries were added, removed and so on.
+        entries: how many entries the set has now; all sets together after a rollback.
         missing: external ids to withdraw that no entry of the set has.
     """
 
@@ -221,6 +221,18 @@ class Publisher:
             generation = self._publish(Work(stage, current), target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
 
+    def sweep(self) -> None:
+        """Delete the objects that killed or failed changes have left behind."""
+        with self._environment.reading() as transaction:
+            orphans = find_orphans(transaction, list(read_manifests(transaction)), read_current(transaction))
+        if orphans:
+            self._environment.write(lambda transaction: delete_objects(transaction, orphans), room=8 << 20)
+
+    def try_to_sweep(self) -> None:
+        """Sweep after a failure; what cannot be deleted on a full disk is left to the next change."""
+        with suppress(StoreError):
+            self.sweep()
+
     def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> Wanted | None:
         """Hand all rows to the builder, and return the ids that are withdrawn."""
         read = 0
@@ -252,19 +264,6 @@ class Publisher:
 
     def _stage(self) -> Stage:
         return Stage(self._environment, piece_bytes=self._limits.piece_bytes)
-
-    def sweep(self) -> None:
-        """Delete what killed or failed changes have left behind."""
-        with self._environment.reading() as transaction:
-            arguments = list(read_manifests(transaction)), read_current(transaction)
-            if not find_orphans(transaction, *arguments):
-                return
-        self._environment.write(lambda transaction: delete_orphans(transaction, *arguments), room=8 << 20)
-
-    def try_to_sweep(self) -> None:
-        """Sweep after a failure; what cannot be deleted now, on a full disk, the next change deletes."""
-        with suppress(StoreError):
-            self.sweep()
 
     def _read_current(self) -> Manifest:
         with self._environment.reading() as transaction:
@@ -351,7 +350,7 @@ class Publisher:
         kept = manifests[-max(1, self._limits.keep_generations) :]
         for manifest in manifests[: len(manifests) - len(kept)]:
             transaction.delete(manifest_key(manifest.generation))
-        delete_orphans(transaction, kept, current)
+        delete_objects(transaction, find_orphans(transaction, kept, current))
 
 
 def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:

@@ -19,9 +19,9 @@ def find_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> l
     return [number for number in objects(transaction) if number not in live]
 
 
-def delete_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> None:
-    """Delete the objects that none of the kept generations names."""
-    for number in find_orphans(transaction, kept, current):
+def delete_objects(transaction: Any, numbers: list[int]) -> None:
+    """Delete some objects, headers and pieces."""
+    for number in numbers:
         delete_object(transaction, number)
 
 
