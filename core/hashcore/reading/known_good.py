@@ -53,7 +53,7 @@ class KnownGood:
         """How far each match's query is from the nearest known-good entry near it; a large number without one."""
         nearest = np.full(len(digests), UNBOUNDED, np.int32)
         asked = np.unique(matches.queries)
-        if hash_type.rule is Rule.EXACT and len(self._exact[hash_type.name]):
+        if hash_type.name in self._exact:
             nearest[self._find(hash_type.name, digests, asked.astype(np.uint32))] = 0
         for codes in self._near.get(hash_type.name, []):
             queries, distances = self._find_near(codes, digests[asked], codes.default)
@@ -107,7 +107,8 @@ class KnownGood:
         return vouched
 
     def _has(self, name: str) -> bool:
-        return name in self._near or (name in self._exact and len(self._exact[name]) > 0)
+        """Whether a known-good set has hashes of a type."""
+        return name in self._exact or name in self._near
 
     def _held_as_good(self, name: str, digests: Digests) -> NDArray[np.integer[Any]]:
         """Which digests stand in a known-good set as they are, indices in no particular order."""

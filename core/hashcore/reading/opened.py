@@ -57,11 +57,12 @@ class OpenSegment:
         )
 
     def entry(self, row: int) -> Entry:
-        label, external = self.label(row), self._id(row)
-        digest = None if external is not None else self.columns[self.header.types[0]].read(row, 1)
-        return Entry(self.set.name, label.category, external, label.added, digest)
+        """The entry that a row stands for, copied out of the map."""
+        label, id = self._label(row), self._id(row)
+        digest = None if id is not None else self.columns[self.header.types[0]].read(row, 1)
+        return Entry(self.set.name, label.category, id, label.added, digest)
 
-    def label(self, row: int) -> Label:
+    def _label(self, row: int) -> Label:
         number = 0
         if "label" in self.columns:
             number = int.from_bytes(self.columns["label"].read(row, 1), "little")
@@ -83,19 +84,6 @@ class Tables:
 
     group: TableGroup
     segments: NDArray[np.int32]
-
-    @classmethod
-    def over(cls, hash_type: HashType, segments: list[OpenSegment], role: str) -> Tables:
-        chosen = [
-            index
-            for index, segment in enumerate(segments)
-            if segment.set.role == role and hash_type.name in segment.header.types
-        ]
-        tables = [segments[index].table(hash_type.name) for index in chosen]
-        return cls(TableGroup.of(hash_type.width, tables), np.array(chosen, np.int32))
-
-    def __len__(self) -> int:
-        return len(self.segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +121,19 @@ class Codes:
 
 
 def tables_of_role(segments: list[OpenSegment], role: str) -> dict[str, Tables]:
-    """The tables of all sets of a role, by exact type."""
-    exact = [hash_type for hash_type in HASH_TYPES.values() if hash_type.rule is Rule.EXACT]
-    return {hash_type.name: Tables.over(hash_type, segments, role) for hash_type in exact}
+    """The tables of all sets of a role, by exact type; types that no such set has are left out."""
+    found: dict[str, Tables] = {}
+    for hash_type in HASH_TYPES.values():
+        numbers = [
+            number
+            for number, segment in enumerate(segments)
+            if segment.set.role == role and hash_type.name in segment.header.types
+        ]
+        if numbers and hash_type.rule is Rule.EXACT:
+            tables = [segments[number].table(hash_type.name) for number in numbers]
+            group = TableGroup.of(hash_type.width, tables)
+            found[hash_type.name] = Tables(group, np.array(numbers, np.int32))
+    return found
 
 
 def codes_of_role(segments: list[OpenSegment], role: str) -> dict[str, list[Codes]]:

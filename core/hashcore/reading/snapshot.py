@@ -128,7 +128,7 @@ class Snapshot:
         if not len(found):
             return NOTHING
         if sets is not None or self._some_dead:
-            found = found.where(self._count(found.segments, found.rows, sets))
+            found = found.where(self._are_counted(found, sets))
         if len(found):
             found = self._known_good.without_vouched_for(hash_type, digests, found)
         # Where some of what was found does not count, more may lie behind what the search cut off.
@@ -141,27 +141,24 @@ class Snapshot:
         others = found.where(~np.isin(found.queries, short))
         return cap(join([others, again], found.truncated - frozenset(short)), most)
 
-    def _count(
-        self, segments: NDArray[np.int32], rows: NDArray[np.integer[Any]], sets: frozenset[str] | None = None
-    ) -> NDArray[np.bool_]:
-        """Which rows found count: not withdrawn, and of one of the sets asked for."""
-        counts = np.zeros(len(rows), np.bool_)
-        for number in np.unique(segments).tolist():
+    def _are_counted(self, found: Matches, sets: frozenset[str] | None) -> NDArray[np.bool_]:
+        """Which matches are of a set that was asked for, and not withdrawn, bool[m]."""
+        counted = np.zeros(len(found), np.bool_)
+        for number in np.unique(found.segments).tolist():
             segment = self._segments[number]
             if sets is None or segment.set.name in sets:
-                of_segment = segments == number
-                counts[of_segment] = ~are_dead(segment.dead, rows[of_segment])
-        return counts
+                of_segment = found.segments == number
+                counted[of_segment] = ~are_dead(segment.dead, found.rows[of_segment])
+        return counted
 
     def _search_exact(self, hash_type: HashType, digests: Digests, most: int) -> Matches:
         """All rows that hold the digests; where one has more than `most` in a segment, it is cut and named."""
-        words = self._filters.get(hash_type.name)
-        if words is None:
+        words, tables = self._filters.get(hash_type.name), self._exact.get(hash_type.name)
+        if words is None or tables is None:
             return NOTHING
         passed = candidates(digests, words)
         if not len(passed):
             return NOTHING
-        tables = self._exact[hash_type.name]
         found, of_table, rows = tables.group.search(digests, passed, most + 1)
         queries, segments = found.astype(np.int64), tables.segments[of_table]
         cut = frozenset(more_than(queries, most))
@@ -214,10 +211,9 @@ class Snapshot:
         for segment in self._segments_of(set_name):
             for row in wanted.rows_by_id(self._transaction, segment.header, segment.dead).tolist():
                 hashes = {name: segment.columns[name].read(row, 1) for name in segment.header.types}
-                label = segment.label(row)
-                id = segment.entry(row).id
-                assert id is not None
-                found.setdefault(id, []).append(KnownEntry(hashes, label.category, label.added))
+                entry = segment.entry(row)
+                assert entry.id is not None
+                found.setdefault(entry.id, []).append(KnownEntry(hashes, entry.category, entry.added))
         return found
 
     def count_entries(self, set_name: str, ids: Iterable[str], digests: Iterable[bytes]) -> int:
