@@ -1,4 +1,4 @@
-"""Compiling the kernels of a check before there is one."""
+"""Compiling the kernels of a check before the first check arrives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from hashcore.rows import Digests
 
 
 def warm_kernels() -> None:
-    """Run the kernels behind `Snapshot.match` once on data in memory, so that they are compiled or loaded."""
+    """Run every kernel behind `Snapshot.match` once, so that it is compiled or read from the cache.
+
+    Needs no store; takes seconds when nothing is cached.
+    """
     for hash_type in HASH_TYPES.values():
         digests = np.zeros((1, hash_type.width), np.uint8)
         if hash_type.rule is Rule.HAMMING:

@@ -1,4 +1,4 @@
-"""A store holds and answers what an obvious model does, whatever is done to it in whatever order."""
+"""A store has and answers what a plain model does, whatever is done to it, in any order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = ("police", "hotline", "nsrl")
 
 
 def alphabet(hash_type: str) -> list[bytes]:
-    """Few digests, so that they meet: all zeros, all ones, some that differ late, and the empty file's."""
+    """A few digests, so that they meet: zeros, ones, some that differ late, the empty file's."""
     width = look_up(hash_type).width
     late = [b"8 equal.".ljust(width - 1, b".") + bytes([last]) for last in (0, 1, 255)]
     early = [bytes([first]) + bytes(width - 1) for first in (0, 1, 0x80)]
@@ -156,7 +156,7 @@ def take_step(store: Store, model: Model, step: Load | Withdraw | Remove | Rollb
         if to in model.kept:
             assert as_change(store.rollback(to, now=now)) == model.rollback(to)
         else:
-            with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; generations that are: "):
+            with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; kept generations: "):
                 store.rollback(to, now=now)
 
 
@@ -197,7 +197,7 @@ def test_a_store_is_what_the_model_is_after_every_step(
 
 
 def test_each_of_several_shapes_keeps_the_categories_of_its_own_rows(tmp_path: Path) -> None:
-    """Two types with a category each: the second load meets the one's labels while it writes the other."""
+    """The second load meets the labels of one type while it writes the rows of another."""
     model = Model(10)
     with Store(tmp_path) as store:
         for now, extra in enumerate(range(4, 9), 1):
@@ -266,7 +266,7 @@ def test_an_empty_store_knows_nothing_and_says_so(tmp_path: Path) -> None:
         assert store.history() == []
         with pytest.raises(UnknownSet, match="no set named 'police'; sets in generation 0: none"):
             store.remove("police", now=1.0)
-        with pytest.raises(UnknownGeneration, match="generation 1 is not kept; generations that are: none"):
+        with pytest.raises(UnknownGeneration, match="generation 1 is not kept; kept generations: none"):
             store.rollback(1, now=1.0)
 
 

@@ -1,4 +1,4 @@
-"""What a store shall hold and answer, in plain Python: sets as lists of entries, generations as copies of them."""
+"""What a store must have and answer, in plain Python: sets are lists, generations are copies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hashcore import hash_type as look_up
 EXACT = ("md5", "sha1", "sha256")
 
 Row = Mapping[str, object]
-"""One row of a block: digests under the names of their types; "category" and "id" where it has them."""
+"""One row of a block: digests under the names of their types, and "category" and "id" if any."""
 
 Answer = tuple[int, str, str | None, str | None, int, float]
 """Index of the query, set, category, id, distance, when added."""
@@ -132,7 +132,7 @@ class Model:
     def check(
         self, hash_type: str, queries: Sequence[bytes], sets: frozenset[str] | None = None
     ) -> Counter[Answer]:
-        """Every entry that has a hash, unless a known-good set has that hash or another of the entry's."""
+        """Every entry that has a hash, unless a known-good set has any hash of the entry."""
         good = {
             pair
             for each in self.sets.values()

@@ -1,8 +1,8 @@
-"""Keeping the filters up with the sets: reuse them, add to them in place, or build them anew.
+"""Keeping the filters up to date with the sets: keep them, add to them in place, or rebuild them.
 
-Building goes over every digest of a type, a tenth of a second for ten million; one appended entry
-changes one word. So a filter stays as long as it holds all that it must and not much besides, and a
-small append replaces only the pieces that its digests fall into.
+Building a filter reads every digest of a type, which takes a tenth of a second for ten million; one
+appended entry changes one word. So a filter is kept as long as it holds everything it must and
+little else, and a small append replaces only the pieces that its digests fall into.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from hashcore.exact.filters import build_filter, changed_pieces, has_room, with_
 from hashcore.hashtypes import HASH_TYPES, Rule
 
 _PIECE_BYTES = 256 << 10  # an append of one digest writes one piece; a check finds its piece in a table in cache
-_FEWEST_WORDS = 1 << 10  # room for the first thousands of entries without building anew all the time
-_MOST_IN_PLACE = 16 << 20  # bytes of pieces that one commit replaces; where more change, a whole filter is staged
+_FEWEST_WORDS = 1 << 10  # room for the first thousands of entries, so that they do not cause rebuilds
+_MOST_IN_PLACE = 16 << 20  # bytes of pieces replaced in one commit; when more change, a whole filter is staged
 
 
 @dataclass(slots=True)
@@ -41,8 +41,8 @@ class FilterPlan:
     """What a publish does to the filters.
 
     Args:
-        numbers: object number of each type's filter.
-        headers: those to write, by object number.
+        numbers: the object number of each hash type's filter.
+        headers: headers to write in the commit, by object number.
         pieces: key and bytes of the pieces to replace in the commit.
     """
 
@@ -52,20 +52,19 @@ class FilterPlan:
 
     @property
     def piece_bytes(self) -> int:
-        """Bytes of the pieces to replace."""
+        """Bytes in all pieces to replace."""
         return sum(piece.nbytes for _, piece in self.pieces)
 
 
 def plan_filters(
     stage: Stage, current: Manifest, sets: dict[str, HashSet], fresh: Iterable[Segment]
 ) -> FilterPlan:
-    """Make the filter of every exact hash type hold all sets that report matches.
+    """Plan how the filter of every exact hash type comes to hold all sets that report matches.
 
     Args:
-        stage: takes filters that are new as a whole; everything of the fresh segments has been
-            flushed.
-        current: the generation whose filters there are.
-        sets: those of the generation to come.
+        stage: receives filters that are rebuilt; the fresh segments must have been flushed.
+        current: the published generation, whose filters exist.
+        sets: the sets of the next generation.
         fresh: segments that are not published yet.
     """
     plan = FilterPlan()
@@ -104,7 +103,7 @@ def _plan_one(stage: Stage, plan: FilterPlan, hash_type: str, number: int | None
         if words is None:
             digests = sum(segment.rows for segment in segments)
             words = build_filter(_columns(transaction, hash_type, segments), words=_words(digests))
-    # Outside the transaction: staging may have to move the map.
+    # Outside the transaction, because staging may have to move the map.
     plan.numbers[hash_type] = stage.new_object()
     writer = ColumnWriter(stage, plan.numbers[hash_type], "words", 8, piece_bytes=_PIECE_BYTES)
     writer.append(words)
@@ -113,7 +112,7 @@ def _plan_one(stage: Stage, plan: FilterPlan, hash_type: str, number: int | None
 
 
 def _may_stay(old: Filter, segments: list[Segment]) -> bool:
-    """Whether a filter may have room for what is new, and is not much larger than what is left needs."""
+    """Whether a filter may have room for what is new, and is not far too large for the rest."""
     live = sum(segment.rows for segment in segments)
     return has_room(old.words.items, max(old.digests, live)) and old.words.items <= 2 * _words(live)
 

@@ -1,4 +1,4 @@
-"""Known-good sets, which keep matches from being reported, and hashes that are harmless and everywhere."""
+"""What keeps matches from being reported: known-good sets, and hashes that are benign."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hashcore.reading.opened import Codes, OpenSegment, codes_of_role, tables_of
 from hashcore.rows import Digests
 
 UNBOUNDED = 1 << 30
-"""More entries, or a greater distance, than there can be."""
+"""More entries than a query can match, and a greater distance than two hashes can have."""
 
 
 class KnownGood:
     """What the known-good sets of a generation vouch for.
 
     Args:
-        segments: all segments of the generation, of match sets as well.
+        segments: all segments of the generation, those of match sets included.
     """
 
     def __init__(self, segments: list[OpenSegment]) -> None:
@@ -33,15 +33,19 @@ class KnownGood:
         self._benign: dict[tuple[int, str], bool] = {}
 
     def without_vouched_for(self, hash_type: HashType, digests: Digests, matches: Matches) -> Matches:
-        """The matches that nothing vouches for.
+        """Leave out the matches that something vouches for.
 
-        An entry is left out when one of its other hashes is known to be good or benign; a match,
-        when a known-good entry is at least as near to its query.
+        An entry never matches if one of its hashes is benign, or if a known-good set has one of its
+        hashes of other types. A match is left out if a known-good entry is at least as near to its
+        query.
 
         Args:
-            hash_type: type of the digests.
-            digests: uint8[n, width], what was asked about.
-            matches: what they matched.
+            hash_type: the type of the digests.
+            digests: uint8[n, width], the queries.
+            matches: their matches.
+
+        Returns:
+            The matches that are left, in the same order.
         """
         if vouching := self._vouching_hashes(hash_type, matches):
             matches = matches.where(~self._vouched_for_entries(hash_type, matches, vouching))
@@ -50,7 +54,10 @@ class KnownGood:
         return matches
 
     def _nearest(self, hash_type: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
-        """How far each match's query is from the nearest known-good entry near it; a large number without one."""
+        """Distance of each match's query to the nearest known-good entry; `UNBOUNDED` without one.
+
+        int32[m].
+        """
         nearest = np.full(len(digests), UNBOUNDED, np.int32)
         asked = np.unique(matches.queries)
         if hash_type.name in self._exact:
@@ -61,7 +68,7 @@ class KnownGood:
         return nearest[matches.queries]
 
     def _vouching_hashes(self, hash_type: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
-        """Segments of the matches and the types by which entries in them may be harmless; mostly none."""
+        """Segments of the matches, and the types that may vouch for their entries; usually none."""
         vouching = []
         for segment in sorted(set(matches.segments.tolist())):
             names = [
@@ -74,9 +81,9 @@ class KnownGood:
         return vouching
 
     def _holds_benign(self, segment: int, name: str) -> bool:
-        """Whether a segment has a hash that is harmless and everywhere.
+        """Whether a segment has a benign hash of a type.
 
-        A load refuses them, but a set may have been loaded as known-good and made to match since.
+        A match set refuses them, but a set may have been loaded as known-good before it became one.
         """
         known = self._benign.get((segment, name))
         if known is None:
@@ -93,7 +100,10 @@ class KnownGood:
     def _vouched_for_entries(
         self, hash_type: HashType, matches: Matches, vouching: list[tuple[int, list[str]]]
     ) -> NDArray[np.bool_]:
-        """Which entries are harmless by some hash of theirs: benign, or in a known-good set by another hash."""
+        """Which entries have a benign hash, or a hash of another type that a known-good set has.
+
+        bool[m].
+        """
         vouched = np.zeros(len(matches), np.bool_)
         for segment, names in vouching:
             of_segment = np.flatnonzero(matches.segments == segment)
@@ -111,18 +121,18 @@ class KnownGood:
         return name in self._exact or name in self._near
 
     def _held_as_good(self, name: str, digests: Digests) -> NDArray[np.integer[Any]]:
-        """Which digests stand in a known-good set as they are, indices in no particular order."""
+        """Indices of the digests that a known-good set has, in no particular order."""
         if name in self._exact:
             return self._find(name, digests, np.arange(len(digests), dtype=np.uint32))
         near = self._near[name]
         return np.concatenate([self._find_near(codes, digests, 0)[0] for codes in near])
 
     def _find(self, name: str, digests: Digests, asked: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Which of the digests asked for known-good sets hold; one may come several times."""
+        """Which of the `asked` digests known-good sets have; one may come several times."""
         tables = self._exact[name]
         if not any(len(self._segments[number].dead) for number in tables.segments.tolist()):
             return tables.group.search(digests, asked, 1)[0]
-        # Behind a row that has been withdrawn there may be one that has not.
+        # A withdrawn row may hide another one that has not been withdrawn.
         found, of_table, rows = tables.group.search(digests, asked, UNBOUNDED)
         alive = np.zeros(len(found), np.bool_)
         for number in np.unique(of_table).tolist():
@@ -134,7 +144,7 @@ class KnownGood:
     def _find_near(
         self, codes: Codes, digests: Digests, radius: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Digests near entries of a known-good column, and how far; one may come several times."""
+        """Digests near known-good hashes, and their distances; one may come several times."""
         dead = self._segments[codes.segment].dead
         found = codes.find(digests, radius, UNBOUNDED if len(dead) else 1)
         alive = ~are_dead(dead, found.rows)

@@ -1,4 +1,4 @@
-"""What a snapshot finds in the map: segments, the tables of exact types, and the columns of the others."""
+"""What a snapshot opens in the map: segments, their tables, and their perceptual hashes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from hashcore.rows import Digests
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One known item, as it is named in answers.
+    """One known item, as answers name it.
 
     Args:
-        set: name of its hash set.
-        category: or None.
-        id: external id, or None.
-        added: when it came into the set (Unix seconds).
-        digest: its first hash, which tells entries without an id apart; None where it has an id.
+        set: the name of its hash set.
+        category: its category, or None.
+        id: its external id, or None.
+        added: when it was added to the set, in Unix seconds.
+        digest: its first hash, which identifies an entry without an id; None if it has an id.
     """
 
     set: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 class OpenSegment:
-    """A segment with its columns found in the map, and the rows of it that have been withdrawn."""
+    """A segment with its columns opened in the map, its set, and its withdrawn rows."""
 
     def __init__(self, transaction: Any, header: Segment, entry: HashSet, dead: DeadRows) -> None:
         self.header = header
@@ -49,6 +49,7 @@ class OpenSegment:
         }
 
     def table(self, hash_type: str) -> Table:
+        """The table that finds rows by their digest of an exact type."""
         return Table(
             self.columns[hash_type],
             self.columns[f"directory.{hash_type}"],
@@ -80,7 +81,12 @@ class OpenSegment:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of one hash type, and the segment that each belongs to."""
+    """The tables of one exact hash type.
+
+    Args:
+        group: the tables, searched in one call.
+        segments: int32[tables], index of each table's segment in the snapshot.
+    """
 
     group: TableGroup
     segments: NDArray[np.int32]
@@ -88,14 +94,14 @@ class Tables:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """A column of perceptual hashes.
+    """One segment's hashes of a perceptual type.
 
     Args:
-        segment: number of its segment in the snapshot.
-        rule: how they are compared.
+        segment: index of the segment in the snapshot.
+        rule: how the hashes are compared.
         column: the hashes, in row order.
-        index: None where they are scanned.
-        default: the distance at which its set matches unless a request says otherwise.
+        index: the index over them, or None if they are scanned.
+        default: the greatest distance of a match, unless a request says otherwise.
     """
 
     segment: int
@@ -106,6 +112,7 @@ class Codes:
 
     @classmethod
     def of(cls, number: int, segment: OpenSegment, hash_type: HashType) -> Codes:
+        """Open the hashes of a type in the segment with this index in the snapshot."""
         index = None
         chunks = segment.header.chunks.get(hash_type.name, 0)
         if chunks:
@@ -116,12 +123,12 @@ class Codes:
         return cls(number, hash_type.rule, segment.columns[hash_type.name], index, default)
 
     def find(self, digests: Digests, radius: int, most: int) -> NearMatches:
-        """See `hashcore.near.nearest.find_within`."""
+        """Find hashes within a distance of each digest; see `hashcore.near.nearest.find_within`."""
         return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
 
 
 def tables_of_role(segments: list[OpenSegment], role: str) -> dict[str, Tables]:
-    """The tables of all sets of a role, by exact type; types that no such set has are left out."""
+    """The tables of all sets of a role, by exact type; types without any are left out."""
     found: dict[str, Tables] = {}
     for hash_type in HASH_TYPES.values():
         numbers = [
@@ -137,7 +144,7 @@ def tables_of_role(segments: list[OpenSegment], role: str) -> dict[str, Tables]:
 
 
 def codes_of_role(segments: list[OpenSegment], role: str) -> dict[str, list[Codes]]:
-    """The columns of all sets of a role, by perceptual type; a type of which there are none is left out."""
+    """The hashes of all sets of a role, by perceptual type; types without any are left out."""
     found: dict[str, list[Codes]] = {}
     for number, segment in enumerate(segments):
         for name in segment.header.types if segment.set.role == role else ():

@@ -65,14 +65,14 @@ def decode_spans(
     out: NDArray[np.uint32],
     status: NDArray[np.uint8],
 ) -> int:
-    """Decode n hexadecimal strings that lie anywhere in a buffer.
+    """Decode n hexadecimal strings from anywhere in a buffer.
 
     Args:
         buffer: uint8[size], the text.
-        starts: int64[n], where each string begins; must lie inside the buffer.
-        lengths: int64[n], characters in each; start + length must lie inside the buffer.
-        out: uint32[n, width / 4], receives the digests (a view of uint8[n, width]); zeros where a
-            string is not a hash.
+        starts: int64[n], where each string begins; must lie within the buffer.
+        lengths: int64[n], characters in each; start + length must lie within the buffer.
+        out: uint32[n, width / 4], receives the digests, as a view of uint8[n, width]; zeros for
+            strings that are not hashes.
         status: uint8[n], receives OK, WRONG_LENGTH or BAD_DIGIT.
 
     Returns:
@@ -103,12 +103,12 @@ def decode_spans(
 def decode_hex(
     hash_type: HashType, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> tuple[Digests, NDArray[np.uint8], int]:
-    """Decode strings of one hash type, hexadecimal or, where the type is written so too, base64.
+    """Decode n strings of one hash type, in hexadecimal or, for PhotoDNA, base64.
 
-    See `decode_spans`.
+    For the arguments see `decode_spans`.
 
     Returns:
-        digests uint8[n, width], status uint8[n], and how many are not hashes.
+        digests uint8[n, width]; status uint8[n]; and how many strings are not hashes.
     """
     digests = np.empty((len(starts), hash_type.width), np.uint8)
     status = np.empty(len(starts), np.uint8)
@@ -123,23 +123,21 @@ def decode_hex(
 
 
 def decode_base64(hash_type: HashType, text: bytes | str) -> bytes | None:
-    """Decode one string from base64 with the standard alphabet (RFC 4648, section 4); None when it is no hash."""
+    """Decode one string in standard base64 (RFC 4648, section 4); None if it is not a hash."""
     if len(text) != hash_type.base64_characters:
         return None
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         return None
-    return (
-        digest if len(digest) == hash_type.width else None
-    )  # as many characters may hold fewer bytes, and padding
+    return digest if len(digest) == hash_type.width else None  # with padding, the same length holds fewer bytes
 
 
 def decode_one(hash_type: HashType, text: bytes) -> bytes:
-    """Decode one string of a hash type; without the arrays that `decode_hex` needs.
+    """Decode one string of a hash type, without the arrays that `decode_hex` needs.
 
     Raises:
-        ValueError: it is no hash of the type; the message does not repeat it.
+        ValueError: it is not a hash of this type; the message does not repeat it.
     """
     if len(text) == hash_type.hex_digits:
         try:
@@ -153,7 +151,11 @@ def decode_one(hash_type: HashType, text: bytes) -> bytes:
 
 
 def explain_invalid(hash_type: HashType, text: bytes | str) -> str:
-    """Say in words why a string is not a hash of this type, without repeating the string."""
+    """Say why a string is not a hash of this type, without repeating it.
+
+    Raises:
+        ValueError: it is one.
+    """
     if len(text) == hash_type.base64_characters and decode_base64(hash_type, text) is None:
         return f"the {len(text)} characters are not base64 of {hash_type.width} bytes"
     if len(text) != hash_type.hex_digits and len(text) != hash_type.base64_characters:

@@ -1,4 +1,4 @@
-"""The rules that a segment's columns keep, and that lookups rely on: for `hashcore.verifying.verify`."""
+"""The rules for the columns of a segment, which lookups rely on."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from hashcore.near.multiindex import Geometry
 from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted, slabs
 
 _Shape = tuple[tuple[int, ...], int | None]
-"""Widths that a column may have, and its items; None for any number."""
+"""The widths that a column may have, and how many items it has; None for any number."""
 
 
 def broken_rules(segment: Segment, columns: dict[str, Column]) -> Iterator[str]:
-    """Go through a segment's columns, and name each rule that is broken in a sentence.
+    """Check the columns of a segment. O(rows).
 
     Args:
         segment: its header.
-        columns: those whose pieces are all there; what needs another one is left out.
+        columns: its undamaged columns; rules that need another one are not checked.
+
+    Yields:
+        A sentence for each rule that is broken.
     """
     where = f"segment {segment.number}"
     unknown = [hash_type for hash_type in segment.types if hash_type not in HASH_TYPES]
@@ -45,7 +48,7 @@ def broken_rules(segment: Segment, columns: dict[str, Column]) -> Iterator[str]:
 
 
 def _expected(segment: Segment) -> dict[str, _Shape]:
-    """The columns that the rest of the header implies."""
+    """The columns that a segment must have according to the rest of its header."""
     rows = segment.rows
     shapes: dict[str, _Shape] = {}
     for hash_type in segment.types:
@@ -87,7 +90,7 @@ def _misshapen(segment: Segment, columns: dict[str, Column], expected: dict[str,
                 f"{' or '.join(map(str, widths))} bytes"
             )
     for name in sorted(segment.columns.keys() - expected.keys()):
-        yield f"column {name} of segment {segment.number} belongs to nothing in the segment's header"
+        yield f"column {name} of segment {segment.number} has no purpose in the segment's header"
 
 
 def _table(where: str, hash_type: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
@@ -102,7 +105,7 @@ def _table(where: str, hash_type: str, segment: Segment, good: dict[str, Column]
     if unsorted != FINE and order is None:
         yield f"column {hash_type} of {where} is not ascending at row {unsorted:,}"
     elif unsorted != FINE:
-        yield f"column order.{hash_type} of {where} does not lead through all rows in order at rank {unsorted:,}"
+        yield f"column order.{hash_type} of {where} does not list all rows in order, at rank {unsorted:,}"
     elif directory is not None:
         astray = first_astray(digests, order, directory, _bits(segment, hash_type))
         yield from _at(astray, f"column directory.{hash_type} of {where} does not lead to rank")
@@ -120,8 +123,8 @@ def _index(where: str, hash_type: str, chunk: int, chunks: int, good: dict[str, 
 
 
 def _bounds(where: str, name: str, directory: Column, rows: int) -> Iterator[str]:
-    """A directory goes up from 0 to the number of rows."""
-    yield from _at(first_descent(directory), f"column {name} of {where} goes back at slot")
+    """Check that a directory rises from 0 to the number of rows."""
+    yield from _at(first_descent(directory), f"column {name} of {where} decreases at slot")
     ends = _number(directory, 0), _number(directory, len(directory) - 1)
     if ends != (0, rows):
         yield f"column {name} of {where} goes from {ends[0]:,} to {ends[1]:,} instead of from 0 to {rows:,}"
@@ -130,7 +133,7 @@ def _bounds(where: str, name: str, directory: Column, rows: int) -> Iterator[str
 def _labels(where: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
     rows = segment.label_rows
     if len(rows) != len(segment.labels) or sum(rows) != segment.rows:
-        yield f"{where} has {segment.rows:,} rows, its labels are of {sum(rows):,}"
+        yield f"{where} has {segment.rows:,} rows, but its labels count {sum(rows):,}"
         return
     if "label" not in good:
         return
@@ -138,18 +141,18 @@ def _labels(where: str, segment: Segment, good: dict[str, Column]) -> Iterator[s
     for start, labels in slabs(good["label"]):
         if int(labels.max()) >= len(rows):
             at = start + int(np.argmax(labels >= len(rows)))
-            yield f"column label of {where} names a label that there is not at row {at:,}"
+            yield f"column label of {where} has an unknown label at row {at:,}"
             return
         found += np.bincount(labels, minlength=len(rows))
     if found.tolist() != rows:
-        yield f"column label of {where} gives other numbers of rows to the labels than the segment's header"
+        yield f"column label of {where} counts the rows of each label differently from the segment's header"
 
 
 def _ids(where: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
     offsets = good.get("id_offsets")
     if offsets is None or "id_data" not in segment.columns:
         return
-    yield from _at(first_descent(offsets), f"column id_offsets of {where} goes back at row")
+    yield from _at(first_descent(offsets), f"column id_offsets of {where} decreases at row")
     ends = _number(offsets, 0), _number(offsets, len(offsets) - 1)
     held = segment.columns["id_data"].items
     if ends != (0, held):

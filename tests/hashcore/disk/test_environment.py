@@ -1,4 +1,4 @@
-"""The folder and the map: they grow and move under readers, and refuse what they cannot read in a sentence."""
+"""The folder and the map: the map grows and moves under readers, and refusals are sentences."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_readers_in_another_process_go_on_while_the_map_grows_here(tmp_path: Pat
 
 @contextmanager
 def grown_elsewhere(folder: Path, loads: int) -> Iterator[tuple[Store, int]]:
-    """A store with a small map, and the state that another process has loaded last, far beyond that map."""
+    """A store with a small map, and the last state that another process loaded, far beyond it."""
     limits = Limits(keep_generations=100)
     with Store(folder, map_size=TINY_MAP, limits=limits) as store:
         with process(keep_loading, folder, 1, ROWS, limits, TINY_MAP) as (_, told):

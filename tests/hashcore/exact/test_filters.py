@@ -56,7 +56,7 @@ def test_unknown_digests_pass_as_rarely_as_the_module_says(n: int, width: int) -
 
 
 def test_a_digest_that_shares_its_first_half_with_a_known_one_does_not_pass() -> None:
-    """The first half chooses the word, the second the bits in it: digests alike in one are still told apart."""
+    """One half chooses the word, the other its bits, so digests alike in one are told apart."""
     known = random_digests(20_000, 32, 3)
     words = Column.of(build_filter([Column.of(known)]))
     for part in (slice(0, 8), slice(8, 16)):

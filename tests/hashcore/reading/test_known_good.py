@@ -33,7 +33,7 @@ def test_a_match_set_made_known_good_suppresses_and_back_again_reports(tmp_path:
 
 
 def test_what_is_vouched_for_does_not_use_up_the_room_for_matches(tmp_path: Path) -> None:
-    """Thousands of entries share an MD5; a known-good set vouches, by SHA-1, for all but the last."""
+    """Thousands of entries share an MD5; a set vouches, by SHA-1, for all but the last."""
     many = [{"md5": b"m" * 16, "sha1": n.to_bytes(20, "big")} for n in range(2500)]
     with Store(tmp_path) as store:
         store.load("police", blocks_of(many, 1000), now=1.0)

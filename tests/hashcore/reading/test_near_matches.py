@@ -1,4 +1,4 @@
-"""Near-duplicates through the store: loaded, published, rolled back and matched beside a plain model."""
+"""Near-duplicates in a store match like in a plain model: loaded, published and rolled back."""
 
 from __future__ import annotations
 

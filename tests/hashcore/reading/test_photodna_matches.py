@@ -1,4 +1,4 @@
-"""PhotoDNA through the store: loaded, published, rolled back and matched beside a plain model."""
+"""PhotoDNA in a store matches like in a plain model: loaded, published and rolled back."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_every_entry_within_the_distance_is_found(store: Store, size: int) -> No
 
 
 def test_hashes_that_begin_alike_are_sorted_and_loaded_like_others(store: Store) -> None:
-    """Many begin with the same eight bytes, which is all that the order of a segment first looks at."""
+    """Many start with the same eight bytes, which are the only ones that are sorted by first."""
     codes = make_codes(20_000, 5)
     codes[:, :16] = 0
     codes = np.unique(codes, axis=0)
@@ -117,7 +117,7 @@ def test_each_set_has_its_own_default_distance(store: Store) -> None:
 
 @pytest.mark.parametrize("distance", [-1, 256])
 def test_a_distance_that_there_is_not_is_refused(store: Store, distance: int) -> None:
-    with store.read() as snapshot, pytest.raises(BadDistance, match="photodna is from 0 to 255"):
+    with store.read() as snapshot, pytest.raises(BadDistance, match="photodna must be from 0 to 255"):
         snapshot.match(PHOTODNA, np.zeros((1, 144), np.uint8), max_distance=distance)
     with pytest.raises(BadDistance, match="photodna"):
         store.load("x", [], LoadOptions(distances={"photodna": distance}), now=0.0)

@@ -1,4 +1,4 @@
-"""That the scanner and a JSON parser agree is for the tests of the body; here, what it reads by itself."""
+"""What the scanner reads; that it agrees with a JSON parser is tested with the request body."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def test_manifests_that_are_missing_unreadable_or_of_another_generation_are_name
     change(damaged, lambda transaction: transaction.delete(manifest_key(7)))
     told = problems_of(damaged)
     assert told[0] == "the manifest of the current generation 7 is missing"
-    assert told[1] == "the manifest of generation 4 says that it is of 6"
+    assert told[1] == "the manifest of generation 4 says that it is of generation 6"
     assert told[2].startswith("the manifest of generation 5 cannot be read")
     assert len(told) == 3
 
@@ -243,17 +243,17 @@ def put(at: int, value: int) -> Callable[[Any], None]:
     ("name", "column", "edit", "told"),
     [
         ("exact", "md5", swap(3000, 3001), "column md5 of segment N is not ascending at row 3,001"),
-        ("exact", "order.sha1", swap(70, 71), "column order.sha1 of segment N does not lead through all rows"),
-        ("exact", "order.sha1", put(70, 4_000_000_000), "column order.sha1 of segment N does not lead"),
+        ("exact", "order.sha1", swap(70, 71), "column order.sha1 of segment N does not list all rows in order"),
+        ("exact", "order.sha1", put(70, 4_000_000_000), "column order.sha1 of segment N does not list"),
         ("exact", "directory.md5", put(5, 4_000_000_000), "column directory.md5 of segment N does not lead to"),
         ("exact", "directory.sha1", put(-1, 5999), "column directory.sha1 of segment N"),
-        ("exact", "label", put(5, 200), "column label of segment N names a label that there is not at row 5"),
-        ("exact", "label", put(slice(0, 100), 0), "column label of segment N gives other numbers of rows"),
-        ("exact", "id_offsets", put(900, 1), "column id_offsets of segment N goes back at row 900"),
+        ("exact", "label", put(5, 200), "column label of segment N has an unknown label at row 5"),
+        ("exact", "label", put(slice(0, 100), 0), "column label of segment N counts the rows of each label"),
+        ("exact", "id_offsets", put(900, 1), "column id_offsets of segment N decreases at row 900"),
         ("exact", "id_offsets", put(-1, 99_999_999), "column id_offsets of segment N goes from 0 to 99,999,999"),
         ("near", "postings.pdq.0", put(8, 4_000_000_000), "column postings.pdq.0 of segment N does not"),
         ("near", "postings.pdq.0", swap(0, NEAR_ROWS - 1), "column postings.pdq.0 of segment N does not"),
-        ("near", "index.pdq.0", put(-1, 7), "column index.pdq.0 of segment N goes back at slot"),
+        ("near", "index.pdq.0", put(-1, 7), "column index.pdq.0 of segment N decreases at slot"),
         ("near", "pdq", swap(0, 1), "column pdq of segment N is not ascending at row 1"),
     ],
 )  # fmt: skip
@@ -296,9 +296,9 @@ def test_counts_that_do_not_add_up_are_named(damaged: Path) -> None:
     assert problems_of(damaged) == [
         "generation 7 has no filter for the md5 hashes of set 'exact'",
         "generation 7 has no filter for the sha1 hashes of set 'exact'",
-        "set 'exact' of generation 7 says that it has 5 entries, and has 6,048",
-        "set 'exact' of generation 7 says that it has other numbers of hashes than its segments hold",
-        "set 'good' of generation 7 has the role 'neutral', which there is not",
+        "set 'exact' of generation 7 says that it has 5 entries, but has 6,048",
+        "set 'exact' of generation 7 counts its hashes differently from its segments",
+        "set 'good' of generation 7 has the unknown role 'neutral'",
     ]
 
 
