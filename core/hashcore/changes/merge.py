@@ -21,18 +21,8 @@ from hashcore.arrays.columns import Column
 from hashcore.arrays.gather import read_range, read_strings
 from hashcore.arrays.ordering import MOST_ROWS, compare_digests, digest_prefixes, sort_rows
 from hashcore.arrays.residency import let_go
-from hashcore.changes.runs import (
-    GROUP_BITS,
-    SAMPLE_EVERY,
-    Batch,
-    LabelBook,
-    Run,
-    Shape,
-    concatenate,
-    make_tags,
-    prefixes_in,
-    rank_range,
-)
+from hashcore.changes.batches import Batch, LabelBook, Shape, concatenate, make_tags
+from hashcore.changes.runs import GROUP_BITS, SAMPLE_EVERY, Run, prefixes_in, rank_range
 from hashcore.changes.segments import SegmentWriter
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import Segment, open_column

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from hashcore.changes.batches import Shape
 from hashcore.changes.filter_upkeep import plan_filters
 from hashcore.changes.merge import RowSource, Tally, merge, without_ids
-from hashcore.changes.runs import Run, RunBuilder, Shape
+from hashcore.changes.runs import Run, RunBuilder
 from hashcore.changes.segments import SegmentWriter
 from hashcore.changes.sweep import Scratch, delete_objects, find_orphans
 from hashcore.changes.work import Work

@@ -12,7 +12,7 @@ from hashcore.arrays.columns import Column, item_address
 from hashcore.arrays.gather import gather
 from hashcore.arrays.ordering import MOST_ROWS, digest_prefix, digest_prefixes, sort_rows
 from hashcore.arrays.residency import let_go, passing
-from hashcore.changes.runs import Batch, Shape
+from hashcore.changes.batches import Batch, Shape
 from hashcore.disk.layout import ColumnSpec, Label, Segment, open_column
 from hashcore.disk.staging import ColumnWriter, Stage
 from hashcore.exact.tables import count_slots, directory_bits

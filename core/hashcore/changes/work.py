@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from hashcore.changes.batches import LabelBook
 from hashcore.changes.merge import StoredRows, Tally
-from hashcore.changes.runs import LabelBook
 from hashcore.disk.layout import HashSet, Manifest, Segment, Tombstones
 from hashcore.disk.staging import Stage
 from hashcore.disk.tombstones import NONE_DEAD, DeadRows, write_tombstones
