@@ -54,8 +54,7 @@ __all__ = [
     "hash_type",
 ]
 
-# Imported when they are first used: they bring numba, which a client or a scan of files has no use
-# for.
+# Imported when first used: they load numba, which a client or a scan of files does not need.
 _COMPILED = {
     "Entry": "hashcore.reading.opened",
     "KnownEntry": "hashcore.reading.snapshot",

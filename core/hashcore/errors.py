@@ -5,19 +5,19 @@ Every message is a sentence for the person who reads it: what happened, where, a
 
 
 class HashcoreError(Exception):
-    """Base of everything the engine raises on purpose."""
+    """Base of every error that the engine raises on purpose."""
 
 
 class Refused(HashcoreError):
-    """What was asked for does not exist, or cannot be done; the message says why."""
+    """What was asked for does not exist or cannot be done; the message says why."""
 
 
 class UnknownHashType(Refused, ValueError):
-    """A hash type that the registry does not hold."""
+    """No hash type has that name."""
 
 
 class BadDistance(Refused, ValueError):
-    """A distance that a hash type does not have."""
+    """The hash type does not allow that distance."""
 
 
 class StoreError(HashcoreError):
@@ -25,7 +25,7 @@ class StoreError(HashcoreError):
 
 
 class StoreBusy(StoreError):
-    """Another process is publishing; wait for it or try again later."""
+    """Another process is changing the store; wait for it or try again later."""
 
 
 class StoreFull(StoreError):
@@ -33,33 +33,33 @@ class StoreFull(StoreError):
 
 
 class StoreCorrupt(StoreError):
-    """The data on disk is not what was written."""
+    """The data on disk is damaged: it is not what was written."""
 
 
 class FormatMismatch(Refused, StoreError):
-    """The store was written by another version of the on-disk format."""
+    """The store was written in another version of the on-disk format."""
 
 
 class UnknownRole(Refused, StoreError, ValueError):
-    """A set's role is to report matches or to vouch for what is harmless; there is no other."""
+    """No such role: a set either reports matches or vouches for what is harmless."""
 
 
 class UnknownSet(Refused, StoreError, KeyError):
-    """No hash set of that name in the current generation."""
+    """The current generation has no hash set of that name."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class UnknownEntry(Refused, StoreError, KeyError):
-    """None of the external ids asked for is in the set."""
+    """The set has no entry with any of the given ids."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class UnknownGeneration(Refused, StoreError, KeyError):
-    """No such generation, or it has been pruned."""
+    """The generation never existed, or has been pruned."""
 
     def __str__(self) -> str:
         return str(self.args[0])

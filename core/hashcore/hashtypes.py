@@ -19,16 +19,17 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HashType:
-    """One kind of hash.
+    """One type of hash.
 
     Args:
-        name: the word used in files, requests and answers.
+        name: its name in files, requests and answers.
         width: bytes in a digest.
-        rule: how digests match.
-        default_distance: the distance within which two hashes match unless somebody says otherwise.
-        greatest_distance: the largest distance a request may ask for.
-        benign: digests of this type that are harmless and everywhere, with what they are the hash
-            of; never loaded into a set that reports matches.
+        rule: how digests are compared.
+        default_distance: the distance within which two hashes match unless a set or a request says
+            otherwise.
+        greatest_distance: the largest distance that a request may ask for.
+        benign: digests of harmless content that is found everywhere, with a description of that
+            content; never loaded into a set that reports matches.
     """
 
     name: str
@@ -50,7 +51,7 @@ class HashType:
 
     @property
     def base64_characters(self) -> int | None:
-        """Characters of the other written form, base64 as PhotoDNA tools print it; None where there is none."""
+        """Characters in the base64 form that PhotoDNA tools print; None for other types."""
         return self.width // 3 * 4 if self.rule is Rule.EUCLIDEAN else None
 
 
@@ -70,21 +71,22 @@ def _blank(*digests: bytes) -> Mapping[bytes, str]:
 
 
 def _photodna() -> HashType:
-    """PhotoDNA: 144 sums of gradients, one byte each. What computes it is proprietary and stays outside.
+    """PhotoDNA: 144 sums of gradients, one byte each.
 
-    Two are compared by the Euclidean distance of the vectors: Farid, "Reining in Online Abuses",
-    Technology and Innovation 19, 2018; Steinebach, "Efficient Hash Lookup for PhotoDNA", Electronic
-    Imaging 2024. No threshold of Microsoft's is public. The default is that of IPED, the forensic
-    tool of the Brazilian Federal Police: 40,000 for the squared distance (`maxSimilarityDistance`),
-    which is 200. Distances are rounded up to whole numbers, so that one is within a threshold
-    exactly when the true one is.
+    The software that computes it is proprietary and not part of this program. Two hashes are
+    compared by the Euclidean distance of the vectors: Farid, "Reining in Online Abuses", Technology
+    and Innovation 19, 2018; Steinebach, "Efficient Hash Lookup for PhotoDNA", Electronic Imaging
+    2024. Microsoft has published no threshold. The default is that of IPED, the forensic tool of
+    the Brazilian Federal Police: a squared distance of 40,000 (`maxSimilarityDistance`), which is a
+    distance of 200. Distances are rounded up to whole numbers, so a rounded distance is within a
+    threshold exactly when the true one is.
     """
     return HashType("photodna", 144, Rule.EUCLIDEAN, 200, 255, _blank(bytes(144)))
 
 
 HASH_TYPES: dict[str, HashType] = {
-    kind.name: kind
-    for kind in (
+    each.name: each
+    for each in (
         _exact("md5", 16),
         _exact("sha1", 20),
         _exact("sha256", 32),
@@ -93,29 +95,29 @@ HASH_TYPES: dict[str, HashType] = {
         _photodna(),
     )
 }
-"""Hash types by name, in the order in which an entry's first hash is its primary one."""
+"""Hash types by name. The primary hash of an entry is its first one in this order."""
 
 
 def check_distance(name: str, distance: int) -> None:
-    """Refuse a distance that cannot be asked for.
+    """Refuse a distance that a request may not ask for.
 
     Raises:
-        UnknownHashType: there is no such type.
-        BadDistance: it matches exactly, or the distance is out of its range.
+        UnknownHashType: no hash type has that name.
+        BadDistance: the type matches exactly, or the distance is out of range.
     """
-    kind = hash_type(name)
-    if not kind.is_near:
+    asked = hash_type(name)
+    if not asked.is_near:
         near = ", ".join(other.name for other in HASH_TYPES.values() if other.is_near)
-        raise BadDistance(f"{name} hashes match exactly or not at all; a distance is for {near}")
-    if not 0 <= distance <= kind.greatest_distance:
-        raise BadDistance(f"a distance for {name} is from 0 to {kind.greatest_distance}, not {distance}")
+        raise BadDistance(f"{name} hashes match exactly or not at all; only {near} take a distance")
+    if not 0 <= distance <= asked.greatest_distance:
+        raise BadDistance(f"a distance for {name} must be from 0 to {asked.greatest_distance}, not {distance}")
 
 
 def hash_type(name: str) -> HashType:
-    """Look a hash type up by name.
+    """Look up a hash type by name.
 
     Raises:
-        UnknownHashType: with the known names in its message.
+        UnknownHashType: no hash type has that name; the message lists those that exist.
     """
     try:
         return HASH_TYPES[name]

@@ -1,4 +1,4 @@
-"""Rows on their way into a set or a check: columns of arrays, as the readers produce them."""
+"""Rows on their way into a set or a check: columns of arrays, as readers produce them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Strings:
 
     @classmethod
     def of(cls, values: Sequence[bytes]) -> Strings:
-        """Pack a sequence of byte strings."""
+        """Pack a sequence of byte strings into one buffer."""
         offsets = np.zeros(len(values) + 1, np.int64)
         np.cumsum([len(value) for value in values], out=offsets[1:])
         return cls(np.frombuffer(b"".join(values), np.uint8), offsets)
@@ -69,11 +69,11 @@ class Rows:
     """A block of n well-formed rows. Every row has at least one hash.
 
     Args:
-        lines: int64[n], where each row stands in its source (1-based line or record number).
+        lines: int64[n], the line or record number of each row in its source, from 1.
         hashes: hash columns by type name.
         categories: the rows' own categories, or None when the source has no such column.
         ids: the rows' external ids (empty: none), or None when the source has no such column.
-        names: what the row is about (a file name in a listing), or None.
+        names: what each row describes (a file name in a listing), or None.
     """
 
     lines: NDArray[np.int64]
@@ -88,10 +88,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawals:
-    """External ids that the source has withdrawn.
+    """Ids of entries that the source has withdrawn.
 
     Args:
-        lines: int64[n], where each id stands in its source (1-based line or record number).
+        lines: int64[n], the line or record number of each id in its source, from 1.
         ids: n external ids.
     """
 
@@ -104,12 +104,12 @@ class Withdrawals:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that was not taken.
+    """A row that was not loaded.
 
     Args:
-        line: where it stands in its source (1-based).
-        reason: one sentence.
-        text: the row as it stood, shortened to 1,000 bytes.
+        line: its line or record number in its source, from 1.
+        reason: why, in one sentence.
+        text: the row as it was written, cut to 1,000 bytes.
     """
 
     line: int

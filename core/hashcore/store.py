@@ -25,7 +25,7 @@ def _no_phase(_phase: str, _done: int, _total: int) -> None:
 
 @dataclass(slots=True)
 class _Held:
-    """A snapshot and how many are using it."""
+    """A snapshot and how many blocks are using it."""
 
     snapshot: Snapshot
     users: int = 0
@@ -35,12 +35,12 @@ class _Held:
 class Store:
     """A folder of hash sets.
 
-    One object per process and folder; threads share it. Never carry it through a fork.
+    Open one object per process and folder; threads share it. Never use it after a fork.
 
     Args:
-        folder: made if absent, mode 0700.
-        map_size: bytes of address space to begin with; grows by itself.
-        limits: memory and history of changes.
+        folder: created with mode 0700 if it does not exist.
+        map_size: bytes of address space to start with; grows as needed.
+        limits: how much memory changes may use, and how many generations are kept.
     """
 
     def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP, limits: Limits | None = None) -> None:
@@ -66,23 +66,23 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder; every `read()` must have ended."""
+        """Close the store; every `read()` must have ended."""
         self.release_map()
         self._environment.close()
 
     @property
     def folder(self) -> Path:
-        """Where the store is."""
+        """The folder that holds the data file."""
         return self._environment.folder
 
     @property
     def bytes_used(self) -> int:
-        """Bytes of the data file."""
+        """Bytes of the data file that hold pages, free ones included."""
         return self._environment.bytes_used()
 
     @contextmanager
     def read(self) -> Iterator[Snapshot]:
-        """The newest generation seen by `refresh`; everything in one block is answered from it."""
+        """Use the newest generation seen by `refresh`: the whole block is answered from it."""
         with self._environment.pinned():
             with self._lock:
                 held = self._held
@@ -97,9 +97,9 @@ class Store:
                         held.snapshot.close()
 
     def refresh(self) -> bool:
-        """Move on to the newest generation, if there is one; costs nothing otherwise.
+        """Move on to the newest generation; costs next to nothing when there is no newer one.
 
-        Never call it inside `read()` of the same thread.
+        Never call it inside a `read()` of the same thread.
 
         Returns:
             Whether the generation changed.
@@ -128,23 +128,23 @@ class Store:
         on_wait: Callable[[str], None] = lambda _: None,
         on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
-        """Make a set hold the rows of some blocks, or add them to it; one commit publishes it.
+        """Replace the contents of a set, or append to them, in one commit.
 
         Args:
-            name: of the set.
-            blocks: what the set shall hold, and the ids of entries that it shall not.
-            options: role, category, append.
-            now: Unix seconds, when the entries count as added.
-            on_reject: told of rows that are not taken.
-            on_phase: told how far the work is.
-            timeout: seconds to wait while another process changes the store; None: as long as it
-                takes.
-            on_wait: told, once, that there is such a wait.
-            on_done: told what came of it before anybody else may change the store.
+            name: the name of the set.
+            blocks: rows to load, and ids of entries to withdraw.
+            options: role, category, append and so on.
+            now: the time at which the entries count as added, in Unix seconds.
+            on_reject: called with each row that is not loaded.
+            on_phase: called with the phase, rows done and rows in all; see `Publisher`.
+            timeout: seconds to wait while another process changes the store; None waits for as
+                long as it takes.
+            on_wait: called once, with a sentence, when there is a wait.
+            on_done: called with the outcome before any other process may change the store.
 
         Raises:
-            StoreBusy: somebody else was changing the store for all that time.
-            StoreFull: the disk is full; the store is as it was.
+            StoreBusy: another process was still changing the store after `timeout` seconds.
+            StoreFull: the disk is full; the store is unchanged.
         """
         return self._change(
             lambda publisher: publisher.load(name, blocks, options or LoadOptions(), now=now, on_reject=on_reject),
@@ -164,7 +164,7 @@ class Store:
         on_wait: Callable[[str], None] = lambda _: None,
         on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
-        """Take the entries with some external ids out of a set; see `Publisher.withdraw`."""
+        """Withdraw the entries of a set that have some ids; see `Publisher.withdraw`."""
         return self._change(
             lambda publisher: publisher.withdraw(name, ids, now=now), _no_phase, timeout, on_wait, on_done
         )
@@ -178,7 +178,7 @@ class Store:
         on_wait: Callable[[str], None] = lambda _: None,
         on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
-        """Take a set out; see `Publisher.remove`."""
+        """Remove a set; see `Publisher.remove`."""
         return self._change(
             lambda publisher: publisher.remove(name, now=now), _no_phase, timeout, on_wait, on_done
         )
@@ -192,17 +192,17 @@ class Store:
         on_wait: Callable[[str], None] = lambda _: None,
         on_done: Callable[[Outcome], None] = lambda _: None,
     ) -> Outcome:
-        """Publish an earlier generation's sets again; see `Publisher.rollback`."""
+        """Publish the sets of an earlier generation again; see `Publisher.rollback`."""
         return self._change(
             lambda publisher: publisher.rollback(to, now=now), _no_phase, timeout, on_wait, on_done
         )
 
     @contextmanager
     def unchanging(self, *, timeout: float | None = None) -> Iterator[None]:
-        """Nobody changes the store within the block.
+        """Keep every process from changing the store within the block.
 
         Raises:
-            StoreBusy: somebody was changing it for all of `timeout` seconds.
+            StoreBusy: another process was still changing it after `timeout` seconds.
         """
         lock = WriterLock(self.folder)
         lock.acquire(timeout=timeout)
@@ -212,42 +212,42 @@ class Store:
             lock.release()
 
     def history(self) -> list[Manifest]:
-        """The generations that are kept, oldest first."""
+        """The manifests of the generations that are kept, oldest first."""
         with self._environment.reading() as transaction:
             return list(read_manifests(transaction))
 
     def copy_to(self, folder: Path) -> None:
-        """Copy the store into a folder while it is served and changed; see `Environment.copy_to`."""
+        """Copy the store to a folder, even while it is in use; see `Environment.copy_to`."""
         self._environment.copy_to(folder)
 
     def verify(
         self, on_problem: Callable[[str], None], on_progress: Callable[[int, int], None] = lambda *_: None
     ) -> Verified:
-        """Go through all kept generations while the store is served and changed; see `hashcore.verifying`."""
+        """Verify all kept generations, even while the store is in use; see `hashcore.verifying`."""
         with self._environment.reading() as transaction:
             return verify(transaction, on_problem, on_progress)
 
     def release_map(self) -> None:
-        """Close the snapshot because the map is about to move."""
+        """Close the snapshot, because the map is about to move."""
         with self._lock:
             if self._held is not None:
                 self._held.snapshot.close()
                 self._held = None
 
     def regain_map(self) -> None:
-        """Open a snapshot again, in the new map."""
+        """Open a new snapshot in the new map."""
         with self._lock:
             self._held = _Held(Snapshot(self._environment.begin()))
 
     def _move_on(self) -> int:
         """Open the newest snapshot, and return its generation.
 
-        Also when the generation is the same: a reader that stays on an old transaction keeps pages
-        from being used again.
+        It is opened even if the generation is the same: a reader that stays on an old transaction
+        keeps freed pages from being reused.
         """
         transaction = self._environment.begin()
-        # Of its own transaction, not the newest: while a commit ends, the newest may not be had
-        # yet.
+        # The transaction's own number, not `last_transaction`: a commit that is just ending may
+        # count there before it can be read.
         seen = int(transaction.id())
         try:
             snapshot = Snapshot(transaction)

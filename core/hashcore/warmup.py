@@ -1,4 +1,4 @@
-"""Compiling the kernels of a check before there is one."""
+"""Compiling the kernels of a check before the first check arrives."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from hashcore.rows import Digests
 
 
 def warm_kernels() -> None:
-    """Run the kernels behind `Snapshot.match` once on data in memory, so that they are compiled or loaded."""
-    for kind in HASH_TYPES.values():
-        digests = np.zeros((1, kind.width), np.uint8)
-        if kind.rule is Rule.HAMMING:
-            _warm_search(kind, np.zeros((256, kind.width), np.uint8))
+    """Run every kernel behind `Snapshot.match` once, so that it is compiled or read from the cache.
+
+    Needs no store; takes seconds when nothing is cached.
+    """
+    for hash_type in HASH_TYPES.values():
+        digests = np.zeros((1, hash_type.width), np.uint8)
+        if hash_type.rule is Rule.HAMMING:
+            _warm_search(hash_type, np.zeros((256, hash_type.width), np.uint8))
             continue
-        if kind.rule is Rule.EUCLIDEAN:
-            codes = np.zeros((FEWEST_TRANSPOSED, kind.width), np.uint8)
+        if hash_type.rule is Rule.EUCLIDEAN:
+            codes = np.zeros((FEWEST_TRANSPOSED, hash_type.width), np.uint8)
             for queries in (codes[:1], codes):
-                find_within(Column.of(codes), None, queries, kind.default_distance, 1, rule=kind.rule)
+                find_within(Column.of(codes), None, queries, hash_type.default_distance, 1, rule=hash_type.rule)
             continue
         column = Column.of(digests)
         directory = Column.of(np.array([0, 1, 1], np.uint32))
         passed = candidates(digests, Column.of(build_filter([column])))
-        found, _, rows = TableGroup.of(kind.width, [Table(column, directory, 1)]).search(digests, passed, 1)
+        found, _, rows = TableGroup.of(hash_type.width, [Table(column, directory, 1)]).search(digests, passed, 1)
         gather(column, rows[: len(found)])
 
 
-def _warm_search(kind: HashType, digests: Digests) -> None:
+def _warm_search(hash_type: HashType, digests: Digests) -> None:
     codes = Column.of(digests)
-    find_within(codes, None, digests[:8], kind.default_distance, 1)
-    for radius in (0, kind.default_distance, kind.greatest_distance):
-        measure_scan(kind.width, radius)
-    geometry = Geometry(kind.width, kind.width)
+    find_within(codes, None, digests[:8], hash_type.default_distance, 1)
+    for radius in (0, hash_type.default_distance, hash_type.greatest_distance):
+        measure_scan(hash_type.width, radius)
+    geometry = Geometry(hash_type.width, hash_type.width)
     parts = [build_chunk(codes, geometry, chunk) for chunk in range(geometry.chunks)]
     directories, postings = ([Column.of(part[which]) for part in parts] for which in (0, 1))
     index = PerceptualIndex.of(geometry, directories, postings)

@@ -116,7 +116,7 @@ def test_the_distance_is_the_sets_own_unless_the_request_names_one(client: httpx
     assert check(client, body, "application/json") == [(2, 1, "exact")]
     response = client.post("/v2/check", json={"photodna": [], "max_distance": {"photodna": 256}})
     assert response.status_code == 422
-    assert response.json()["detail"] == "a distance for photodna is from 0 to 255, not 256"
+    assert response.json()["detail"] == "a distance for photodna must be from 0 to 255, not 256"
 
 
 def test_a_known_good_picture_that_is_nearer_keeps_the_match_back(client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""A store holds and answers what an obvious model does, whatever is done to it in whatever order."""
+"""A store has and answers what a plain model does, whatever is done to it, in any order."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, packed, row, rows_of, withdrawals_of
 
 import hashcore
-from hashcore import HashColumn, Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals, hash_type
+from hashcore import Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals
+from hashcore import hash_type as look_up
 from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownSet
 
 KEEP = 3
@@ -22,21 +22,23 @@ IDS = ("A-1", "ß" * 40)
 NAMES = ("police", "hotline", "nsrl")
 
 
-def alphabet(kind: str) -> list[bytes]:
-    """Few digests, so that they meet: all zeros, all ones, some that differ late, and the empty file's."""
-    width = hash_type(kind).width
+def alphabet(hash_type: str) -> list[bytes]:
+    """A few digests, so that they meet: zeros, ones, some that differ late, the empty file's."""
+    width = look_up(hash_type).width
     late = [b"8 equal.".ljust(width - 1, b".") + bytes([last]) for last in (0, 1, 255)]
     early = [bytes([first]) + bytes(width - 1) for first in (0, 1, 0x80)]
-    return [*early, *late, b"\xff" * width, *hash_type(kind).benign]
+    return [*early, *late, b"\xff" * width, *look_up(hash_type).benign]
 
 
-DIGESTS = {kind: alphabet(kind) for kind in EXACT}
+DIGESTS = {hash_type: alphabet(hash_type) for hash_type in EXACT}
 
 
 @st.composite
 def rows(draw: st.DrawFn) -> Row:
-    kinds = draw(st.sets(st.sampled_from(EXACT), min_size=1))
-    row: dict[str, object] = {kind: draw(st.sampled_from(DIGESTS[kind])) for kind in EXACT if kind in kinds}
+    hash_types = draw(st.sets(st.sampled_from(EXACT), min_size=1))
+    row: dict[str, object] = {
+        hash_type: draw(st.sampled_from(DIGESTS[hash_type])) for hash_type in EXACT if hash_type in hash_types
+    }
     for column, values in (("category", ("baseline", "été", None)), ("id", (*IDS, ""))):
         if draw(st.booleans()):
             row[column] = draw(st.sampled_from(values))
@@ -154,17 +156,17 @@ def take_step(store: Store, model: Model, step: Load | Withdraw | Remove | Rollb
         if to in model.kept:
             assert as_change(store.rollback(to, now=now)) == model.rollback(to)
         else:
-            with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; generations that are: "):
+            with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; kept generations: "):
                 store.rollback(to, now=now)
 
 
 def assert_same(store: Store, model: Model) -> None:
     assert [manifest.generation for manifest in store.history()] == list(model.kept)
     assert counts(store) == model.counts()
-    for kind, digests in DIGESTS.items():
-        assert check(store, kind, digests) == model.check(kind, digests)
+    for hash_type, digests in DIGESTS.items():
+        assert check(store, hash_type, digests) == model.check(hash_type, digests)
         some = frozenset({"police", "absent"})
-        assert check(store, kind, digests, some) == model.check(kind, digests, some)
+        assert check(store, hash_type, digests, some) == model.check(hash_type, digests, some)
     with store.read() as snapshot:
         assert snapshot.generation == model.generation
 
@@ -195,17 +197,17 @@ def test_a_store_is_what_the_model_is_after_every_step(
 
 
 def test_each_of_several_shapes_keeps_the_categories_of_its_own_rows(tmp_path: Path) -> None:
-    """Two types with a category each: the second load meets the one's labels while it writes the other."""
+    """The second load meets the labels of one type while it writes the rows of another."""
     model = Model(10)
     with Store(tmp_path) as store:
         for now, extra in enumerate(range(4, 9), 1):
             given = [row(1, category="a"), row(1, "sha1", category="b"), row(1, "sha256", category="c")]
-            given += [row(extra, kind) for kind in EXACT]
+            given += [row(extra, hash_type) for hash_type in EXACT]
             step = Load("police", given, LoadOptions(append=True), 100)
             take_step(store, model, step, float(now))
-            for kind in EXACT:
-                asked = [number.to_bytes(hash_type(kind).width, "little") for number in range(10)]
-                assert check(store, kind, asked) == model.check(kind, asked)
+            for hash_type in EXACT:
+                asked = [number.to_bytes(look_up(hash_type).width, "little") for number in range(10)]
+                assert check(store, hash_type, asked) == model.check(hash_type, asked)
 
 
 def test_ids_that_go_and_come_again_stay_with_their_rows(tmp_path: Path) -> None:
@@ -236,34 +238,6 @@ def test_many_small_appends_add_up(tmp_path: Path) -> None:
         assert counts(store) == model.counts()
 
 
-def test_a_set_of_many_spilled_runs_is_merged_whole(tmp_path: Path) -> None:
-    """More rows than one slab and one run hold, replaced by a set that overlaps it by half."""
-    source = np.random.default_rng(3)
-    known = source.integers(0, 256, (360_000, 16), np.uint8)
-    known[:120_000, :2] = 0  # a third of the rows in one group
-    known[::7, 8:] = known[0, 8:]
-
-    def blocks(part: slice) -> Iterator[Rows]:
-        order = source.permutation(len(known[part]))
-        mixed = np.concatenate([known[part][order], known[part][order[:5000]]])
-        for start in range(0, len(mixed), 30_000):
-            digests = np.ascontiguousarray(mixed[start : start + 30_000])
-            yield Rows(np.arange(len(digests), dtype=np.int64), {"md5": HashColumn(digests)})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hashcore.changes.runs._RUN_ROWS", 50_000)
-        with Store(tmp_path, limits=Limits(run_bytes=1 << 20, piece_bytes=1 << 14)) as store:
-            first = store.load("police", blocks(slice(0, 240_000)), now=1.0)
-            second = store.load("police", blocks(slice(120_000, 360_000)), now=2.0)
-            assert as_change(first) == Change(1, True, 240_000, added=240_000, duplicates=5000)
-            assert as_change(second) == Change(2, True, 240_000, 120_000, 120_000, 120_000, 5000)
-            with store.read() as snapshot:
-                matches = snapshot.match(hash_type("md5"), known)
-                assert np.array_equal(matches.queries, np.arange(120_000, 360_000))
-                added = [entry.added for entry in snapshot.entries(matches)]
-            assert added == [1.0] * 120_000 + [2.0] * 120_000
-
-
 def test_loading_the_same_again_publishes_nothing_and_does_not_grow_the_file(tmp_path: Path) -> None:
     given = [row(n, category="c", id=str(n)) for n in range(3000)]
     with Store(tmp_path) as store:
@@ -286,80 +260,13 @@ def test_an_entry_that_stays_keeps_the_time_it_was_added(tmp_path: Path) -> None
     assert set(found) == {(0, "police", None, None, 0, 1.5), (1, "police", None, None, 0, 2.5)}
 
 
-def test_a_reject_names_its_line_and_type(tmp_path: Path) -> None:
-    rejects: list[Reject] = []
-    empty = next(iter(hash_type("sha1").benign))
-    given = [row(1), row(2, sha1=empty), row(3)]
-    with Store(tmp_path) as store:
-        outcome = store.load("police", blocks_of(given, 2), now=1.0, on_reject=rejects.append)
-    assert outcome.tally.rejected == 1
-    assert [(reject.line, reject.text) for reject in rejects] == [(2, empty.hex().encode())]
-    assert "sha1" in rejects[0].reason
-    assert "empty file" in rejects[0].reason
-
-
-def test_a_row_without_a_picture_hash_is_not_taken_for_a_blank_picture(tmp_path: Path) -> None:
-    digests = np.frombuffer(b"p" * 32 + bytes(32), np.uint8).reshape(2, 32)
-    md5s = np.frombuffer(b"m" * 32, np.uint8).reshape(2, 16)
-    pdq = HashColumn(digests, np.array([True, False]))
-    with Store(tmp_path) as store:
-        outcome = store.load("police", [Rows(np.arange(2), {"pdq": pdq, "md5": HashColumn(md5s)})], now=1.0)
-    assert outcome.tally.rejected == 0
-
-
-@pytest.mark.parametrize("rows_too", [True, False])
-def test_a_known_good_set_made_to_match_does_not_report_the_empty_file(tmp_path: Path, rows_too: bool) -> None:
-    empty = next(iter(hash_type("md5").benign))
-    with Store(tmp_path) as store:
-        store.load("nsrl", [rows_of([{"md5": empty}, row(1)])], LoadOptions("known-good"), now=1.0)
-        more = [rows_of([row(2)])] if rows_too else []
-        store.load("nsrl", more, LoadOptions("match", append=True), now=2.0)
-        assert check(store, "md5", [empty]) == {}
-
-
-def test_a_match_set_made_known_good_suppresses_and_back_again_reports(tmp_path: Path) -> None:
-    given = [row(1, sha1=b"s" * 20)]
-    with Store(tmp_path) as store:
-        store.load("police", [rows_of(given)], now=1.0)
-        store.load("stock", [rows_of(given)], LoadOptions("match"), now=2.0)
-        for role, sets in (("known-good", set()), ("match", {"police", "stock"}), ("known-good", set())):
-            outcome = store.load("stock", [], LoadOptions(role, append=True), now=3.0)
-            assert outcome.changed
-            assert {answer[1] for answer in check(store, "sha1", [b"s" * 20])} == sets
-
-
-def test_a_hash_that_thousands_of_entries_share_is_capped_for_itself_only(tmp_path: Path) -> None:
-    many = [row(7, id=str(n)) for n in range(2500)]
-    with Store(tmp_path) as store:
-        store.load("police", blocks_of([*many, row(8)], 1000), now=1.0)
-        store.load("hotline", blocks_of([row(7), row(9)], 1000), now=1.0)
-        with store.read() as snapshot:
-            asked = packed("md5", [number.to_bytes(16, "little") for number in (9, 7, 6, 7, 8)])
-            matches = snapshot.match(hash_type("md5"), asked)
-    found = np.bincount(matches.queries, minlength=5).tolist()
-    assert [found[0], found[2], found[4]] == [1, 0, 1]
-    assert found[1] == found[3] > 0
-    assert matches.truncated == {1, 3}
-
-
-def test_what_is_vouched_for_does_not_use_up_the_room_for_matches(tmp_path: Path) -> None:
-    """Thousands of entries share an MD5; a known-good set vouches, by SHA-1, for all but the last."""
-    many = [{"md5": b"m" * 16, "sha1": n.to_bytes(20, "big")} for n in range(2500)]
-    with Store(tmp_path) as store:
-        store.load("police", blocks_of(many, 1000), now=1.0)
-        vouched = [{"sha1": each["sha1"]} for each in many[:-1]]
-        store.load("nsrl", blocks_of(vouched, 1000), LoadOptions("known-good"), now=1.0)
-        assert len(check(store, "sha1", [each["sha1"] for each in many])) == 1
-        assert len(check(store, "md5", [b"m" * 16])) == 1
-
-
 def test_an_empty_store_knows_nothing_and_says_so(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         assert check(store, "md5", [bytes(16)]) == {}
         assert store.history() == []
         with pytest.raises(UnknownSet, match="no set named 'police'; sets in generation 0: none"):
             store.remove("police", now=1.0)
-        with pytest.raises(UnknownGeneration, match="generation 1 is not kept; generations that are: none"):
+        with pytest.raises(UnknownGeneration, match="generation 1 is not kept; kept generations: none"):
             store.rollback(1, now=1.0)
 
 
@@ -378,7 +285,7 @@ def test_a_reader_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None
     def failing_report(_: Reject) -> None:
         raise RuntimeError("the reject file cannot be written")
 
-    empty = next(iter(hash_type("md5").benign))
+    empty = next(iter(look_up("md5").benign))
     attempts: list[tuple[type[Exception], Callable[[Store], object]]] = [
         (ValueError, lambda store: store.load("police", torn(), now=2.0)),
         (
@@ -404,7 +311,7 @@ def test_a_block_read_stays_in_its_generation_while_others_move_on(tmp_path: Pat
         with store.read() as before:
             assert before.generation == 1
             store.load("police", [rows_of([row(2)])], now=2.0)
-            assert before.match(hash_type("md5"), packed("md5", asked)).queries.tolist() == [0]
+            assert before.match(look_up("md5"), packed("md5", asked)).queries.tolist() == [0]
             assert [answer[0] for answer in check(store, "md5", asked)] == [1]
 
 

@@ -1,4 +1,4 @@
-"""What a store shall hold and answer, in plain Python: sets as lists of entries, generations as copies of them."""
+"""What a store must have and answer, in plain Python: sets are lists, generations are copies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore import HASH_TYPES, Categories, HashColumn, LoadOptions, Rows, Store, Strings, Withdrawals, hash_type
+from hashcore import HASH_TYPES, Categories, HashColumn, LoadOptions, Rows, Store, Strings, Withdrawals
+from hashcore import hash_type as look_up
 
 EXACT = ("md5", "sha1", "sha256")
 
 Row = Mapping[str, object]
-"""One row of a block: digests under the names of their types; "category" and "id" where it has them."""
+"""One row of a block: digests under the names of their types, and "category" and "id" if any."""
 
 Answer = tuple[int, str, str | None, str | None, int, float]
 """Index of the query, set, category, id, distance, when added."""
@@ -30,7 +31,7 @@ class Known:
 
     @classmethod
     def of(cls, row: Row, category: str | None) -> Known:
-        hashes = tuple((kind, row[kind]) for kind in EXACT if kind in row)
+        hashes = tuple((hash_type, row[hash_type]) for hash_type in EXACT if hash_type in row)
         return cls(hashes, row.get("category") or category, row.get("id") or None)  # type: ignore[arg-type]
 
 
@@ -123,13 +124,15 @@ class Model:
             name: (
                 each.role,
                 len(each.entries),
-                dict(Counter(kind for entry in each.entries for kind, _ in entry.hashes)),
+                dict(Counter(hash_type for entry in each.entries for hash_type, _ in entry.hashes)),
             )
             for name, each in self.sets.items()
         }
 
-    def check(self, kind: str, queries: Sequence[bytes], sets: frozenset[str] | None = None) -> Counter[Answer]:
-        """Every entry that has a hash, unless a known-good set has that hash or another of the entry's."""
+    def check(
+        self, hash_type: str, queries: Sequence[bytes], sets: frozenset[str] | None = None
+    ) -> Counter[Answer]:
+        """Every entry that has a hash, unless a known-good set has any hash of the entry."""
         good = {
             pair
             for each in self.sets.values()
@@ -143,7 +146,7 @@ class Model:
             for name, each in self.sets.items()
             if each.role == "match" and (sets is None or name in sets)
             for entry, added in each.entries.items()
-            if (kind, query) in entry.hashes and good.isdisjoint(entry.hashes)
+            if (hash_type, query) in entry.hashes and good.isdisjoint(entry.hashes)
         )
 
     def _publish(self, sets: dict[str, ModelSet]) -> None:
@@ -155,22 +158,24 @@ class Model:
 
 def is_benign(row: Row) -> bool:
     """Whether one of the hashes is that of the empty file."""
-    return any(row.get(kind) in hash_type(kind).benign for kind in EXACT)
+    return any(row.get(hash_type) in look_up(hash_type).benign for hash_type in EXACT)
 
 
-def row(number: int, kind: str = "md5", **more: object) -> Row:
+def row(number: int, hash_type: str = "md5", **more: object) -> Row:
     """A row with one hash, of a number."""
-    return {kind: number.to_bytes(hash_type(kind).width, "little"), **more}
+    return {hash_type: number.to_bytes(look_up(hash_type).width, "little"), **more}
 
 
 def rows_of(rows: Sequence[Row], first_line: int = 1) -> Rows:
     """A block with a column for whatever some row has."""
     columns = {}
-    for kind in (kind for kind in HASH_TYPES if any(kind in row for row in rows)):
-        present = np.array([kind in row for row in rows], np.bool_)
-        nothing = bytes(hash_type(kind).width)
-        digests = packed(kind, [row.get(kind, nothing) for row in rows])  # type: ignore[misc]
-        columns[kind] = HashColumn(digests, None if present.all() else present)
+    for hash_type in HASH_TYPES:
+        if not any(hash_type in row for row in rows):
+            continue
+        present = np.array([hash_type in row for row in rows], np.bool_)
+        nothing = bytes(look_up(hash_type).width)
+        digests = packed(hash_type, [row.get(hash_type, nothing) for row in rows])  # type: ignore[misc]
+        columns[hash_type] = HashColumn(digests, None if present.all() else present)
     categories = ids = None
     if any("category" in row for row in rows):
         names = sorted({str(row["category"]) for row in rows if row.get("category")})
@@ -192,17 +197,17 @@ def withdrawals_of(ids: Sequence[str]) -> Withdrawals:
     return Withdrawals(np.arange(1, len(ids) + 1, dtype=np.int64), Strings.of([each.encode() for each in ids]))
 
 
-def packed(kind: str, digests: Sequence[bytes]) -> NDArray[np.uint8]:
+def packed(hash_type: str, digests: Sequence[bytes]) -> NDArray[np.uint8]:
     """Digests as the store takes them."""
-    return np.frombuffer(bytearray(b"".join(digests)), np.uint8).reshape(-1, hash_type(kind).width)
+    return np.frombuffer(bytearray(b"".join(digests)), np.uint8).reshape(-1, look_up(hash_type).width)
 
 
 def check(
-    store: Store, kind: str, queries: Sequence[bytes], sets: frozenset[str] | None = None
+    store: Store, hash_type: str, queries: Sequence[bytes], sets: frozenset[str] | None = None
 ) -> Counter[Answer]:
     """What a store answers; see `Model.check`."""
     with store.read() as snapshot:
-        matches = snapshot.match(hash_type(kind), packed(kind, queries), sets=sets)
+        matches = snapshot.match(look_up(hash_type), packed(hash_type, queries), sets=sets)
         entries = snapshot.entries(matches)
         pairs = zip(matches.queries.tolist(), matches.distances.tolist(), entries, strict=True)
         return Counter(

@@ -1,8 +1,8 @@
-"""Columns: long arrays of fixed-width items in pieces, wherever the pieces lie.
+"""Columns: long arrays of fixed-width items, in pieces that may lie anywhere in memory.
 
-A column of the store is a sequence of equal-sized pieces, each one LMDB value, read in place. A
-numpy array is a column of one piece. Kernels take the two fields of a `Column` and find item `i`
-with `item_address`: one load from a table that stays in the first-level cache.
+A column of the store is a sequence of equal-sized pieces, each of them an LMDB value that is read
+in place. A numpy array is a column of one piece. Kernels take the fields of a `Column` and find
+item `i` with `item_address`: one load from a table that stays in the first-level cache.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Column:
 
     Args:
         bases: uint64[pieces], the address of each piece.
-        shift: log2 of the items in a piece (the last may be shorter).
+        shift: log2 of the items in a piece; the last piece may be shorter.
         items: n.
-        width: bytes an item.
-        owner: whatever must stay alive for the addresses to be good.
+        width: bytes in an item.
+        owner: what must stay alive for the addresses to be valid.
     """
 
     bases: NDArray[np.uint64]
@@ -39,7 +39,7 @@ class Column:
         return self.items
 
     def read(self, start: int, items: int) -> bytes:
-        """Copy a few items out, for values that end up as Python objects."""
+        """Copy a few items, for values that end up as Python objects."""
         within = start & ((1 << self.shift) - 1)
         if within + items <= 1 << self.shift:
             address = int(self.bases[start >> self.shift]) + within * self.width
@@ -49,7 +49,7 @@ class Column:
 
     @classmethod
     def of(cls, array: NDArray[np.generic]) -> Column:
-        """View a C-contiguous array of one dimension (an item an element) or two (an item a row)."""
+        """View a C-contiguous array as a column; an item is an element, or a row of a matrix."""
         if not array.flags.c_contiguous:
             raise ValueError("a column needs a C-contiguous array")
         width = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
@@ -59,6 +59,6 @@ class Column:
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def item_address(bases: NDArray[np.uint64], shift: np.uint64, width: np.uint64, i: np.uint64) -> np.uint64:
-    """Where item i of a column lies; all integers unsigned, or the arithmetic turns to float."""
+    """The address of item i of a column. All integers must be unsigned: numba would use floats."""
     within = i & ((np.uint64(1) << shift) - np.uint64(1))
     return np.uint64(bases[i >> shift] + within * width)

@@ -1,4 +1,4 @@
-"""Gathering rows out of columns, with the loads started ahead of their use."""
+"""Copying rows out of columns, with prefetches ahead of their use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _gather_bytes(
 
 
 def gather(column: Column, rows: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Copy the items of some rows, uint8[len(rows), width]."""
+    """Copy the items with these numbers, uint8[len(rows), width]. O(len(rows) * width)."""
     out = np.empty((len(rows), column.width), np.uint8)
     if column.width % 4 == 0:
         _gather_words(column.bases, np.uint64(column.shift), rows, out.view(np.uint32))
@@ -72,7 +72,7 @@ def read_range(column: Column, start: int, stop: int) -> NDArray[np.uint8]:
 
 
 def read_strings(offsets: Column, data: Column, start: int, stop: int) -> Strings:
-    """Copy strings start..stop out of a column of offsets and a column of bytes."""
+    """Copy strings start..stop of a column of n + 1 offsets and a column of their bytes."""
     ends = read_range(offsets, start, stop + 1).view(f"u{offsets.width}").ravel().astype(np.int64)
     return Strings(read_range(data, int(ends[0]), int(ends[-1])).ravel(), ends - ends[0])
 
@@ -93,7 +93,7 @@ def _gather_strings(
 
 
 def gather_strings(strings: Strings, rows: NDArray[np.uint32]) -> Strings:
-    """Copy the strings of some rows."""
+    """Copy the strings with these numbers, in this order."""
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(np.diff(strings.offsets)[rows], out=offsets[1:])
     data = np.empty(int(offsets[-1]), np.uint8)

@@ -1,7 +1,7 @@
 """Raw memory for compiled code: unaligned loads, stores and prefetches by address.
 
-Kernels read LMDB values in place through these. An address is only good while whoever computed it
-keeps the owner alive: the array, or the read transaction behind a `hashcore.store.Snapshot`.
+Kernels read LMDB values in place through these. An address is valid only as long as its owner is
+alive: the array, or the read transaction behind a `hashcore.reading.snapshot.Snapshot`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ _U8_POINTER = types.CPointer(_U8)  # type: ignore[no-untyped-call]
 
 
 def _instruction(function: Any) -> Any:
-    # The types of numba's own `intrinsic` describe the undecorated function, typing context and
-    # all.
+    # numba's own types for `intrinsic` describe the undecorated function, with its typing context.
     return intrinsic(function)
 
 
@@ -57,7 +56,7 @@ def store_u64(typingctx: Any, address: Any, value: Any) -> Any:
 
 @_instruction
 def pointer_u8(typingctx: Any, address: Any) -> Any:
-    """A pointer to bytes, for `numba.carray`: loops over an array vectorise where loads by address do not."""
+    """A pointer to bytes, for `numba.carray`: unlike loads by address, loops over it vectorise."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
@@ -67,7 +66,7 @@ def pointer_u8(typingctx: Any, address: Any) -> Any:
 
 @_instruction
 def byteswap_u64(typingctx: Any, value: Any) -> Any:
-    """Reverse the bytes of a 64-bit word: digests sort by their first byte, words by their last."""
+    """Reverse the bytes of a word: digests sort from the first one on, words from the last."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.bswap(args[0])
@@ -77,7 +76,7 @@ def byteswap_u64(typingctx: Any, value: Any) -> Any:
 
 @_instruction
 def popcount_u64(typingctx: Any, value: Any) -> Any:
-    """Count the set bits of a 64-bit word (LLVM `ctpop`, which the vectoriser knows)."""
+    """Count the set bits of a 64-bit word (LLVM `ctpop`, which vectorises)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
@@ -87,7 +86,7 @@ def popcount_u64(typingctx: Any, value: Any) -> Any:
 
 @_instruction
 def square_u16(typingctx: Any, left: Any, right: Any) -> Any:
-    """The square of the difference of two bytes, in 16 bits, so that as many as can be fit a register."""
+    """The square of the difference of two bytes, in 16 bits, so that many fit into a register."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(16)
@@ -99,7 +98,7 @@ def square_u16(typingctx: Any, left: Any, right: Any) -> Any:
 
 @_instruction
 def add_u16(typingctx: Any, left: Any, right: Any) -> Any:
-    """The sum of two 16-bit numbers, 65,535 where it would be more (`paddusw` in vectors)."""
+    """The sum of two 16-bit numbers, at most 65,535 (`paddusw` in vectors)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = ir.IntType(16)
@@ -111,7 +110,7 @@ def add_u16(typingctx: Any, left: Any, right: Any) -> Any:
 
 @_instruction
 def add_square_u32(typingctx: Any, total: Any, left: Any, right: Any) -> Any:
-    """Add the square of the difference of two bytes, in the form that LLVM turns to `pmaddwd`."""
+    """Add the square of the difference of two bytes, in the form that LLVM turns into `pmaddwd`."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         narrow, wide = ir.IntType(16), ir.IntType(32)
@@ -124,7 +123,7 @@ def add_square_u32(typingctx: Any, total: Any, left: Any, right: Any) -> Any:
 
 @_instruction
 def multiply_high_u64(typingctx: Any, left: Any, right: Any) -> Any:
-    """The upper 64 bits of a 64 x 64 bit product: maps a hash onto `range(right)` without a division.
+    """The upper 64 bits of a 64 x 64 bit product: maps a hash to `range(right)` without a division.
 
     Source: Lemire, "Fast random integer generation in an interval", ACM TOMACS 29(1), 2019.
     """
@@ -139,7 +138,7 @@ def multiply_high_u64(typingctx: Any, left: Any, right: Any) -> Any:
 
 @_instruction
 def prefetch(typingctx: Any, address: Any) -> Any:
-    """Ask the CPU to bring the cache line at an address; never faults."""
+    """Ask the CPU to fetch the cache line at an address; never faults."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         byte_pointer = ir.IntType(8).as_pointer()
@@ -156,10 +155,10 @@ def prefetch(typingctx: Any, address: Any) -> Any:
 
 
 def as_writable(array: NDArray[Any]) -> NDArray[Any]:
-    """View a contiguous read-only array as one that looks writable.
+    """View a contiguous read-only array as a writable one, without copying it.
 
-    numba compiles a kernel once more for read-only arrays, and the first request would wait for
-    that. The kernels write to no array that they only read.
+    numba compiles a kernel again for read-only arrays, and the first request would have to wait for
+    that. Kernels never write to their input arrays.
     """
     if array.flags.writeable:
         return array

@@ -1,4 +1,4 @@
-"""Sorting rows by digest: a radix sort that stays in the caches, exact whatever the digests are."""
+"""Sorting rows by digest: a radix sort that stays within the caches, exact for any digests."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hashcore.arrays.memory import byteswap_u64, load_u32, load_u64
 from hashcore.rows import Digests
 
 MOST_ROWS = 1 << 24
-"""Rows that one call can sort: a row number takes 24 bits of a key, 40 bits of the digest the rest."""
+"""The most rows that one call sorts: a key has 24 bits for the row number, 40 for the digest."""
 
 _ROW_BITS = 24
 _INSERTION_LIMIT = 24
-_BUCKET = 2048  # keys that a first-level bucket should hold: 16 KB, half a first-level cache
+_BUCKET = 2048  # keys in a bucket: 16 KB, half a first-level cache
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def digest_prefix(address: np.uint64, width: np.uint64) -> np.uint64:
-    """The first eight bytes of a digest as a number that sorts as the digest does."""
+    """The first eight bytes of a digest, as a number that sorts like the digest."""
     return np.uint64(byteswap_u64(load_u64(address)))
 
 
 @nb.njit(cache=True, nogil=True)
 def digest_prefixes(digests: NDArray[np.uint8], out: NDArray[np.uint64]) -> None:
-    """`digest_prefix` of every row of uint8[n, width], width >= 8."""
+    """Write the `digest_prefix` of each row of uint8[n, width], width >= 8, to uint64[n]. O(n)."""
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
     for i in range(digests.shape[0]):
         out[i] = digest_prefix(base + np.uint64(i) * width, width)
@@ -53,7 +53,7 @@ def _scatter(
     shift: np.uint64,
     ends: NDArray[np.int64],
 ) -> None:
-    """Group source[start:stop] by the bits above `shift` into target; ends[b] becomes bucket b's end."""
+    """Scatter source[start:stop] to target by the bits above `shift`; ends[b] is bucket b's end."""
     mask = np.uint64(ends.shape[0] - 1)
     ends[:] = 0
     for i in range(start, stop):
@@ -72,7 +72,10 @@ def _scatter(
 
 @nb.njit(cache=True, nogil=True)
 def _sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64], first_bits: int) -> None:
-    """Sort distinct 64-bit keys: two scatters by leading bits, then insertion; skewed buckets by quicksort."""
+    """Sort distinct 64-bit keys: two scatters by leading bits, then insertion sort or quicksort.
+
+    Quicksort is for skewed buckets. `spare` is uint64[n] of scratch space.
+    """
     n = keys.shape[0]
     ends = np.empty(1 << first_bits, np.int64)
     _scatter(keys, spare, 0, n, np.uint64(64 - first_bits), ends)
@@ -98,7 +101,7 @@ def _sort_keys(keys: NDArray[np.uint64], spare: NDArray[np.uint64], first_bits: 
 
 @nb.njit(cache=True, nogil=True)
 def _pack_keys(digests: NDArray[np.uint8], keys: NDArray[np.uint64]) -> None:
-    """Keys that sort as the digests do: bits of the prefix, from the first that differs on, and the row."""
+    """Make keys that sort like the digests: bits from the first that differs, and the row."""
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
     n = np.uint64(digests.shape[0])
     low = np.uint64((1 << _ROW_BITS) - 1)
@@ -115,7 +118,7 @@ def _pack_keys(digests: NDArray[np.uint8], keys: NDArray[np.uint64]) -> None:
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def compare_digests(left: np.uint64, right: np.uint64, width: np.uint64) -> int:
-    """Compare two digests in memory as memcmp does; width is a multiple of 4, at least 8."""
+    """Compare two digests in memory like memcmp: -1, 0 or 1; width is a multiple of 4, >= 8."""
     at = np.uint64(0)
     while at + np.uint64(8) <= width:
         a, b = byteswap_u64(load_u64(left + at)), byteswap_u64(load_u64(right + at))
@@ -150,10 +153,10 @@ def _settle_ties(
     order: NDArray[np.uint32],
     long_ties: NDArray[np.int64],
 ) -> int:
-    """Order rows whose keys are equal but for the row by the whole digest, then the tag, then the row.
+    """Order rows whose keys differ only in the row by the whole digest, then the tag, then the row.
 
-    Returns the number of long runs of ties, left as they are, with [start, stop) pairs in
-    long_ties.
+    Long runs of ties are left as they are. Returns how many there are; their [start, stop) pairs
+    are in `long_ties`.
     """
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
     low = np.uint64((1 << _ROW_BITS) - 1)
@@ -189,7 +192,7 @@ def _sort_long_tie(digests: Digests, tags: NDArray[np.uint64], rows: NDArray[np.
 
 
 def sort_rows(digests: Digests, tags: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """The order that sorts rows by digest, then tag, then row number.
+    """Find the order that sorts rows by digest, then tag, then row number.
 
     Args:
         digests: uint8[n, width], n <= MOST_ROWS, width >= 8 and a multiple of 4.

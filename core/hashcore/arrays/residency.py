@@ -1,8 +1,8 @@
-"""Giving back memory that mapped files take while they are gone through.
+"""Releasing the memory of mapped files while they are read.
 
-Pages of a mapped file count as the process's memory until the kernel wants them back. A load goes
-through gigabytes of them once; without this it would look, and be billed, as if it needed them all
-at once.
+Pages of a mapped file count as memory of the process until the kernel takes them back. A load reads
+gigabytes of them once; without this it would appear, and be charged, as if it needed all of them at
+once.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if _madvise is not None:
 
 
 def passing(column: Column, most_bytes: int = PASSING_BYTES) -> Iterator[tuple[int, Column]]:
-    """Go through a column once, in parts of whole pieces; each is let go of when the next is asked for.
+    """Go through a column once, in parts of whole pieces; each part is released before the next.
 
     Args:
-        column: a stored one, or an array: that is one part, and stays.
-        most_bytes: size to aim at for a part.
+        column: a stored column; or an array, which is a single part and is not released.
+        most_bytes: how many bytes a part should have at most.
 
     Yields:
-        the item that a part begins with, and the part.
+        The number of the first item of a part, and the part.
     """
-    let_go(column)  # finding its pieces has mapped what lies around their beginnings
+    let_go(column)  # looking up its pieces has mapped the pages around their beginnings
     pieces = max(1, most_bytes // (column.width << column.shift))
     for first in range(0, len(column.bases), pieces):
         start = first << column.shift
@@ -47,8 +47,8 @@ def passing(column: Column, most_bytes: int = PASSING_BYTES) -> Iterator[tuple[i
 
 
 def let_go(column: Column) -> None:
-    """Take the pages of a stored column out of this process's memory; whoever needs one again gets it again."""
-    # Of memory that is no file's, this would destroy the content.
+    """Release the memory of a stored column's pages; pages are read again when they are needed."""
+    # For memory that is not mapped from a file, this would destroy the content.
     if _madvise is None or not isinstance(column.owner, lmdb.Transaction):
         return
     for piece, base in enumerate(column.bases.tolist()):
@@ -60,7 +60,7 @@ def let_go(column: Column) -> None:
 
 
 def let_go_of_map(array: NDArray[Any]) -> None:
-    """The same for an array that was mapped from a file with `numpy.memmap`; others stay."""
+    """Release the memory of an array that was mapped with `numpy.memmap`; others are left alone."""
     mapped = getattr(array, "_mmap", None)
     if isinstance(array, np.memmap) and isinstance(mapped, mmap.mmap) and _DONT_NEED is not None:
         mapped.madvise(_DONT_NEED)

@@ -1,7 +1,7 @@
 """XXH64 over raw memory: checksums of stored pieces, identity tags of rows.
 
 Source: Yann Collet, "xxHash fast digest algorithm", XXH64 (https://github.com/Cyan4973/xxHash,
-doc/xxhash_spec.md). Not cryptographic; nothing here relies on that.
+doc/xxhash_spec.md). It is not cryptographic, and nothing here needs it to be.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _merge(state: np.uint64, lane: np.uint64) -> np.uint64:
 
 @nb.njit(cache=True, nogil=True)
 def xxh64(address: np.uint64, length: np.uint64, seed: np.uint64) -> np.uint64:
-    """Hash `length` bytes that begin at `address`."""
+    """The XXH64 of `length` bytes at `address`, as a 64-bit number. O(length)."""
     at = np.uint64(address)
     end = at + np.uint64(length)
     if length >= np.uint64(32):
@@ -81,7 +81,10 @@ def mix_items(tags: NDArray[np.uint64], items: NDArray[np.uint8]) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def mix_strings(tags: NDArray[np.uint64], data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-    """As `mix_items`, for strings in Arrow layout (uint8[total], int64[n + 1]); an empty one changes nothing."""
+    """Like `mix_items`, for strings in Arrow layout, uint8[total] and int64[n + 1].
+
+    An empty string leaves its tag as it is.
+    """
     base = np.uint64(data.ctypes.data)
     for i in range(tags.shape[0]):
         start = np.uint64(offsets[i])
@@ -91,5 +94,5 @@ def mix_strings(tags: NDArray[np.uint64], data: NDArray[np.uint8], offsets: NDAr
 
 
 def checksum(piece: NDArray[np.uint8]) -> int:
-    """XXH64 of a piece of memory, seed 0."""
+    """The XXH64 of the bytes of a contiguous array, with seed 0."""
     return int(xxh64(np.uint64(piece.ctypes.data), np.uint64(piece.nbytes), np.uint64(0)))

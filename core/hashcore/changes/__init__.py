@@ -1,1 +1,1 @@
-"""Publishing a generation: runs, merges, segments and filters."""
+"""Publishing a generation: batches, runs, merges, segments and filters."""

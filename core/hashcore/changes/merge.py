@@ -1,7 +1,7 @@
-"""Merging runs and the rows that were there into a new segment: the second half of the sort.
+"""Merging runs with the stored rows of a set into a new segment: the second half of the sort.
 
-The work goes by slabs, ranges of the primary digest that hold a bounded number of rows, so memory
-stays bounded however many rows there are.
+The work is done in slabs, which are ranges of the primary digest that hold a bounded number of
+rows, so memory stays bounded however many rows there are.
 """
 
 from __future__ import annotations
@@ -21,18 +21,8 @@ from hashcore.arrays.columns import Column
 from hashcore.arrays.gather import read_range, read_strings
 from hashcore.arrays.ordering import MOST_ROWS, compare_digests, digest_prefixes, sort_rows
 from hashcore.arrays.residency import let_go
-from hashcore.changes.runs import (
-    GROUP_BITS,
-    SAMPLE_EVERY,
-    Batch,
-    LabelBook,
-    Run,
-    Shape,
-    concatenate,
-    make_tags,
-    prefixes_in,
-    rank_range,
-)
+from hashcore.changes.batches import Batch, LabelBook, Shape, concatenate, make_tags
+from hashcore.changes.runs import GROUP_BITS, SAMPLE_EVERY, Run, prefixes_in, rank_range
 from hashcore.changes.segments import SegmentWriter
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import Segment, open_column
@@ -41,46 +31,48 @@ from hashcore.errors import StoreError
 from hashcore.reading.wanted import Wanted
 from hashcore.rows import Strings
 
-_SLAB_ROWS = 1 << 16  # rows that are sorted, and gathered, inside a second-level cache
-_MOST_SLABS = 1 << 10  # finding the pieces of a stored column takes a little time for every slab
+_SLAB_ROWS = 1 << 16  # rows that can be sorted and gathered within a second-level cache
+_MOST_SLABS = 1 << 10  # every slab costs a little time, to find the pieces of each stored column
 _THREADS, _AHEAD = 2, 4
-_LET_GO_ROWS = 1 << 20  # after so many rows the mapped pages that they lay in are given back
+_LET_GO_ROWS = 1 << 20  # rows merged between two releases of the mapped pages they were read from
 
 
 class RowSource(Protocol):
-    """Rows of one shape, to be had by ranges of the primary digest."""
+    """Rows of one shape, read by ranges of the primary digest's prefix."""
 
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many rows there are at most."""
 
     @property
-    def id_bytes(self) -> int: ...
+    def id_bytes(self) -> int:
+        """How many bytes their external ids have at most, all together."""
 
     def sample(self) -> NDArray[np.uint64]:
-        """Prefixes of evenly spaced rows."""
+        """The prefixes of every `SAMPLE_EVERY`th row, uint64[...]."""
 
     def between(self, low: int, high: int | None) -> Batch:
-        """The rows whose prefix is at least low and below high (None: to the end)."""
+        """The rows, in any order, whose prefix is at least `low` and, unless None, below `high`."""
 
     def let_go(self) -> None:
-        """Give back the memory of mapped rows, until they are needed again."""
+        """Release the memory of mapped rows; they are read again when needed."""
 
 
 class StoredRows:
     """The rows of a published segment.
 
     Args:
-        environment: where it is.
+        environment: the environment that holds the segment.
         segment: its header.
         book: numbers its labels for this load.
-        dead: rows that have been withdrawn: here they are not.
+        dead: withdrawn rows, which are left out.
     """
 
     def __init__(
         self, environment: Environment, segment: Segment, book: LabelBook, dead: DeadRows = NONE_DEAD
     ) -> None:
         self._environment, self._segment, self._dead = environment, segment, dead
-        # A label without rows is not carried on: it would stay for ever.
+        # Labels without rows are dropped here; otherwise they would stay for ever.
         numbers = [
             book.number(label) if rows else -1
             for label, rows in zip(segment.labels, segment.label_rows, strict=True)
@@ -90,13 +82,16 @@ class StoredRows:
 
     @property
     def rows(self) -> int:
+        """How many rows the segment has, withdrawn ones included."""
         return self._segment.rows
 
     @property
     def id_bytes(self) -> int:
+        """Bytes of all external ids, those of withdrawn rows included."""
         return self._segment.columns["id_data"].items if "id_data" in self._segment.columns else 0
 
     def sample(self) -> NDArray[np.uint64]:
+        """The prefixes of every `SAMPLE_EVERY`th row, uint64[...]."""
         with self._environment.reading() as transaction:
             column = self._column(transaction, self._segment.types[0])
             digests = [read_range(column, rank, rank + 1)[0, :8] for rank in range(0, len(column), SAMPLE_EVERY)]
@@ -104,11 +99,13 @@ class StoredRows:
         return np.array(digests, np.uint8).view(">u8").ravel().astype(np.uint64)
 
     def let_go(self) -> None:
+        """Release the memory of the segment's mapped pages; they are read again when needed."""
         with self._environment.reading() as transaction:
             for name in self._segment.columns:
                 let_go(self._column(transaction, name))
 
     def between(self, low: int, high: int | None) -> Batch:
+        """Copy the rows whose prefix is at least `low` and, unless None, below `high`; sorted."""
         with self._environment.reading() as transaction:
             start, stop = rank_range(self._column(transaction, self._segment.types[0]), low, high)
             digests = {
@@ -129,7 +126,7 @@ class StoredRows:
         return batch.take(np.flatnonzero(alive).astype(np.uint32))
 
     def holds(self, batch: Batch) -> NDArray[np.bool_]:
-        """Which rows of a batch sorted by digest are here: same digests, category and external id."""
+        """Which rows of a sorted batch the segment has too: digests, category and id; bool[n]."""
         held = np.zeros(len(batch), np.bool_)
         prefixes = np.empty(len(batch), np.uint64)
         digest_prefixes(np.require(batch.primary, requirements=["C", "W"]), prefixes)
@@ -155,7 +152,13 @@ class StoredRows:
 
 @dataclass(slots=True)
 class Tally:
-    """What a load did, in entries."""
+    """What a change did, in entries.
+
+    Args:
+        added, unchanged, removed: entries that are new, stay, or are gone.
+        duplicates: rows of the load that repeat another row of it.
+        rejected: rows of the load that were not taken.
+    """
 
     added: int = 0
     unchanged: int = 0
@@ -165,14 +168,16 @@ class Tally:
 
     @property
     def changes(self) -> int:
+        """Entries added and removed; 0 if the set is the same as before."""
         return self.added + self.removed
 
-    def add(self, settled: _Settled) -> None:
-        """Add what happened in a slab."""
-        self.added += settled.added
-        self.unchanged += settled.unchanged
-        self.removed += settled.removed
-        self.duplicates += settled.duplicates
+    def add(self, other: Tally) -> None:
+        """Add the counts of another part of the same change."""
+        self.added += other.added
+        self.unchanged += other.unchanged
+        self.removed += other.removed
+        self.duplicates += other.duplicates
+        self.rejected += other.rejected
 
 
 @nb.njit(cache=True, nogil=True)
@@ -185,18 +190,18 @@ def _reconcile(
     kept: NDArray[np.uint32],
     tally: NDArray[np.int64],
 ) -> int:
-    """Decide which of the sorted rows stay.
+    """Decide which of some sorted rows stay.
 
     Args:
-        digests: uint8[n, width] and tags: uint64[n], rows that were there first, then the new ones.
+        digests: uint8[n, width] and tags: uint64[n], the stored rows first, then the new ones.
         order: uint32[n], sorts them by digest, tag and row.
-        old_rows: how many were there.
-        keep_old: whether those that the new rows do not name stay.
+        old_rows: how many of them are stored rows.
+        keep_old: whether stored rows stay that are not among the new ones.
         kept: uint32[n], receives the rows that stay, in order.
-        tally: int64[4], adds added, unchanged, removed, duplicates.
+        tally: int64[4]; added, unchanged, removed and duplicates are added to it.
 
     Returns:
-        How many stay.
+        How many rows stay. O(n).
     """
     base, width = np.uint64(digests.ctypes.data), np.uint64(digests.shape[1])
     n = order.shape[0]
@@ -244,16 +249,16 @@ def merge(
     on_rows: Callable[[int], None],
     slab_rows: int = _SLAB_ROWS,
 ) -> None:
-    """Write the merged rows.
+    """Merge stored rows and runs of the same shape, and write the result. O(rows).
 
     Args:
-        writer: takes them.
-        old: what was there, of the same shape; at most one row an entry.
+        writer: receives the rows that stay, sorted by digest.
+        old: the stored rows, at most one for each entry.
         new: the runs of the load.
         tally: adds up what happened.
-        keep_old: append rather than replace.
-        beside: segments that stay as they are; new rows that one of them holds are left out.
-        on_rows: told how many more rows have been merged, now and then.
+        keep_old: append to the stored rows rather than replace them.
+        beside: segments that stay as they are; new rows that one of them has are left out.
+        on_rows: called now and then with how many more rows have been merged.
         slab_rows: about how many rows to hold at a time.
     """
     sources: list[RowSource] = [*old, *new]
@@ -262,7 +267,7 @@ def merge(
     def settle(bounds: tuple[int, int | None]) -> _Settled:
         return _settle(old, new, *bounds, keep_old, beside)
 
-    # The kernels release the GIL: one core settles a slab while another writes the one before.
+    # The kernels release the GIL, so one core settles a slab while another writes the previous one.
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="hashcore-merge") as pool:
         under_way = deque(pool.submit(settle, bounds) for bounds in slabs[:_AHEAD])
         looked_at = 0
@@ -273,7 +278,7 @@ def merge(
                     under_way.append(pool.submit(settle, bounds))
                 if len(settled.batch):
                     writer.append(settled.batch)
-                tally.add(settled)
+                tally.add(settled.tally)
                 on_rows(settled.looked_at)
                 looked_at += settled.looked_at
                 if looked_at >= _LET_GO_ROWS:
@@ -287,14 +292,11 @@ def merge(
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """The rows of a slab that stay, sorted, and what became of the others."""
+    """The rows of a slab that stay, sorted, and what became of all `looked_at` rows."""
 
     batch: Batch
     looked_at: int
-    added: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    duplicates: int = 0
+    tally: Tally
 
 
 def _settle(
@@ -308,7 +310,7 @@ def _settle(
     old_batches = [source.between(low, high) for source in old]
     batch = concatenate([*old_batches, *(run.between(low, high) for run in new)])
     if not len(batch):
-        return _Settled(batch, 0)
+        return _Settled(batch, 0, Tally())
     if len(batch) > MOST_ROWS:
         raise StoreError(f"more than {MOST_ROWS:,} rows of the set have hashes that begin with the same bytes")
     primary = np.require(batch.primary, requirements=["C", "W"])
@@ -318,24 +320,25 @@ def _settle(
     old_rows = sum(map(len, old_batches))
     stay = _reconcile(primary, batch.tags, order, old_rows, keep_old, kept, changes)
     result = batch.take(kept[:stay])
-    added, unchanged, removed, duplicates = changes.tolist()
+    tally = Tally(*changes.tolist())
     held = np.zeros(stay, np.bool_)
     for segment in beside:
         held |= segment.holds(result)
     if held.any():
-        added, unchanged = added - int(held.sum()), unchanged + int(held.sum())
+        tally.added -= int(held.sum())
+        tally.unchanged += int(held.sum())
         result = result.take(np.flatnonzero(~held).astype(np.uint32))
-    return _Settled(result, len(batch), added, unchanged, removed, duplicates)
+    return _Settled(result, len(batch), tally)
 
 
 def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int | None]]:
-    """Ranges of prefixes that hold about `slab_rows` rows each, over all sources."""
+    """Ranges of prefixes, each with about `slab_rows` rows of all sources together."""
     slab_rows = max(slab_rows, sum(source.rows for source in sources) // _MOST_SLABS)
     samples = np.sort(np.concatenate([source.sample() for source in sources]))
     step = max(1, slab_rows // SAMPLE_EVERY)
     cuts = np.unique(samples[step::step])
-    # Runs give whole groups without looking at every row, so cut between groups where that is fine
-    # enough.
+    # Runs return whole groups without looking at every row, so cut between groups if those are
+    # small enough.
     whole = np.unique(cuts >> np.uint64(64 - GROUP_BITS) << np.uint64(64 - GROUP_BITS))
     cuts = whole if len(whole) == len(cuts) else cuts
     bounds: list[int | None] = [0, *(int(cut) for cut in cuts if cut > 0), None]
@@ -343,7 +346,7 @@ def _slabs(sources: Sequence[RowSource], slab_rows: int) -> list[tuple[int, int 
 
 
 def without_ids(runs: dict[Shape, list[Run]], wanted: Wanted) -> dict[Shape, list[Run]]:
-    """Runs without the rows that have some ids."""
+    """The runs without the rows that have a wanted id."""
     left: dict[Shape, list[Run]] = {}
     for shape, each in runs.items():
         for run in each:

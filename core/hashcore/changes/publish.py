@@ -1,4 +1,4 @@
-"""Publishing: every change of the store is one new generation, made by one commit."""
+"""Publishing: every change to the store makes one new generation, in one commit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from hashcore.changes.batches import Shape
 from hashcore.changes.filter_upkeep import plan_filters
 from hashcore.changes.merge import RowSource, Tally, merge, without_ids
-from hashcore.changes.runs import Run, RunBuilder, Shape
+from hashcore.changes.runs import Run, RunBuilder
 from hashcore.changes.segments import SegmentWriter
-from hashcore.changes.sweep import Scratch, delete_orphans, find_orphans
+from hashcore.changes.sweep import Scratch, delete_objects, find_orphans
 from hashcore.changes.work import Work
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import (
@@ -40,17 +41,17 @@ from hashcore.reading.wanted import Wanted
 from hashcore.rows import Reject, Rows, Withdrawals
 
 ROLES = ("match", "known-good")
-_MERGE_BELOW = 8  # times the rows to be merged: up to here a segment is rewritten rather than left beside
+_MERGE_BELOW = 8  # a segment with up to this many times the rows to be merged is rewritten
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much memory and history publishing may use.
+    """How much memory and history changes may use.
 
     Args:
-        run_bytes: memory for rows before they are sorted and, when there are more, spilled to disk.
-        piece_bytes: size of the pieces that columns are stored in.
-        keep_generations: how many generations stay for rollback, the current one included.
+        run_bytes: bytes of rows to hold in memory; more are spilled to disk.
+        piece_bytes: bytes in the pieces that columns are stored in.
+        keep_generations: how many generations to keep for rollback, the current one included.
     """
 
     run_bytes: int = 512 << 20
@@ -63,12 +64,12 @@ class LoadOptions:
     """How a load treats its rows.
 
     Args:
-        role: "match" or "known-good"; None leaves a set as it is, and makes a new one "match".
-        category: of rows that name none.
-        append: add to what is there rather than replace it.
-        renew: what blocks withdraw is only what the set held before; their own rows with such ids
-            come in.
-        distances: by perceptual type, the set's own default distance; types left out keep theirs.
+        role: "match" or "known-good"; None keeps the role of a set, and makes a new set "match".
+        category: the category of rows that have none of their own.
+        append: add to the set rather than replace its contents.
+        renew: blocks withdraw only what the set had before the load; their own rows are loaded even
+            if they have a withdrawn id.
+        distances: the set's default distance by perceptual type; other types keep theirs.
     """
 
     role: str | None = None
@@ -83,10 +84,10 @@ class Outcome:
     """What a change did.
 
     Args:
-        generation: the current one after it; the same as before when nothing changed.
+        generation: the current generation afterwards; the same as before if nothing changed.
         changed: whether a generation was published.
-        tally: entries added, unchanged, removed, in the file twice, rejected.
-        entries: in the set now.
+        tally: how many entries were added, removed and so on.
+        entries: how many entries the set has now; all sets together after a rollback.
         missing: external ids to withdraw that no entry of the set has.
     """
 
@@ -98,13 +99,13 @@ class Outcome:
 
 
 class Publisher:
-    """Makes new generations. Its caller holds the writer lock.
+    """Makes new generations. The caller must hold the writer lock.
 
     Args:
-        environment: of the store.
-        limits: memory and history.
-        on_phase: told what is being done ("reading", "merging", "publishing"), rows done and rows
-            in all (0: not known), now and then.
+        environment: the environment of the store.
+        limits: how much memory and history to use.
+        on_phase: called now and then with the phase ("reading", "merging" or "publishing"), the
+            rows done, and the rows in all (0 if not known).
     """
 
     def __init__(
@@ -125,17 +126,21 @@ class Publisher:
         now: float,
         on_reject: Callable[[Reject], None] = lambda _: None,
     ) -> Outcome:
-        """Make a set hold the rows of some blocks, or these besides its own.
+        """Replace the contents of a set, or append to them.
 
-        Whatever has an id that a block withdraws is not in the set afterwards, be it from before or
-        of the blocks themselves; but see `LoadOptions.renew`.
+        No entry with an id that a block withdraws is in the set afterwards, not even if another
+        block adds it; but see `LoadOptions.renew`.
+
+        Raises:
+            UnknownRole: the options name a role that does not exist.
+            BadDistance: the options set a distance that its hash type does not allow.
         """
         current = self._read_current()
         role = options.role or (current.sets[name].role if name in current.sets else "match")
         if role not in ROLES:
             raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
-        for kind, distance in options.distances.items():
-            check_distance(kind, distance)
+        for hash_type, distance in options.distances.items():
+            check_distance(hash_type, distance)
         with Scratch(self._environment.folder) as scratch, self._stage() as stage:
             work = self._work(stage, current, name)
             builder = RunBuilder(
@@ -166,11 +171,11 @@ class Publisher:
         return Outcome(generation, True, work.tally, changed.entries)
 
     def withdraw(self, name: str, ids: Sequence[str], *, now: float) -> Outcome:
-        """Take the entries with some external ids out of a set; no segment is written anew.
+        """Withdraw the entries of a set that have some ids; no segment is rewritten.
 
         Raises:
-            UnknownSet: there is none of that name.
-            UnknownEntry: none of the ids is in the set.
+            UnknownSet: no set has that name.
+            UnknownEntry: the set has no entry with any of the ids.
         """
         current = self._read_current()
         entry = get_set(current, name)
@@ -189,10 +194,10 @@ class Publisher:
         return Outcome(generation, True, work.tally, changed.entries, missing)
 
     def remove(self, name: str, *, now: float) -> Outcome:
-        """Take a set out of the store; its generations stay for rollback.
+        """Remove a set; earlier generations still have it, so a rollback brings it back.
 
         Raises:
-            UnknownSet: there is none of that name.
+            UnknownSet: no set has that name.
         """
         current = self._read_current()
         tally = Tally(removed=get_set(current, name).entries)
@@ -205,7 +210,7 @@ class Publisher:
         """Publish the sets of an earlier generation again, as a new one.
 
         Raises:
-            UnknownGeneration: it never was, or has been pruned.
+            UnknownGeneration: it never existed, or has been pruned.
         """
         with self._environment.reading() as transaction:
             current = read_current(transaction)
@@ -213,7 +218,7 @@ class Publisher:
             kept = [manifest.generation for manifest in read_manifests(transaction)]
         if target is None or to == 0:
             raise UnknownGeneration(
-                f"generation {to} is not kept; generations that are: {', '.join(map(str, kept)) or 'none'}"
+                f"generation {to} is not kept; kept generations: {', '.join(map(str, kept)) or 'none'}"
             )
         if target.sets == current.sets:
             return Outcome(current.generation, False, Tally(), _entries(current))
@@ -221,8 +226,20 @@ class Publisher:
             generation = self._publish(Work(stage, current), target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
 
+    def sweep(self) -> None:
+        """Delete the objects that killed or failed changes have left behind."""
+        with self._environment.reading() as transaction:
+            orphans = find_orphans(transaction, list(read_manifests(transaction)), read_current(transaction))
+        if orphans:
+            self._environment.write(lambda transaction: delete_objects(transaction, orphans), room=8 << 20)
+
+    def try_to_sweep(self) -> None:
+        """Sweep after a failure; if the disk is full, leave it to the next change."""
+        with suppress(StoreError):
+            self.sweep()
+
     def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> Wanted | None:
-        """Hand all rows to the builder, and return the ids that are withdrawn."""
+        """Pass all rows to the builder, and return the ids that are withdrawn."""
         read = 0
         withdrawn: list[bytes] = []
         for block in blocks:
@@ -237,11 +254,11 @@ class Publisher:
     def _add(self, builder: RunBuilder, rows: Rows) -> None:
         try:
             builder.add(rows)
-        except OSError as error:  # rows that do not fit into memory go to the disk of the store
+        except OSError as error:  # rows that do not fit into memory are spilled to the disk of the store
             raise self._environment.explain(error) from error
 
     def _bury(self, work: Work, wanted: Wanted) -> None:
-        """Count the rows of the set that have some ids among its dead ones."""
+        """Mark the rows of the set that have a wanted id as dead."""
         for number, segment in work.old.items():
             dead = work.dead.get(number, NONE_DEAD)
             with self._environment.reading() as transaction:
@@ -253,25 +270,12 @@ class Publisher:
     def _stage(self) -> Stage:
         return Stage(self._environment, piece_bytes=self._limits.piece_bytes)
 
-    def sweep(self) -> None:
-        """Delete what killed or failed changes have left behind."""
-        with self._environment.reading() as transaction:
-            arguments = list(read_manifests(transaction)), read_current(transaction)
-            if not find_orphans(transaction, *arguments):
-                return
-        self._environment.write(lambda transaction: delete_orphans(transaction, *arguments), room=8 << 20)
-
-    def try_to_sweep(self) -> None:
-        """Sweep after a failure; what cannot be deleted now, on a full disk, the next change deletes."""
-        with suppress(StoreError):
-            self.sweep()
-
     def _read_current(self) -> Manifest:
         with self._environment.reading() as transaction:
             return read_current(transaction)
 
     def _work(self, stage: Stage, current: Manifest, name: str) -> Work:
-        """The work on a set, with what it holds now."""
+        """Begin a change of a set, with what it holds now."""
         if name not in current.sets:
             return Work(stage, current)
         entry = current.sets[name]
@@ -280,7 +284,7 @@ class Publisher:
             return Work(stage, current, old, read_tombstones(transaction, entry))
 
     def _merge(self, work: Work, runs: dict[Shape, list[Run]], *, keep_old: bool) -> list[Segment]:
-        """Write the new segments of a set, shape by shape; segments that stay as they are are reused."""
+        """Write the new segments of a set, shape by shape; return them, and those that are kept."""
         by_shape: dict[Shape, list[Segment]] = {}
         for segment in work.old.values():
             by_shape.setdefault(tuple(segment.types), []).append(segment)
@@ -346,20 +350,20 @@ class Publisher:
         return generation
 
     def _prune(self, transaction: Any, current: Manifest) -> None:
-        """Delete generations beyond those kept, and every object that none of the kept ones names."""
+        """Delete all generations but the newest few, and every object that none of those names."""
         manifests = list(read_manifests(transaction))
         kept = manifests[-max(1, self._limits.keep_generations) :]
         for manifest in manifests[: len(manifests) - len(kept)]:
             transaction.delete(manifest_key(manifest.generation))
-        delete_orphans(transaction, kept, current)
+        delete_objects(transaction, find_orphans(transaction, kept, current))
 
 
 def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:
-    """Which segments to merge appended rows with, and which to leave as they are.
+    """Choose which segments to merge appended rows with, and which to leave as they are.
 
-    A segment stays while it is many times larger than what would be merged into it, so adding one
-    entry does not rewrite millions, and the segments of a set stay few: each is several times the
-    next.
+    A segment stays as long as it is many times larger than what would be merged into it. So adding
+    one entry does not rewrite millions, and a set has few segments, as each is several times larger
+    than the next.
     """
     merged: list[Segment] = []
     rows = new_rows

@@ -1,16 +1,15 @@
 """From blocks of rows to runs, in bounded memory: the first half of an external sort.
 
-Rows are kept apart by shape: which hash types they have. All rows of a run have the same types, so
-its columns are dense; the first type is the primary one, by which a set is sorted. A run itself is
-only grouped by the primary digest's leading bits: the merge takes a range of digests from every run
-and sorts it once, in the caches, which costs a third of sorting every run and then merging.
+Rows are separated by shape, which is the hash types that they have. All rows of a run have the same
+types, so its columns are dense; the first type is the primary one, by which a set is sorted. A run
+itself is only grouped by the leading bits of the primary digest: the merge takes a range of digests
+from every run and sorts it once, within the caches, which takes a third of the time of sorting
+every run and then merging.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,134 +21,22 @@ from hashcore.arrays.columns import Column, item_address
 from hashcore.arrays.gather import gather, gather_strings
 from hashcore.arrays.ordering import digest_prefix, digest_prefixes
 from hashcore.arrays.residency import let_go_of_map
-from hashcore.arrays.xxh64 import mix_items, mix_strings
+from hashcore.changes.batches import Batch, LabelBook, Shape, concatenate, make_tags
 from hashcore.disk.layout import Label
-from hashcore.errors import StoreError
 from hashcore.hashtypes import HASH_TYPES
-from hashcore.rows import Digests, Reject, Rows, Strings
+from hashcore.rows import Reject, Rows, Strings
 
-MOST_LABELS = 1 << 16
 _RUN_BYTES = 512 << 20
 _RUN_ROWS = 1 << 20
-SAMPLE_EVERY = 4096  # every how many rows a run is sampled to choose where to cut
-GROUP_BITS = 10  # leading bits by which a run is grouped: as many streams as a core writes to at once with ease
+SAMPLE_EVERY = 4096  # rows between two samples, by which the merge chooses its slabs
+GROUP_BITS = 10  # leading bits by which a run is grouped: as many streams as a core can write at once
 _GROUP_SHIFT = 64 - GROUP_BITS
-
-Shape = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """n rows of one shape.
-
-    Args:
-        digests: uint8[n, width] by type, primary type first.
-        labels: int32[n], numbers in the load's `LabelBook`.
-        tags: uint64[n]; rows with equal primary digest and equal tag are the same entry. XXH64 over
-            category, other digests and external id.
-        ids: external ids, empty where a row has none; None where no row has any.
-    """
-
-    digests: dict[str, Digests]
-    labels: NDArray[np.int32]
-    tags: NDArray[np.uint64]
-    ids: Strings | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def primary(self) -> Digests:
-        """The digests by which the rows are sorted."""
-        return next(iter(self.digests.values()))
-
-    def take(self, rows: NDArray[np.uint32]) -> Batch:
-        """Copy some rows, in the order given."""
-        return Batch(
-            {name: gather(Column.of(column), rows) for name, column in self.digests.items()},
-            gather(Column.of(self.labels), rows).view(np.int32).ravel(),
-            gather(Column.of(self.tags), rows).view(np.uint64).ravel(),
-            None if self.ids is None else gather_strings(self.ids, rows),
-        )
-
-    def slice(self, start: int, stop: int) -> Batch:
-        """View some consecutive rows."""
-        digests = {name: column[start:stop] for name, column in self.digests.items()}
-        ids = None
-        if self.ids is not None:
-            offsets = self.ids.offsets[start : stop + 1]
-            ids = Strings(self.ids.data[offsets[0] : offsets[-1]], offsets - offsets[0])
-        return Batch(digests, self.labels[start:stop], self.tags[start:stop], ids)
-
-
-def _join_ids(batches: list[Batch]) -> Strings | None:
-    if all(batch.ids is None for batch in batches):
-        return None
-    each = [batch.ids or Strings.of([b""] * len(batch)) for batch in batches]
-    totals = np.cumsum([0] + [len(ids.data) for ids in each])
-    offsets = [ids.offsets[:-1] + start for ids, start in zip(each, totals[:-1], strict=True)]
-    return Strings(np.concatenate([ids.data for ids in each]), np.concatenate([*offsets, totals[-1:]]))
-
-
-def concatenate(batches: list[Batch]) -> Batch:
-    """Put batches of one shape behind one another."""
-    if len(batches) == 1:
-        return batches[0]
-    return Batch(
-        {name: np.concatenate([batch.digests[name] for batch in batches]) for name in batches[0].digests},
-        np.concatenate([batch.labels for batch in batches]),
-        np.concatenate([batch.tags for batch in batches]),
-        _join_ids(batches),
-    )
-
-
-class LabelBook:
-    """Numbers for the labels of a load: those of the rows that were there, and those of the new ones."""
-
-    def __init__(self) -> None:
-        self.labels: list[Label] = []
-        self._numbers: dict[Label, int] = {}
-
-    def number(self, label: Label) -> int:
-        """The number of a label, a new one if it has none.
-
-        Raises:
-            StoreError: there are more distinct labels than a set may have.
-        """
-        if label not in self._numbers:
-            if len(self.labels) >= MOST_LABELS:
-                raise StoreError(
-                    f"more than {MOST_LABELS:,} distinct categories; is the category column really the id?"
-                )
-            self._numbers[label] = len(self.labels)
-            self.labels.append(label)
-        return self._numbers[label]
-
-    def seeds(self) -> NDArray[np.uint64]:
-        """uint64[labels], what each label's category contributes to the tag of a row."""
-        return np.array([_category_seed(label.category) for label in self.labels], np.uint64)
-
-
-def _category_seed(category: str | None) -> int:
-    if category is None:
-        return 0
-    return int.from_bytes(hashlib.blake2b(category.encode(), digest_size=8).digest(), "little") | 1
-
-
-def make_tags(
-    seeds: NDArray[np.uint64], labels: NDArray[np.int32], digests: dict[str, Digests], ids: Strings | None
-) -> NDArray[np.uint64]:
-    """The tags of some rows; see `Batch`."""
-    tags = seeds[labels]
-    for column in list(digests.values())[1:]:
-        mix_items(tags, np.ascontiguousarray(column))
-    if ids is not None:
-        mix_strings(tags, ids.data, ids.offsets)
-    return tags
 
 
 class Run:
-    """Rows of one shape, grouped by the leading bits of the primary digest, in memory or spilled to a folder.
+    """Rows of one shape, grouped by the leading bits of their primary digests.
+
+    They are held in memory until they are spilled to files.
 
     Args:
         batch: the rows, in any order.
@@ -160,6 +47,7 @@ class Run:
 
     @property
     def rows(self) -> int:
+        """How many rows the run has."""
         return len(self.batch)
 
     @property
@@ -168,7 +56,7 @@ class Run:
         return 0 if self.batch.ids is None else len(self.batch.ids.data)
 
     def spill(self, folder: Path) -> None:
-        """Move the rows to files in a new folder; they are mapped from there."""
+        """Move the rows to files in a new folder, and map them from there."""
         folder.mkdir(mode=0o700)
         batch = self.batch
         self.batch = Batch(
@@ -184,19 +72,19 @@ class Run:
         )
 
     def sample(self) -> NDArray[np.uint64]:
-        """Prefixes of evenly spaced rows."""
+        """The prefixes of every `SAMPLE_EVERY`th row, uint64[...]."""
         digests = np.ascontiguousarray(self.batch.primary[::SAMPLE_EVERY, :8])
         let_go_of_map(self.batch.primary)
         return digests.view(">u8").ravel().astype(np.uint64)
 
     def let_go(self) -> None:
-        """Give back the memory of rows that are mapped from files, until they are needed again."""
+        """Release the memory of rows mapped from files; they are read again when needed."""
         ids = () if self.batch.ids is None else (self.batch.ids.data, self.batch.ids.offsets)
         for array in (*self.batch.digests.values(), self.batch.labels, self.batch.tags, *ids):
             let_go_of_map(array)
 
     def between(self, low: int, high: int | None) -> Batch:
-        """The rows, in any order, whose primary digest's prefix is at least low and below high (None: all)."""
+        """The rows, in any order, whose prefix is at least `low` and, unless None, below `high`."""
         end = 1 << 64 if high is None else high
         first, last = low >> _GROUP_SHIFT, -(-end >> _GROUP_SHIFT)
         part = self.batch.slice(int(self._starts[first]), int(self._starts[last]))
@@ -209,7 +97,7 @@ class Run:
 
 
 def _grouped(batch: Batch) -> tuple[Batch, NDArray[np.int64]]:
-    """A batch in the order of its groups, and where each group begins, int64[2**GROUP_BITS + 1]."""
+    """A batch in the order of its groups, and where each group starts, int64[2**GROUP_BITS + 1]."""
     n = len(batch)
     places = np.empty(n, np.uint32)
     starts = np.empty((1 << GROUP_BITS) + 1, np.int64)
@@ -276,7 +164,10 @@ def _lower_bound(bases: NDArray[np.uint64], shift: np.uint64, width: np.uint64, 
 
 
 def rank_range(column: Column, low: int, high: int | None) -> tuple[int, int]:
-    """Ranks of the digests of a sorted column whose prefix is in low..high (None: to the end)."""
+    """The range of ranks whose digests, in a sorted column, have a prefix in low..high.
+
+    `high` is not included; None stands for the end. O(log n).
+    """
     arguments = (column.bases, np.uint64(column.shift), np.uint64(column.width), len(column))
     start = _lower_bound(*arguments, np.uint64(low))
     stop = len(column) if high is None else _lower_bound(*arguments, np.uint64(high))
@@ -299,7 +190,7 @@ def _find_prefixes(
 
 
 def prefixes_in(column: Column, prefixes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Which prefixes some digest of a sorted column begins with, bool[n]."""
+    """Which prefixes are those of digests in a sorted column, bool[m]. O(m log n)."""
     found = np.zeros(len(prefixes), np.bool_)
     arguments = (column.bases, np.uint64(column.shift), np.uint64(column.width), len(column))
     _find_prefixes(*arguments, prefixes, found)
@@ -307,15 +198,16 @@ def prefixes_in(column: Column, prefixes: NDArray[np.uint64]) -> NDArray[np.bool
 
 
 class RunBuilder:
-    """Takes blocks of rows and makes runs of them.
+    """Makes runs of blocks of rows.
 
     Args:
         scratch: an existing folder for runs that do not fit into memory.
         book: numbers the labels.
-        category: of rows that name none.
-        added: Unix seconds, of all rows.
-        on_reject: told of rows that are not taken: benign hashes, unless `keep_benign`.
-        run_bytes: memory for runs before they are spilled to the scratch folder.
+        category: the category of rows that have none of their own.
+        added: when the rows count as added, in Unix seconds.
+        on_reject: called with each row that is not taken because it has a benign hash.
+        keep_benign: take rows with benign hashes like any others.
+        run_bytes: bytes of runs to hold in memory; more are spilled to the scratch folder.
     """
 
     def __init__(
@@ -341,31 +233,31 @@ class RunBuilder:
         self.rejected = 0
 
     def add(self, rows: Rows) -> None:
-        """Take a block of rows."""
+        """Take a block of rows; their arrays must not change until `finish`."""
         if not len(rows):
             return
         keep = None if self._keep_benign else self._without_benign(rows)
         labels = self._number_labels(rows)
         for shape, chosen in _by_shape(rows, keep):
             digests = {name: rows.hashes[name].digests for name in shape}
-            # The tags are made when the run is: an empty array stands for them until then.
+            # Tags are computed when the run is made; until then an empty array takes their place.
             batch = Batch(digests, labels, _NO_TAGS, rows.ids)
             self._wait(shape, batch if chosen is None else _choose(batch, chosen))
 
     def finish(self) -> dict[Shape, list[Run]]:
-        """Make runs of what is left, and return all by shape."""
+        """Make runs of the rows that are left, and return all runs by shape."""
         for shape in list(self._waiting):
             self._make_run(shape)
         return self._runs
 
     def _without_benign(self, rows: Rows) -> NDArray[np.bool_] | None:
-        """Which rows to take; None: all."""
+        """Reject rows with benign hashes. Which rows to take, bool[n]; None for all."""
         keep = None
         for name, column in rows.hashes.items():
             for benign, what in HASH_TYPES[name].benign.items():
                 first = np.frombuffer(benign, np.uint32)[0]
                 suspects = np.flatnonzero(column.digests.view(np.uint32)[:, 0] == first)
-                if column.present is not None:  # where there is no hash stand zeros, which some types call blank
+                if column.present is not None:  # rows without the hash hold zeros, a blank picture
                     suspects = suspects[column.present[suspects]]
                 equal = (column.digests[suspects] == np.frombuffer(benign, np.uint8)).all(axis=1)
                 for row in suspects[equal].tolist():
@@ -426,7 +318,7 @@ def _bytes_of(batch: Batch) -> int:
 
 
 def _by_shape(rows: Rows, keep: NDArray[np.bool_] | None) -> list[tuple[Shape, NDArray[np.uint32] | None]]:
-    """Rows by which hashes they have, leaving out those not kept; None stands for all rows."""
+    """Rows by shape, without those that are not kept; None stands for all rows."""
     types = [name for name in HASH_TYPES if name in rows.hashes]
     if keep is None and all(rows.hashes[name].present is None for name in types):
         return [(tuple(types), None)]

@@ -1,4 +1,4 @@
-"""Writing segments: sorted rows of one shape become columns with directories, ready to be probed."""
+"""Writing segments: sorted rows of one shape become columns with directories and indexes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashcore.arrays.columns import Column, item_address
 from hashcore.arrays.gather import gather
 from hashcore.arrays.ordering import MOST_ROWS, digest_prefix, digest_prefixes, sort_rows
 from hashcore.arrays.residency import let_go, passing
-from hashcore.changes.runs import Batch, Shape
+from hashcore.changes.batches import Batch, Shape
 from hashcore.disk.layout import ColumnSpec, Label, Segment, open_column
 from hashcore.disk.staging import ColumnWriter, Stage
 from hashcore.exact.tables import count_slots, directory_bits
@@ -48,20 +48,20 @@ class _Directory:
 
 
 class SegmentWriter:
-    """Writes one segment from batches that arrive in order of their primary digest.
+    """Writes one segment from batches that arrive sorted by primary digest.
 
     Args:
-        stage: where to.
+        stage: receives the columns.
         shape: hash types of every row, the primary one first.
-        labels: those that the rows' label numbers mean.
+        labels: the labels that the rows' label numbers stand for.
         most_rows: an upper bound on the rows to come.
-        most_id_bytes: an upper bound on the bytes of their external ids.
+        most_id_bytes: an upper bound on the bytes of all their external ids.
     """
 
     def __init__(
         self, stage: Stage, shape: Shape, labels: list[Label], *, most_rows: int, most_id_bytes: int
     ) -> None:
-        # A copy: the load goes on numbering labels while it writes the rows of other shapes.
+        # A copy, because the load numbers more labels while it writes the rows of other shapes.
         self._stage, self._shape, self._labels = stage, shape, list(labels)
         self.number = stage.new_object()
         self._digests = {name: self._writer(name, HASH_TYPES[name].width) for name in shape}
@@ -76,7 +76,7 @@ class SegmentWriter:
         self._rows = 0
 
     def append(self, batch: Batch) -> None:
-        """Append rows."""
+        """Append the rows of a batch, none of which may sort before the last one appended."""
         for name, column in batch.digests.items():
             self._digests[name].append(column)
         if self._directory is not None:
@@ -91,7 +91,7 @@ class SegmentWriter:
         self._rows += len(batch)
 
     def finish(self) -> Segment | None:
-        """Write what is left; None when there were no rows."""
+        """Write directories, orders and indexes; return the header, or None without any rows."""
         if not self._rows:
             return None
         columns = {name: writer.finish() for name, writer in self._digests.items()}
@@ -119,7 +119,7 @@ class SegmentWriter:
         return ColumnWriter(self._stage, self.number, name, width)
 
     def _write_order(self, name: str, columns: dict[str, ColumnSpec]) -> int:
-        """Write the order and directory of a type other than the primary, and return the directory's bits."""
+        """Write the order and directory of a non-primary type, and return the directory's bits."""
         spec = columns[name]
         with self._stage.environment.reading() as transaction:
             slabs = _slabs(open_column(transaction, self.number, name, spec))
@@ -135,13 +135,13 @@ class SegmentWriter:
         return directory.bits
 
     def _write_index(self, name: str, columns: dict[str, ColumnSpec]) -> int:
-        """Write the index of a Hamming type, chunk by chunk, and return how many; 0 for so few rows."""
+        """Write the index of a Hamming type; return its chunks, or 0 for too few rows."""
         spec = columns[name]
         geometry = choose_geometry(spec.width, self._rows, HASH_TYPES[name].default_distance)
         if geometry is None:
             return 0
         for chunk in range(geometry.chunks):
-            # Pieces are handed over outside the transaction: writing them may have to move the map.
+            # Pieces are staged outside the transaction, because staging may have to move the map.
             with self._stage.environment.reading() as transaction:
                 column = open_column(transaction, self.number, name, spec)
                 directory, postings = build_chunk(column, geometry, chunk)
@@ -163,7 +163,7 @@ def _arguments(column: Column) -> tuple[NDArray[np.uint64], np.uint64, np.uint64
 
 @dataclass(frozen=True, slots=True)
 class _Slab:
-    """Digests of a column whose prefixes are in low..high, both included, and how many they are."""
+    """The digests of a column whose prefixes are in low..high, both included."""
 
     low: int
     high: int
@@ -171,7 +171,7 @@ class _Slab:
 
 
 def _slabs(column: Column) -> list[_Slab]:
-    """Cut a column's digests into slabs which `sort_rows` takes at once."""
+    """Cut a column's digests into slabs that `sort_rows` can take. O(n)."""
     if len(column) <= MOST_ROWS // 2:
         return [_Slab(0, (1 << 64) - 1, len(column))]
     counts = np.zeros(1 << _SLAB_BITS, np.int64)
@@ -219,7 +219,7 @@ def _collect(
     high: np.uint64,
     out: NDArray[np.uint32],
 ) -> int:
-    """List rows whose digest's prefix is in low..high, both included, and return how many there are."""
+    """List the rows whose prefix is in low..high, both included; return how many. O(n)."""
     found = 0
     for i in range(n):
         prefix = digest_prefix(item_address(bases, shift, width, np.uint64(i)), width)

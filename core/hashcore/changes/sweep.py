@@ -1,4 +1,4 @@
-"""Clearing away what belongs to no generation: objects that killed changes staged, and their runs on disk."""
+"""Deleting what killed changes leave behind: objects that no generation names, and spilled runs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from hashcore.disk.layout import Manifest, delete_object, objects
 
 
 def find_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> list[int]:
-    """Objects that none of the kept generations names."""
+    """Numbers of the objects that no kept generation needs, ascending."""
     live = {number for manifest in kept for number in manifest.object_numbers()}
-    # Filters of earlier generations are not kept: a rollback builds its own in less time than they
-    # are worth.
+    # Filters of earlier generations are not worth their space: a rollback quickly rebuilds its own.
     live |= set(current.filters.values())
     return [number for number in objects(transaction) if number not in live]
 
 
-def delete_orphans(transaction: Any, kept: list[Manifest], current: Manifest) -> None:
-    """Delete the objects that none of the kept generations names."""
-    for number in find_orphans(transaction, kept, current):
+def delete_objects(transaction: Any, numbers: list[int]) -> None:
+    """Delete some objects, headers and pieces."""
+    for number in numbers:
         delete_object(transaction, number)
 
 
 class Scratch:
-    """A folder in the data folder for runs that do not fit into memory; those of killed loads are cleared."""
+    """A temporary folder in the data folder, for runs that do not fit into memory.
+
+    Entering it deletes what killed loads have left there; the caller must hold the writer lock.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._parent = folder / "scratch"

@@ -1,11 +1,11 @@
-"""What the steps of one change share."""
+"""The state of one change, which its steps share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from hashcore.changes.batches import LabelBook
 from hashcore.changes.merge import StoredRows, Tally
-from hashcore.changes.runs import LabelBook
 from hashcore.disk.layout import HashSet, Manifest, Segment, Tombstones
 from hashcore.disk.staging import Stage
 from hashcore.disk.tombstones import NONE_DEAD, DeadRows, write_tombstones
@@ -14,15 +14,15 @@ from hashcore.hashtypes import HASH_TYPES
 
 @dataclass(slots=True)
 class Work:
-    """A change of one set.
+    """A change of one set, while it is made.
 
     Args:
-        stage: where new objects go until they are published.
-        current: the generation that it begins with.
-        old: the set's segments, by object number.
-        dead: their withdrawn rows.
-        book: labels of old and new rows.
-        tally: what has been added, removed and so on so far.
+        stage: receives new objects until they are published.
+        current: the published generation, from which the change starts.
+        old: the segments of the set in that generation, by object number.
+        dead: their withdrawn rows, by object number of the segment.
+        book: numbers the labels of stored and new rows.
+        tally: what the change has done so far.
     """
 
     stage: Stage
@@ -33,7 +33,7 @@ class Work:
     tally: Tally = field(default_factory=Tally)
 
     def live_rows(self, segment: Segment) -> int:
-        """Rows that have not been withdrawn."""
+        """How many rows of a segment have not been withdrawn."""
         return segment.rows - len(self.dead.get(segment.number, NONE_DEAD))
 
     def stored(self, segment: Segment) -> StoredRows:
@@ -42,13 +42,13 @@ class Work:
         return StoredRows(self.stage.environment, segment, self.book, dead)
 
     def describe(self, entry: HashSet, segments: list[Segment]) -> HashSet:
-        """A set that holds the live rows of some segments; tombstones that have changed are staged."""
+        """Make a set hold the live rows of some segments; changed tombstones are staged."""
         before = {each.segment: each for each in self._tombstones_of(entry.name)}
         tombstones, counts = [], dict.fromkeys(HASH_TYPES, 0)
         live = [segment for segment in segments if self.live_rows(segment)]
         for segment in live:
-            for kind in segment.types:
-                counts[kind] += self.live_rows(segment)
+            for hash_type in segment.types:
+                counts[hash_type] += self.live_rows(segment)
             dead = self.dead.get(segment.number, NONE_DEAD)
             known = before.get(segment.number)
             if known is not None and known.rows.items == len(dead):
@@ -58,7 +58,7 @@ class Work:
         return replace(
             entry,
             segments=[segment.number for segment in live],
-            counts={kind: count for kind, count in counts.items() if count},
+            counts={hash_type: count for hash_type, count in counts.items() if count},
             entries=sum(map(self.live_rows, live)),
             added=self.tally.added,
             removed=self.tally.removed,

@@ -1,1 +1,1 @@
-"""The LMDB environment and what lies under which key."""
+"""The LMDB environment, and the records under its keys."""

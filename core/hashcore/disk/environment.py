@@ -1,4 +1,4 @@
-"""The LMDB environment of a store: one per process, a map that grows by itself, one writer at a time."""
+"""The LMDB environment of a store: one per process, a map that grows, one writer at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import lmdb
 
 from hashcore.errors import StoreBusy, StoreError, StoreFull
 
-MAX_READERS = 1024  # the table is shared by all processes, and killed ones leave their slots behind
+MAX_READERS = 1024  # slots are shared by all processes, and killed ones leave theirs occupied
 SMALLEST_MAP = 1 << 30
 DATA_FILE = "data.mdb"
 _PAGE = 4096
@@ -25,22 +25,24 @@ _UNFINISHED = ".unfinished"
 
 
 class Remappable(Protocol):
-    """Something that points into the map and can let go of it while the map moves."""
+    """Something that holds pointers into the map, and can drop them while the map moves."""
 
-    def release_map(self) -> None: ...
+    def release_map(self) -> None:
+        """Drop all pointers into the map, and end the transactions behind them."""
 
-    def regain_map(self) -> None: ...
+    def regain_map(self) -> None:
+        """Set up new pointers, into the new map."""
 
 
 class Environment:
     """An open LMDB environment.
 
-    Readers work inside `reading()`. When the map has to grow, new readers wait, those under way
-    finish, long-lived holders of pointers let go, and the map is replaced; nobody fails.
+    Readers work inside `reading()`. When the map has to grow, new readers wait, current ones
+    finish, long-lived holders release their pointers, and the map is replaced; no reader fails.
 
     Args:
-        folder: the folder of the data file; made with mode 0700 if absent.
-        map_size: bytes of address space to begin with; grows as needed.
+        folder: the folder of the data file; created with mode 0700 if it does not exist.
+        map_size: bytes of address space to start with; grows as needed.
     """
 
     def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP) -> None:
@@ -61,16 +63,16 @@ class Environment:
         self._holders: list[Remappable] = []
 
     def close(self) -> None:
-        """Release the map; every reader must have finished."""
+        """Close the environment; every reader must have finished."""
         self._env.close()
 
     def hold(self, holder: Remappable) -> None:
-        """Register a long-lived holder of pointers into the map."""
+        """Register a long-lived holder of pointers, which is told when the map moves."""
         self._holders.append(holder)
 
     @contextmanager
     def pinned(self) -> Iterator[None]:
-        """Keep the map where it is."""
+        """Keep the map from moving within the block."""
         depth = getattr(self._pins, "depth", 0)
         with self._gate:
             # A pin inside a pin must not wait for a map that waits for the outer one.
@@ -87,12 +89,16 @@ class Environment:
                 self._gate.notify_all()
 
     def begin(self) -> Any:
-        """Begin a read transaction; the caller holds a pin or is a registered holder."""
+        """Begin a read transaction; the caller must hold a pin or be a registered holder."""
         return self._env.begin(buffers=True)
 
     @contextmanager
     def reading(self) -> Iterator[Any]:
-        """A read transaction for a short while; its buffers end with it."""
+        """A short read transaction; its buffers are valid only within the block.
+
+        Raises:
+            StoreBusy: another process has grown the map, and this thread holds a pin.
+        """
         while True:
             with self.pinned():
                 try:
@@ -106,16 +112,16 @@ class Environment:
                         transaction.abort()
                     return
             if getattr(self._pins, "depth", 0):
-                raise StoreBusy("the store has grown in the meantime; ask again when this read has ended")
+                raise StoreBusy("the store has grown in the meantime; try again when this read has ended")
             self.adopt_map()
 
     def write(self, apply: Callable[[Any], None], *, room: int) -> None:
         """Run `apply` in one write transaction and commit it durably.
 
         Args:
-            apply: makes its changes through the transaction it is given; may be called again from
-                the start when the map had to grow.
-            room: bytes that it will write at most; the map is grown beforehand to hold them.
+            apply: makes its changes through the transaction that it is given; called again from the
+                start if the map has to grow.
+            room: how many bytes it will write at most; the map is grown beforehand to hold them.
 
         Raises:
             StoreFull: the disk is full; nothing was changed.
@@ -134,21 +140,21 @@ class Environment:
                 raise self.explain(error, room) from error
 
     def copy_to(self, folder: Path) -> None:
-        """Copy the data file as the newest commit left it, without free pages, into a folder.
+        """Copy the data file to a folder, as of the newest commit and without free pages.
 
-        Readers and writers go on meanwhile. The file appears under its name when it is whole and on
-        the disk.
+        Readers and writers continue meanwhile. The file appears under its name only when it is
+        complete and on disk.
 
         Raises:
-            StoreError: the folder holds a store, or the copy cannot be written.
+            StoreError: the folder already holds a store, or the copy cannot be written.
         """
         target, unfinished = folder / DATA_FILE, folder / _UNFINISHED
         if os.path.lexists(target):
-            raise StoreError(f"{folder} holds a store already; nothing was copied. Name another folder")
+            raise StoreError(f"{folder} already holds a store; nothing was copied. Choose another folder")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             while True:
-                shutil.rmtree(unfinished, ignore_errors=True)  # of a copy that was killed
+                shutil.rmtree(unfinished, ignore_errors=True)  # left by a copy that was killed
                 unfinished.mkdir(mode=0o700)
                 try:
                     with self.pinned():
@@ -160,16 +166,16 @@ class Environment:
             (unfinished / DATA_FILE).rename(target)
             synchronise(folder)
         except (lmdb.Error, OSError) as error:
-            raise StoreError(f"cannot copy the store to {folder}: {error}; nothing was left there") from error
+            raise StoreError(f"cannot copy the store to {folder}: {error}; nothing was left behind") from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def last_transaction(self) -> int:
-        """The number of the newest committed transaction, without beginning one."""
+        """The number of the newest committed transaction; needs no transaction of its own."""
         return int(self._env.info()["last_txnid"])
 
     def adopt_map(self) -> None:
-        """Take over the map size that another process has grown to."""
+        """Take over the size that another process has grown the map to."""
         self._move_map(0)
 
     def bytes_used(self) -> int:
@@ -206,16 +212,20 @@ class Environment:
         while True:
             try:
                 holder.regain_map()
-            except lmdb.MapResizedError:  # another process has grown it once more
+            except lmdb.MapResizedError:  # another process has grown it again
                 self._env.set_mapsize(0)
             else:
                 return
 
     def explain(self, error: Exception, room: int = 0) -> StoreError:
-        """An error of writing to the folder, in a sentence; room is how much was to be written at most."""
+        """Turn an error of writing to the folder into one that says what to do.
+
+        Args:
+            error: the error of LMDB or the operating system.
+            room: how many bytes were to be written at most.
+        """
         code = getattr(error, "code", None) or getattr(error, "errno", None)
-        # A write that was cut short, as the last one on a disk that fills up is, LMDB calls an I/O
-        # error.
+        # LMDB reports a short write, which is what the last one on a full disk is, as an I/O error.
         cut_short = code == errno.EIO and shutil.disk_usage(self.folder).free <= room
         if cut_short or code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return StoreFull(
@@ -226,7 +236,7 @@ class Environment:
 
 
 def synchronise(path: Path) -> None:
-    """Wait until a file, or what a folder lists, is on the disk."""
+    """Wait until a file, or the list of names in a folder, is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -235,7 +245,13 @@ def synchronise(path: Path) -> None:
 
 
 class WriterLock:
-    """The right to publish, held by one process at a time and let go by the kernel when it dies."""
+    """The right to change a store.
+
+    One process at a time holds it; the kernel releases it when the process dies.
+
+    Args:
+        folder: the folder of the store.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "writer.lock"
@@ -246,10 +262,10 @@ class WriterLock:
 
         Args:
             timeout: seconds to wait for another process; None waits for as long as it takes.
-            on_wait: told once, in a sentence, that and for whom there is a wait.
+            on_wait: called once, with a sentence that names the process, when there is a wait.
 
         Raises:
-            StoreBusy: another process still holds it.
+            StoreBusy: another process still held it after `timeout` seconds.
         """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -269,13 +285,13 @@ class WriterLock:
                     on_wait(f"another process (pid {holder}) is changing this store; waiting for it to finish")
                     told = True
                 time.sleep(0.05)
-        with suppress(OSError):  # whose lock it is helps those who wait; a full disk has no room to say so
+        with suppress(OSError):  # tells those who wait whose lock it is; a full disk has no room for that
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._file = descriptor
 
     def release(self) -> None:
-        """Let go of the lock."""
+        """Release the lock, if it is held."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

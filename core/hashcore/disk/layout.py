@@ -1,14 +1,14 @@
-"""What lies under which key, and the records that describe it.
+"""The keys of the data file, and the records under them.
 
     format            the version of this layout
-    current           the published generation, u64 little-endian
-    next              the next unused object number, u64 little-endian
-    g<generation>     a manifest (JSON): the sets of a generation, and how it came to be
+    current           the number of the published generation, u64 little-endian
+    next              the last object number that was reserved, u64 little-endian
+    g<generation>     a manifest (JSON): the sets of a generation, and what change made it
     s<object>         a segment header (JSON): immutable once published
     f<object>         a filter header (JSON)
     p<object><column>/<piece>   the bytes of one piece of one column
 
-Numbers in keys are big-endian, so that keys sort as the numbers do.
+Numbers in keys are big-endian, so that keys sort like the numbers.
 """
 
 from __future__ import annotations
@@ -29,24 +29,35 @@ KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
 
 
 def manifest_key(generation: int) -> bytes:
+    """The key of a generation's manifest: "g" and 8 bytes."""
     return b"g" + generation.to_bytes(8, "big")
 
 
 def segment_key(number: int) -> bytes:
+    """The key of a segment's header: "s" and 8 bytes."""
     return b"s" + number.to_bytes(8, "big")
 
 
 def filter_key(number: int) -> bytes:
+    """The key of a filter's header: "f" and 8 bytes."""
     return b"f" + number.to_bytes(8, "big")
 
 
 def piece_key(number: int, column: str, piece: int) -> bytes:
+    """The key of one piece of an object's column, numbered from 0."""
     return b"p" + number.to_bytes(8, "big") + column.encode() + b"/" + piece.to_bytes(4, "big")
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """Shape of a stored column: width in bytes, items, log2 of items a piece, XXH64 of each piece."""
+    """The shape of a stored column.
+
+    Args:
+        width: bytes in an item.
+        items: how many items the column has.
+        shift: log2 of the items in a piece; the last piece may be shorter.
+        checksums: the XXH64 of each piece, with seed 0.
+    """
 
     width: int
     items: int
@@ -56,7 +67,7 @@ class ColumnSpec:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What many rows of a segment share: their category, and when they were added (Unix seconds)."""
+    """What many rows of a segment share: a category, and when they were added, in Unix seconds."""
 
     category: str | None
     added: float
@@ -64,20 +75,21 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Header of a segment: rows that all have the same hash types, sorted by the first of them.
+    """The header of a segment: rows that have the same hash types, sorted by the first of them.
 
     Args:
         number: its object number.
-        types: hash types that every row has; the first is the primary one.
-        rows: how many.
-        labels: the distinct labels; column "label" holds each row's, absent when there is only one.
-        label_rows: how many rows have each.
-        directory_bits: leading bits of each type's directory (column "directory.TYPE").
+        types: the hash types that every row has; the first is the primary one.
+        rows: how many rows it has.
+        labels: the distinct labels; column "label" has the number of each row's label, and is
+            absent if there is only one.
+        label_rows: how many rows have each label.
+        directory_bits: leading bits of the directory of each exact type (column "directory.TYPE").
         columns: stored columns by name: each type's digests under its name, "order.TYPE" for exact
             types other than the primary, "id_offsets" and "id_data" where rows have external ids,
             and "index.TYPE.C" and "postings.TYPE.C" for chunk C of a perceptual index.
-        chunks: into how many each perceptual type's index cuts the hashes; absent where they are
-            scanned.
+        chunks: how many chunks the index of each perceptual type has; types that are scanned are
+            left out.
     """
 
     number: int
@@ -90,10 +102,12 @@ class Segment:
     chunks: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
+        """Write it as the JSON that the store holds."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Segment:
+        """Read the header of a segment from the JSON that the store holds."""
         fields = json.loads(data)
         fields["labels"] = [Label(**label) for label in fields["labels"]]
         fields["columns"] = {name: ColumnSpec(**spec) for name, spec in fields["columns"].items()}
@@ -102,16 +116,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Header of a filter over the digests of one exact type in all sets that report matches.
+    """The header of a filter over the digests of one exact type in all sets that report matches.
 
-    It lets pass at least what the segments hold; what has left a set may still pass for a while.
-    Only the filters of the current generation are kept, so a publish may replace pieces of one in
-    its own commit: readers of the generation before go on seeing the pages that they see.
+    It lets at least the digests of the segments pass; those that have left a set may still pass for
+    a while. Only the filters of the current generation are kept, so a publish may replace pieces of
+    a filter in its commit: readers of the previous generation still see the old pages.
 
     Args:
         words: its only column, "words".
-        segments: object numbers of segments whose digests are in it.
-        digests: how many digests it has got to hold, those included that have left since.
+        segments: object numbers of the segments whose digests are in it.
+        digests: how many digests were put into it, those included that have left since.
     """
 
     words: ColumnSpec
@@ -119,10 +133,12 @@ class Filter:
     digests: int
 
     def to_json(self) -> bytes:
+        """Write it as the JSON that the store holds."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Filter:
+        """Read the header of a filter from the JSON that the store holds."""
         fields = json.loads(data)
         return cls(ColumnSpec(**fields["words"]), fields["segments"], fields["digests"])
 
@@ -132,9 +148,9 @@ class Tombstones:
     """The withdrawn rows of a segment.
 
     Args:
-        segment: its object number.
-        number: object number of their column.
-        rows: column "dead", the row numbers, uint32, ascending.
+        segment: the object number of the segment.
+        number: the object number of the tombstones themselves.
+        rows: their column "dead": row numbers, uint32, ascending.
     """
 
     segment: int
@@ -143,7 +159,7 @@ class Tombstones:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Tombstones:
-        """Of parsed JSON."""
+        """Read it from parsed JSON."""
         return cls(fields["segment"], fields["number"], ColumnSpec(**fields["rows"]))
 
 
@@ -152,16 +168,16 @@ class HashSet:
     """A hash set as a generation sees it.
 
     Args:
-        name: of the set.
+        name: the name of the set.
         role: "match" or "known-good".
         segments: object numbers of its segments.
-        counts: hashes by type, without those withdrawn.
-        entries: rows in all, without those withdrawn.
-        loaded: when it last changed (Unix seconds).
-        added, removed: entries that its last change added and removed.
+        counts: how many hashes it has of each type, without withdrawn ones.
+        entries: how many entries it has, without withdrawn ones.
+        loaded: when it last changed, in Unix seconds.
+        added, removed: how many entries its last change added and removed.
         distances: by perceptual type, the distance within which its entries match unless a request
-            says otherwise; the type's own default where absent.
-        tombstones: withdrawn rows of its segments, where there are some.
+            says otherwise; other types use their own default.
+        tombstones: the withdrawn rows of those of its segments that have any.
     """
 
     name: str
@@ -177,14 +193,22 @@ class HashSet:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> HashSet:
-        """Of parsed JSON."""
+        """Read it from parsed JSON."""
         tombstones = [Tombstones.from_fields(each) for each in fields.pop("tombstones", [])]
         return cls(**fields, tombstones=tombstones)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A published generation: its sets, its filters, and how it came to be."""
+    """A published generation.
+
+    Args:
+        generation: its number.
+        created: when it was published, in Unix seconds.
+        action: the change that made it, such as "load police".
+        sets: its sets by name.
+        filters: object numbers of the filters by exact hash type.
+    """
 
     generation: int
     created: float
@@ -193,25 +217,27 @@ class Manifest:
     filters: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
+        """Write it as the JSON that the store holds."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Manifest:
+        """Read a manifest from the JSON that the store holds."""
         fields = json.loads(data)
         fields["sets"] = {name: HashSet.from_fields(entry) for name, entry in fields["sets"].items()}
         return cls(**fields)
 
     def object_numbers(self) -> set[int]:
-        """Object numbers of all segments and tombstones of all sets."""
+        """The object numbers of all segments and tombstones of all sets."""
         segments = {number for entry in self.sets.values() for number in entry.segments}
         return segments | {each.number for entry in self.sets.values() for each in entry.tombstones}
 
 
 def get_set(manifest: Manifest, name: str) -> HashSet:
-    """A set of a generation.
+    """Look up a set of a generation by name.
 
     Raises:
-        UnknownSet: there is none of that name.
+        UnknownSet: no set has that name; the message lists those that exist.
     """
     if name not in manifest.sets:
         known = ", ".join(sorted(manifest.sets)) or "none"
@@ -220,10 +246,10 @@ def get_set(manifest: Manifest, name: str) -> HashSet:
 
 
 def check_format(transaction: Any) -> None:
-    """Refuse a store written in another layout.
+    """Refuse a store that was written in another format.
 
     Raises:
-        FormatMismatch: naming both versions.
+        FormatMismatch: the message names both versions.
     """
     stored = transaction.get(KEY_FORMAT)
     if stored is not None and bytes(stored) != str(FORMAT).encode():
@@ -242,13 +268,17 @@ def _parse(parse: Callable[[bytes], _Record], stored: Any, what: str) -> _Record
 
 
 def read_number(transaction: Any, key: bytes) -> int:
-    """A counter; 0 when it has never been written."""
+    """Read a counter; 0 if it was never written."""
     stored = transaction.get(key)
     return 0 if stored is None else int.from_bytes(stored, "little")
 
 
 def read_manifest(transaction: Any, generation: int) -> Manifest | None:
-    """The manifest of a generation, or None when there is none; generation 0 is the empty store."""
+    """Read the manifest of a generation; None if it is not kept. Generation 0 is the empty store.
+
+    Raises:
+        StoreCorrupt: the manifest is damaged.
+    """
     if generation == 0:
         return Manifest(0, 0.0, "empty")
     stored = transaction.get(manifest_key(generation)) if 0 < generation < 1 << 64 else None
@@ -256,12 +286,17 @@ def read_manifest(transaction: Any, generation: int) -> Manifest | None:
 
 
 def read_generation(transaction: Any) -> int:
-    """The number of the published generation."""
+    """Read the number of the published generation; 0 if nothing was ever published."""
     return read_number(transaction, KEY_CURRENT)
 
 
 def read_current(transaction: Any) -> Manifest:
-    """The manifest of the published generation."""
+    """Read the manifest of the published generation.
+
+    Raises:
+        FormatMismatch: the store was written in another format.
+        StoreCorrupt: the manifest is missing or damaged.
+    """
     check_format(transaction)
     generation = read_generation(transaction)
     manifest = read_manifest(transaction, generation)
@@ -271,19 +306,19 @@ def read_current(transaction: Any) -> Manifest:
 
 
 def read_manifests(transaction: Any) -> Iterator[Manifest]:
-    """All kept manifests, oldest first."""
+    """Read all manifests that are kept, oldest first; raises StoreCorrupt at a damaged one."""
     for key, value in _scan(transaction, b"g"):
         number = int.from_bytes(key[1:], "big")
         yield _parse(Manifest.from_json, value, f"manifest of generation {number}")
 
 
 def manifest_numbers(transaction: Any) -> list[int]:
-    """The generations whose manifests are kept, ascending, whether they can be read or not."""
+    """The numbers of the generations that are kept, ascending, even of damaged manifests."""
     return [int.from_bytes(key[1:], "big") for key, _ in _scan(transaction, b"g")]
 
 
 def read_segment(transaction: Any, number: int) -> Segment:
-    """The header of a segment."""
+    """Read the header of a segment; raises StoreCorrupt if it is missing or damaged."""
     stored = transaction.get(segment_key(number))
     if stored is None:
         raise StoreCorrupt(f"segment {number} is missing from the store")
@@ -291,7 +326,7 @@ def read_segment(transaction: Any, number: int) -> Segment:
 
 
 def read_filter(transaction: Any, number: int) -> Filter:
-    """The header of a filter."""
+    """Read the header of a filter; raises StoreCorrupt if it is missing or damaged."""
     stored = transaction.get(filter_key(number))
     if stored is None:
         raise StoreCorrupt(f"filter {number} is missing from the store")
@@ -299,7 +334,11 @@ def read_filter(transaction: Any, number: int) -> Filter:
 
 
 def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> Column:
-    """Find the pieces of a stored column; its addresses are good while the transaction is open."""
+    """Find the pieces of a stored column; it is valid as long as the transaction is open.
+
+    Raises:
+        StoreCorrupt: a piece is missing or has the wrong size.
+    """
     bases = np.zeros(len(spec.checksums), np.uint64)
     for piece in range(len(spec.checksums)):
         stored = transaction.get(piece_key(number, name, piece))
@@ -311,7 +350,7 @@ def open_column(transaction: Any, number: int, name: str, spec: ColumnSpec) -> C
 
 
 def objects(transaction: Any) -> Iterator[int]:
-    """Object numbers that own pieces, ascending."""
+    """The numbers of all objects that have pieces, ascending."""
     with transaction.cursor() as cursor:
         at = b"p"
         while cursor.set_range(at):
@@ -324,7 +363,7 @@ def objects(transaction: Any) -> Iterator[int]:
 
 
 def delete_object(transaction: Any, number: int) -> None:
-    """Delete a segment or filter: header and pieces."""
+    """Delete an object: its header, if it has one, and its pieces."""
     transaction.delete(segment_key(number))
     transaction.delete(filter_key(number))
     prefix = b"p" + number.to_bytes(8, "big")

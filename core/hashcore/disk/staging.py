@@ -1,7 +1,7 @@
-"""Writing columns ahead of a publish: piece by piece, in small durable transactions, off the caller's thread.
+"""Writing columns before they are published: piece by piece, in small durable transactions.
 
-What is staged belongs to an object number that no manifest names, so nobody sees it until a publish
-does; what a killed load leaves behind is swept by the next publish.
+They are written by a thread of their own. What is staged belongs to objects that no manifest names,
+so it cannot be seen before it is published; the next change deletes what a killed load has staged.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Stage:
     """A queue of pieces on their way to the disk, written in order by one thread.
 
     Args:
-        environment: where to.
-        piece_bytes: size to aim at for the pieces of a column.
+        environment: the environment to write to.
+        piece_bytes: the most bytes that a piece of a column may have.
     """
 
     def __init__(self, environment: Environment, *, piece_bytes: int = PIECE_BYTES) -> None:
@@ -48,7 +48,7 @@ class Stage:
         self._writer.shutdown(wait=True, cancel_futures=True)
 
     def new_object(self) -> int:
-        """Reserve an object number, durably: a number is never used twice."""
+        """Reserve an object number, durably, so that no number is ever used twice."""
         number = 0
 
         def reserve(transaction: Any) -> None:
@@ -60,14 +60,14 @@ class Stage:
         return number
 
     def put(self, key: bytes, piece: NDArray[np.uint8]) -> None:
-        """Hand over a piece; the caller does not touch it again."""
+        """Queue a piece; the caller must not change it afterwards."""
         self._pending.append((key, piece))
         self._pending_bytes += piece.nbytes
         if self._pending_bytes >= _TRANSACTION_BYTES:
             self._submit()
 
     def flush(self) -> None:
-        """Wait until everything handed over is on the disk."""
+        """Wait until all queued pieces are on disk; raises what went wrong in writing them."""
         self._submit()
         while self._writes:
             self._writes.popleft().result()
@@ -91,11 +91,11 @@ class ColumnWriter:
     """Cuts the items appended to a column into pieces.
 
     Args:
-        stage: where the pieces go.
-        number: object number that owns the column.
-        name: of the column.
-        width: bytes an item.
-        piece_bytes: size to aim at for the pieces, at most that of the stage.
+        stage: receives the pieces.
+        number: the number of the object that the column belongs to.
+        name: the name of the column.
+        width: bytes in an item.
+        piece_bytes: the most bytes that a piece may have, if less than for the stage.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class ColumnWriter:
         self._checksums: list[int] = []
 
     def append(self, items: NDArray[Any]) -> None:
-        """Append n items: an array of n elements of the width, or uint8[n, width]."""
+        """Append n items: an array of n elements of `width` bytes, or uint8[n, width]."""
         rows = np.ascontiguousarray(items).view(np.uint8).reshape(-1, self._width)
         done = 0
         while done < len(rows):
@@ -123,7 +123,7 @@ class ColumnWriter:
         self._items += len(rows)
 
     def finish(self) -> ColumnSpec:
-        """Hand over the last piece and describe the column."""
+        """Queue the last piece, and return the shape of the column."""
         self._emit()
         return ColumnSpec(self._width, self._items, self._shift, self._checksums)
 

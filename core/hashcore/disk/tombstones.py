@@ -1,7 +1,7 @@
 """Tombstones: rows of a segment that have been withdrawn.
 
-A segment never changes, so what is withdrawn lies beside it: the sorted numbers of its dead rows,
-an object of their own that the manifest names. They go when the segment is merged.
+A segment never changes, so its withdrawn rows are kept apart: their sorted numbers are an object of
+their own, which the manifest names. It is dropped when the segment is merged.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from hashcore.disk.layout import HashSet, Tombstones, open_column
 from hashcore.disk.staging import ColumnWriter, Stage
 
 DeadRows = NDArray[np.uint32]
-"""Row numbers of a segment, uint32[dead], ascending."""
+"""Numbers of the withdrawn rows of a segment, uint32[dead], ascending."""
 
 NONE_DEAD: DeadRows = np.empty(0, np.uint32)
 
 
 def read_tombstones(transaction: Any, entry: HashSet) -> dict[int, DeadRows]:
-    """Copy the dead rows of a set out, by the number of their segment."""
+    """Copy the dead rows of a set, by object number of the segment."""
     dead = {}
     for each in entry.tombstones:
         column = open_column(transaction, each.number, "dead", each.rows)
@@ -31,7 +31,7 @@ def read_tombstones(transaction: Any, entry: HashSet) -> dict[int, DeadRows]:
 
 
 def write_tombstones(stage: Stage, segment: int, dead: DeadRows) -> Tombstones:
-    """Stage the dead rows of a segment."""
+    """Stage the dead rows of the segment with this object number, as a new object."""
     number = stage.new_object()
     writer = ColumnWriter(stage, number, "dead", 4)
     writer.append(dead)

@@ -1,7 +1,7 @@
-"""A filter in front of the tables: nearly every check misses, and a miss should cost one cache line.
+"""A filter in front of the tables: most checks miss, and a miss should cost one cache line.
 
-A Bloom filter whose five bits for a digest all lie in one 64-bit word. With 16 bits a digest 0.43 %
-of unknown digests pass; those that are in the set always pass.
+It is a Bloom filter whose five bits for a digest all lie in one 64-bit word. With 16 bits per
+digest, 0.43 % of unknown digests pass; known digests always pass.
 
 Source: Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", WEA 2007 (the
 register-blocked variant).
@@ -20,22 +20,22 @@ from hashcore.arrays.residency import passing
 from hashcore.rows import Digests
 
 BITS_PER_DIGEST = 16  # of a new filter
-FEWEST_BITS_PER_DIGEST = 12  # of one that digests have been added to since
-_GROUP = 64  # enough loads under way to hide the latency of memory, few enough for the first-level cache
+FEWEST_BITS_PER_DIGEST = 12  # of one that digests have been added to
+_GROUP = 64  # enough loads in flight to hide memory latency, few enough for the first-level cache
 _MIX = np.uint64(0xC2B2AE3D27D4EB4F)
 _SIX = np.uint64(63)
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _word_of(address: np.uint64, words: np.uint64) -> np.uint64:
-    # By the leading bytes, as segments are sorted: filling the filter from one goes through memory
-    # in order.
+    # By the leading bytes, because segments are sorted: filling the filter from one walks through
+    # memory in order.
     return np.uint64(multiply_high_u64(byteswap_u64(load_u64(address)), words))
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _bits_of(address: np.uint64) -> np.uint64:
-    # The second eight bytes choose the bits: independent of the word that the first eight choose.
+    # The second eight bytes choose the bits, independent of the word, which the first eight choose.
     g = load_u64(address + np.uint64(8)) * _MIX
     one = np.uint64(1)
     return np.uint64(
@@ -57,7 +57,7 @@ def insert_digests(
     width: np.uint64,
     n: int,
 ) -> int:
-    """Add all n digests of a column (items of `width` >= 16 bytes) to a filter in memory that may be written.
+    """Add all n digests of a column, of `width` >= 16 bytes, to a filter in writable memory.
 
     Args:
         filter_bases: addresses of the filter's pieces, uint64[pieces].
@@ -66,7 +66,7 @@ def insert_digests(
         bases, shift, width, n: the column.
 
     Returns:
-        How many of them did not pass before: the digests that the filter has now got to hold. O(n).
+        How many of them did not pass before, which is how many the filter holds in addition. O(n).
     """
     slots = np.empty(_GROUP, np.uint64)
     bits = np.empty(_GROUP, np.uint64)
@@ -82,7 +82,7 @@ def insert_digests(
             prefetch(slots[j])
         for j in range(group):
             word = load_u64(slots[j])
-            # A page without a bit to set may be read-only: see `with_digests`.
+            # Pages without a bit to set may be read-only, see `with_digests`.
             if (word & bits[j]) != bits[j]:
                 store_u64(slots[j], word | bits[j])
                 fresh += 1
@@ -101,7 +101,10 @@ def mark_pieces(
     n: int,
     marked: NDArray[np.bool_],
 ) -> None:
-    """Mark the pieces of a filter that inserting all n digests of a column would change; see `insert_digests`."""
+    """Mark the pieces of a filter that adding the n digests of a column would change. O(n).
+
+    `marked` is bool[pieces]; for the other arguments see `insert_digests`.
+    """
     for i in range(np.uint64(n)):
         address = item_address(bases, shift, width, np.uint64(i))
         slot = _word_of(address, words)
@@ -120,7 +123,7 @@ def count_missing(
     width: np.uint64,
     n: int,
 ) -> int:
-    """How many of the n digests of a column the filter does not let pass; see `insert_digests`."""
+    """Count the digests of a column that the filter stops; see `insert_digests`. O(n)."""
     slots = np.empty(_GROUP, np.uint64)
     total = np.uint64(n)
     start = np.uint64(0)
@@ -156,7 +159,7 @@ def select_candidates(
         out: uint32[n + 1], receives the indices in ascending order.
 
     Returns:
-        How many passed. O(n), one cache line a digest, no branch on the outcome.
+        How many passed. O(n), one cache line per digest, no branch on the outcome.
     """
     if words == np.uint64(0):
         return np.int64(0)
@@ -183,12 +186,12 @@ def select_candidates(
 
 
 def words_for(digests: int) -> int:
-    """64-bit words for a filter over so many digests."""
+    """How many 64-bit words a new filter over some number of digests has."""
     return -(-digests * BITS_PER_DIGEST // 64)
 
 
 def has_room(words: int, digests: int) -> bool:
-    """Whether a filter of so many words may hold so many digests: 1.0 % of unknown ones pass at the limit."""
+    """Whether the words are enough for the digests; at the limit, 1.0 % of unknown ones pass."""
     return digests * FEWEST_BITS_PER_DIGEST <= words * 64
 
 
@@ -197,10 +200,10 @@ def build_filter(columns: list[Column], *, words: int | None = None) -> NDArray[
 
     Args:
         columns: the digests.
-        words: 64-bit words of the filter; as many as `words_for` says when absent.
+        words: 64-bit words in the filter; None for as many as `words_for` says.
 
     Returns:
-        uint64[words].
+        The filter, uint64[words]. O(digests).
     """
     filter_words = np.zeros(words_for(sum(map(len, columns))) if words is None else words, np.uint64)
     for column in columns:
@@ -209,19 +212,19 @@ def build_filter(columns: list[Column], *, words: int | None = None) -> NDArray[
 
 
 def insert_column(filter_words: Column, column: Column) -> int:
-    """Add the digests of a column to a filter that may be written; see `insert_digests`."""
+    """Add the digests of a column to a filter in writable memory; see `insert_digests`."""
     if not len(filter_words):
         return 0
     return sum(int(insert_digests(*_arguments(filter_words, part))) for _, part in passing(column))
 
 
 def missing_digests(filter_words: Column, column: Column) -> int:
-    """How many digests of a column a filter does not let pass: none, if it is a filter over that column."""
+    """Count the digests of a column that a filter stops; 0 if it is a filter over them."""
     return int(count_missing(*_arguments(filter_words, column))) if len(filter_words) else len(column)
 
 
 def changed_pieces(filter_words: Column, columns: list[Column]) -> list[int]:
-    """Which pieces of a filter inserting the digests of some columns would change."""
+    """The pieces of a filter that adding the digests of some columns would change, ascending."""
     marked = np.zeros(len(filter_words.bases), np.bool_)
     for column in columns:
         for _, part in passing(column):
@@ -232,15 +235,15 @@ def changed_pieces(filter_words: Column, columns: list[Column]) -> list[int]:
 def with_digests(
     filter_words: Column, columns: list[Column], pieces: list[int]
 ) -> tuple[dict[int, NDArray[np.uint64]], int]:
-    """Insert the digests of some columns into copies of pieces of a filter; the filter itself stays as it is.
+    """Add the digests of some columns to copies of pieces of a filter; the filter stays as it is.
 
     Args:
         filter_words: the filter.
         columns: the digests.
-        pieces: those to copy, at least the ones that change.
+        pieces: the pieces to copy, at least those that change.
 
     Returns:
-        The copies by piece, uint64[words of the piece] each, and how many digests did not pass
+        The copies by piece, uint64[words of the piece] each; and how many digests did not pass
         before.
     """
     copies = {}
@@ -251,7 +254,7 @@ def with_digests(
         copies[piece] = read_range(filter_words, start, stop).reshape(-1).view(np.uint64)
         bases[piece] = copies[piece].ctypes.data
     copied = Column(bases, filter_words.shift, len(filter_words), 8, copies)
-    # A piece that was not copied is not written either: where all bits are set, nothing is stored.
+    # Pieces that were not copied are never written to, because no bit changes in them.
     return copies, sum(insert_column(copied, column) for column in columns)
 
 
@@ -270,7 +273,7 @@ def _arguments(
 
 
 def candidates(digests: Digests, filter_words: Column) -> NDArray[np.uint32]:
-    """Indices of the digests that may be in the filtered columns; see `select_candidates`."""
+    """Indices of the digests that a filter lets pass, uint32[c]; see `select_candidates`."""
     out = np.empty(len(digests) + 1, np.uint32)
     passed = select_candidates(
         digests, filter_words.bases, np.uint64(filter_words.shift), np.uint64(len(filter_words)), out

@@ -1,9 +1,9 @@
-"""Tables: sorted digests with a directory by leading bits, probed where they lie.
+"""Tables: sorted digests with a directory by leading bits, searched in place.
 
-A table answers "which rows hold this digest" for one hash type of one segment. Its digests are
-sorted; a directory by their leading bits leads to about eight of them, among which a binary search
-ends. The rows are the table's own order for a segment's primary hash type; for every other type a
-permutation leads from the sorted order to the row.
+A table answers "which rows have this digest?" for one hash type of one segment. Its digests are
+sorted; a directory by their leading bits leads to about eight of them, in which a binary search
+finds the digest. For the primary hash type of a segment, rows are in the order of the table; for
+every other type, a permutation leads from the sorted order to the row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hashcore.rows import Digests
 
 ROWS_PER_SLOT = 8
 _GROUP = 32
-# The fields of a table's row in the parameter matrix of `search_tables`.
+# Columns of the parameter matrix of `search_tables`, which has a row for each table.
 _ROWS, _BITS, _DIRECTORY, _DIRECTORY_SHIFT, _DIGESTS, _DIGESTS_SHIFT, _ORDER, _ORDER_SHIFT, _PERMUTED = range(9)
 
 
@@ -31,10 +31,11 @@ class Table:
     """One sorted hash column of a segment.
 
     Args:
-        digests: the column, in row order (sorted itself when `order` is None).
-        directory: uint32[2**bits + 1], rank of the first digest with each leading bit pattern.
-        bits: leading bits that the directory goes by, at least 1.
-        order: uint32[rows], the row at each rank, or None when rank and row are the same.
+        digests: the digests in row order, which is sorted if `order` is None.
+        directory: uint32[2**bits + 1], the rank of the first digest with each pattern of leading
+            bits.
+        bits: leading bits that the directory distinguishes, at least 1.
+        order: uint32[rows], the row at each rank; None if rank and row are the same.
     """
 
     digests: Column
@@ -44,19 +45,19 @@ class Table:
 
 
 def directory_bits(rows: int) -> int:
-    """Leading bits so that a slot leads to about `ROWS_PER_SLOT` rows."""
+    """Leading bits of a directory whose slots lead to about `ROWS_PER_SLOT` rows each."""
     return max(1, (rows // ROWS_PER_SLOT).bit_length())
 
 
 @nb.njit(cache=True, nogil=True)
 def count_slots(prefixes: NDArray[np.uint64], bits: int, counts: NDArray[np.uint32]) -> None:
-    """Add the digests with these prefixes to a directory under construction.
+    """Count digests in the slots of a directory under construction. O(n).
 
     Args:
-        prefixes: uint64[n], see `hashcore.arrays.ordering.digest_prefix`.
+        prefixes: uint64[n], their prefixes, see `hashcore.arrays.ordering.digest_prefix`.
         bits: leading bits of the directory.
-        counts: uint32[2**bits + 1]; slot s is counted at s + 1, so that a running sum makes the
-            directory.
+        counts: uint32[2**bits + 1]; digests of slot s are counted at s + 1, so that a running sum
+            makes the directory.
     """
     shift = np.uint64(64 - bits)
     for i in range(prefixes.shape[0]):
@@ -87,18 +88,18 @@ def search_tables(
     out_tables: NDArray[np.uint32],
     out_rows: NDArray[np.uint32],
 ) -> int:
-    """Find the rows of every table that hold each candidate digest.
+    """Find the rows of every table that have each candidate digest.
 
     Args:
         digests: uint8[n, width].
         candidates: uint32[c], which of them to look for.
         parameters: uint64[tables, 9] and bases uint64[...], see `TableGroup`.
-        most: rows to report for one digest in one table.
+        most: how many rows to report for one digest in one table.
         out_queries, out_tables, out_rows: uint32[capacity] each, receive the triples found.
 
     Returns:
-        How many triples there are; beyond the capacity they are counted, not written. Per candidate
-        and table two to four cache misses, most of them prefetched.
+        How many triples there are; those beyond the capacity are counted, not written. Two to four
+        cache misses per candidate and table, most of them prefetched.
     """
     width = np.uint64(digests.shape[1])
     queries_base = np.uint64(digests.ctypes.data)
@@ -162,10 +163,10 @@ class TableGroup:
 
     Args:
         width: bytes in a digest.
-        parameters: uint64[tables, 9], where each table's columns begin in `bases`, and their
-            shifts.
+        parameters: uint64[tables, 9], for each table its rows and bits, where its columns start in
+            `bases`, their shifts, and whether it has an order.
         bases: uint64[...], the piece addresses of all columns back to back.
-        owners: what keeps the addresses good.
+        owners: what keeps the addresses valid.
     """
 
     width: int
@@ -175,7 +176,7 @@ class TableGroup:
 
     @classmethod
     def of(cls, width: int, tables: Sequence[Table]) -> TableGroup:
-        """Lay the addresses of several tables out for the kernel."""
+        """Lay out the addresses of several tables for `search_tables`."""
         parameters = np.zeros((len(tables), 9), np.uint64)
         pieces: list[NDArray[np.uint64]] = [np.zeros(1, np.uint64)]
         used = 1
@@ -199,7 +200,7 @@ class TableGroup:
     def search(
         self, digests: Digests, candidates: NDArray[np.uint32], most: int
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
-        """Find candidate digests in all tables; see `search_tables`.
+        """Find the rows of all tables that have candidate digests; see `search_tables`.
 
         Returns:
             queries, tables and rows, uint32[m] each, in no particular order.

@@ -1,11 +1,10 @@
-"""Scanning byte vectors: every vector within a Euclidean distance, by comparing with all of them.
+"""Scanning byte vectors: finds every one within a Euclidean distance by comparing with all of them.
 
-A block of vectors is transposed, so that one component of 256 of them lies side by side, and stays
-in the cache while all queries pass over it. Squared distances grow by eight components at a time in
-16-bit sums that saturate: no sum within reach of a query does, as radii go up to 255 and 255**2 <
-2**16 - 1. After every step one branch tells whether the least of the sums is beyond the radius
-already, which rules the block out; the sums of a block that is left at the end are its squared
-distances.
+A block of 256 vectors is transposed, so that equal components lie side by side, and stays in the
+cache while all queries pass over it. Squared distances grow by eight components at a time in 16-bit
+sums that saturate. No sum within a radius does, as radii go up to 255 and 255**2 < 2**16 - 1. After
+every step, one branch tells whether even the least sum is beyond the radius, which rules out the
+block; if a block is left at the end, its sums are the squared distances.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from hashcore.near.hamming import collect_hits, pack_hit
 from hashcore.rows import Digests
 
 WIDTH = 144
-"""Components of a vector, one byte each."""
+"""Components in a vector, one byte each."""
 
 MOST_DISTANCE = 255
-"""The greatest radius: its square is below what a 16-bit sum saturates at, and it fits a packed hit."""
+"""The greatest radius: it fits a packed hit, and no 16-bit sum saturates at its square."""
 
 FEWEST_TRANSPOSED = 12
-"""Queries for which transposing a block costs less than it saves."""
+"""Queries from which on transposing a block costs less than it saves."""
 
 _BLOCK = 256  # vectors: 36 KB
-_PITCH = _BLOCK + 64  # an odd number of cache lines, or the components of one vector fall into few cache sets
+_PITCH = _BLOCK + 64  # an odd number of cache lines, so that the components of a vector use many cache sets
 _STEPS = WIDTH // 8
 
 
@@ -48,7 +47,7 @@ def _transpose(address: np.uint64, length: np.uint64, columns: NDArray[np.uint8]
 def _add_eight(
     c: NDArray[np.uint8], query: NDArray[np.uint8], step: int, sums: NDArray[np.uint16], length: np.uint64
 ) -> np.uint16:
-    """Add the squares of eight components, which lie all over the vector, and return the least sum."""
+    """Add the squares of eight components from all over the vector, and return the least sum."""
     s = _STEPS
     a, b, d, e = c[step], c[step + s], c[step + 2 * s], c[step + 3 * s]
     f, g, h, j = c[step + 4 * s], c[step + 5 * s], c[step + 6 * s], c[step + 7 * s]
@@ -75,7 +74,10 @@ def _sum_all(
     sums: NDArray[np.uint16],
     length: np.uint64,
 ) -> bool:
-    """Squared distances of a block, saturated; False, with the sums unfinished, when all are beyond the limit."""
+    """Sum up the squared distances of a block, saturated.
+
+    Returns False, with the sums unfinished, as soon as all of them are beyond the limit.
+    """
     for i in range(length):
         sums[i] = 0
     step = 0
@@ -94,7 +96,7 @@ def _distance_squared(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> np.u
 
 @nb.njit(cache=True, nogil=True)
 def _sum_rows(address: np.uint64, query: NDArray[np.uint8], sums: NDArray[np.uint16], length: np.uint64) -> None:
-    """Squared distances of a block, saturated, without transposing it."""
+    """Sum up the squared distances of a block, saturated, without transposing it."""
     vectors = carray(pointer_u8(address), (int(length), WIDTH))
     for i in range(length):
         sums[i] = np.uint16(min(_distance_squared(vectors[i], query), np.uint32(0xFFFF)))
@@ -112,15 +114,15 @@ def scan_vectors(
     """Find every vector within a distance of each query, comparing with all.
 
     Args:
-        bases, shift: of the column of vectors.
-        rows: vectors in the column.
+        bases, shift: the column of vectors.
+        rows: how many vectors it has.
         queries: uint8[nq, WIDTH].
         radii: uint32[nq], the greatest distance for each query, up to MOST_DISTANCE.
         hits: uint64[capacity], receives packed hits, see `hashcore.near.hamming.pack_hit`; the
             distance is the Euclidean one, rounded up.
 
     Returns:
-        How many hits there are; beyond the capacity they are counted, not written. O(nq * rows),
+        How many hits there are; those beyond the capacity are counted, not written. O(nq * rows),
         bound by memory for one query.
     """
     width = np.uint64(WIDTH)
@@ -154,7 +156,7 @@ def scan_vectors(
 def scan(
     codes: Column, queries: Digests, radii: NDArray[np.uint32], most: int | None = None
 ) -> NDArray[np.uint64]:
-    """Find every vector within a distance of some queries; see `scan_vectors`, `hamming.collect_hits`.
+    """Find every vector within a distance of some queries; see `scan_vectors` and `collect_hits`.
 
     Returns:
         Packed hits, uint64[m], in no particular order.

@@ -1,8 +1,8 @@
-"""Scanning: every code within a Hamming distance, by comparing with all of them.
+"""Scanning: finds every code within a Hamming distance by comparing with all of them.
 
 A block of codes is transposed to columns of 64-bit words, over which the popcount of a query
-vectorises. The first look at a block counts only as many words as it takes to rule nearly every
-block out, and branches once a block; only a block that may hold a hit is looked at row by row.
+vectorises. The first look at a block counts only as many words as are needed to rule out nearly
+every block, and branches once per block; only a block that may have a hit is searched row by row.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from hashcore.arrays.memory import load_u64, popcount_u64
 from hashcore.rows import Digests
 
 MOST_QUERIES = 1 << 23
-"""Queries that one search can number: a hit has 23 bits for its query, 9 for its distance, 32 for its row."""
+"""The most queries of one search: hits have 23 bits for a query, 9 for a distance, 32 for a row."""
 
 _DISTANCE_SHIFT, _QUERY_SHIFT = 32, 41
-_BLOCK = 1024  # codes: 32 KB of 256 bits, of which the first look reads half or less
-_FEWEST_TRANSPOSED = 4  # queries for which transposing a block costs less than it saves
-# Distance of two unrelated codes over 1, 2, 3 words: 32, 64, 96 with a deviation of 4, 5.7, 6.9. Up
-# to these radii a block of unrelated codes passes the first look in less than one of a hundred
-# cases.
+_BLOCK = 1024  # codes; of 256 bits they take 32 KB, of which the first look reads half or less
+_FEWEST_TRANSPOSED = 4  # queries from which on transposing a block costs less than it saves
+# Two unrelated codes differ in 32, 64 or 96 bits of 1, 2 or 3 words, with a standard deviation of
+# 4, 5.7 or 6.9. Up to these radii, less than one in a hundred blocks of unrelated codes passes the
+# first look.
 _ONE_WORD_RADIUS, _TWO_WORDS_RADIUS = 11, 34
-_FIRST_CAPACITY = 1 << 20  # hits: memory that is not touched costs nothing, a second search does
+_FIRST_CAPACITY = 1 << 20  # hits; memory that is not touched costs nothing, a second search does
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def pack_hit(query: np.uint64, distance: np.uint64, row: np.uint64) -> np.uint64:
-    """A hit as one word, so that hits sort by query, then distance, then row."""
+    """Pack a hit into one word, so that hits sort by query, then distance, then row."""
     return np.uint64((query << np.uint64(_QUERY_SHIFT)) | (distance << np.uint64(_DISTANCE_SHIFT)) | row)
 
 
@@ -53,7 +53,7 @@ def hit_distances(hits: NDArray[np.uint64]) -> NDArray[np.int32]:
 
 
 def first_look_words(width: int, radius: int) -> int:
-    """Words of a code that the first look at a block counts."""
+    """How many words of a code of `width` bytes the first look at a block counts."""
     if width == 8 or radius <= _ONE_WORD_RADIUS:
         return 1
     return 2 if radius <= _TWO_WORDS_RADIUS else 3
@@ -61,7 +61,7 @@ def first_look_words(width: int, radius: int) -> int:
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def distance_at(left: np.uint64, right: np.uint64, width: np.uint64) -> np.uint64:
-    """Hamming distance of two codes by address; width 8 or 32, without a branch that could be mispredicted."""
+    """The Hamming distance of two codes by address, width 8 or 32; no branch is mispredicted."""
     distance = popcount_u64(load_u64(left) ^ load_u64(right))
     if width == np.uint64(32):
         for at in (np.uint64(8), np.uint64(16), np.uint64(24)):
@@ -71,7 +71,7 @@ def distance_at(left: np.uint64, right: np.uint64, width: np.uint64) -> np.uint6
 
 @nb.njit(cache=True, nogil=True)
 def _transpose(address: np.uint64, length: np.uint64, columns: NDArray[np.uint64]) -> None:
-    """Copy codes to columns of words, the last word first: sorted neighbours differ least in their first."""
+    """Copy codes to columns of words, last word first: sorted codes differ least in the first."""
     if columns.shape[0] == 1:
         only = columns[0]
         for i in range(length):
@@ -118,7 +118,7 @@ def _least_over_three(
 def _least_possible(
     columns: NDArray[np.uint64], length: np.uint64, query: np.uint64, radius: np.uint64
 ) -> np.uint64:
-    """No code of the block is closer to the query than this."""
+    """A lower bound on the distance between the query and every code of the block."""
     if columns.shape[0] == 1:
         return np.uint64(_least_over_one(columns[0], length, load_u64(query)))
     x = load_u64(query + np.uint64(24))
@@ -141,7 +141,7 @@ def _look_closely(
     found: int,
     hits: NDArray[np.uint64],
 ) -> int:
-    """Compare row by row; `hit` is the packed hit of the block's first row at distance 0."""
+    """Compare a block row by row; `hit` is the packed hit of its first row at distance 0."""
     for i in range(length):
         distance = distance_at(address + i * width, query, width)
         if distance <= radius:
@@ -164,16 +164,16 @@ def scan_codes(
     """Find every code within a distance of each query, comparing with all.
 
     Args:
-        bases, shift: of the column of codes.
-        rows: codes in the column.
+        bases, shift: the column of codes.
+        rows: how many codes it has.
         queries: uint8[nq, width], width 8 or 32.
         which: uint32[c], which of the queries to look for.
-        radii: uint32[nq], the greatest distance for each query.
+        radii: uint32[nq], the greatest distance for each query, in bits.
         hits: uint64[capacity], receives packed hits, see `pack_hit`.
 
     Returns:
-        How many hits there are; beyond the capacity they are counted, not written. O(c * rows),
-        bound by memory for a few queries and by the popcount unit for many.
+        How many hits there are; those beyond the capacity are counted, not written. O(c * rows),
+        bound by memory for few queries and by the popcount unit for many.
     """
     width = np.uint64(queries.shape[1])
     base = np.uint64(queries.ctypes.data)
@@ -199,11 +199,18 @@ def scan_codes(
 
 
 class TooManyHits(Exception):
-    """A search of several queries found more than it may hold at a time."""
+    """A search of several queries found more hits than it may hold at a time."""
 
 
 def collect_hits(search: Callable[[NDArray[np.uint64]], int], most: int | None = None) -> NDArray[np.uint64]:
-    """Run a search that counts all hits and writes as many as fit, again with room for all if need be.
+    """Run a search that counts all hits and writes those that fit; repeat it with room for all.
+
+    Args:
+        search: takes uint64[capacity], which receives packed hits, and returns how many there are.
+        most: how many hits to hold at most; None for any number.
+
+    Returns:
+        The packed hits, uint64[m].
 
     Raises:
         TooManyHits: there are more than `most`.
@@ -226,7 +233,7 @@ def scan(
     radii: NDArray[np.uint32],
     most: int | None = None,
 ) -> NDArray[np.uint64]:
-    """Find every code within a distance of some queries; see `scan_codes` and, for `most`, `collect_hits`.
+    """Find every code within a distance of some queries; see `scan_codes` and `collect_hits`.
 
     Returns:
         Packed hits, uint64[m], in no particular order.

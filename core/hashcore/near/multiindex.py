@@ -1,10 +1,10 @@
-"""Multi-index hashing: every code within a Hamming distance, by looking up parts of it.
+"""Multi-index hashing: finds every code within a Hamming distance by looking up parts of it.
 
 Codes are cut into m chunks. If two codes differ in at most r = m * a + b bits (b < m), then they
 differ in at most a bits in one of the first b + 1 chunks or in at most a - 1 bits in one of the
-others: if not, the differences would add up to (b + 1) * (a + 1) + (m - b - 1) * a = r + 1. So the
-codes that agree with a query in a chunk up to that few bits, found through an index per chunk, are
-all that need comparing.
+others: if not, the differences would add up to (b + 1) * (a + 1) + (m - b - 1) * a = r + 1. So only
+those codes have to be compared that differ from a query in so few bits of a chunk, and an index of
+each chunk finds them.
 
 Source: Norouzi, Punjani and Fleet, "Fast exact search in Hamming space with multi-index hashing",
 IEEE TPAMI 36(6), 2014.
@@ -25,7 +25,7 @@ from hashcore.arrays.columns import Column, item_address
 from hashcore.arrays.memory import load_u32, load_u64, popcount_u64, prefetch
 from hashcore.near.hamming import distance_at, pack_hit
 
-# The fields of a chunk's row in the parameter matrix of `search_chunks`.
+# Columns of the parameter matrix of `search_chunks`, which has a row for each chunk.
 _BYTE, _BIT, _MASK, _DIRECTORY, _DIRECTORY_SHIFT, _POSTINGS, _POSTINGS_SHIFT = range(7)
 _FIELDS = 7
 _LOOKUPS = 1024  # buckets, and candidates, whose loads are started before the first is used
@@ -34,11 +34,11 @@ _AHEAD = 32
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How codes are cut into chunks: as evenly as it goes, the wider ones first.
+    """How codes are cut into chunks: as evenly as possible, wider ones first.
 
     Args:
-        width: bytes a code, 8 or 32.
-        chunks: m.
+        width: bytes in a code, 8 or 32.
+        chunks: the number of chunks, m.
     """
 
     width: int
@@ -46,35 +46,35 @@ class Geometry:
 
     @property
     def chunk_bits(self) -> list[int]:
-        """Bits in each chunk."""
+        """The bits in each chunk, m numbers."""
         narrow, wider = divmod(8 * self.width, self.chunks)
         return [narrow + (c < wider) for c in range(self.chunks)]
 
     def sub_radii(self, radius: int) -> list[int]:
-        """How many bits may differ in each chunk; -1 where a chunk need not be looked at."""
+        """How many bits may differ in each chunk; -1 for chunks that need no lookup."""
         a, b = divmod(radius, self.chunks)
         return [min(bits, a if c <= b else a - 1) for c, bits in enumerate(self.chunk_bits)]
 
     def lookups(self, radius: int) -> int:
-        """Buckets that a query looks into."""
+        """How many buckets a query with this radius looks up."""
         return sum(
             sum(comb(bits, k) for k in range(sub_radius + 1))
             for bits, sub_radius in zip(self.chunk_bits, self.sub_radii(radius), strict=True)
         )
 
     def candidates(self, radius: int, codes: int) -> float:
-        """Codes that a query compares with, on average, when the codes are spread evenly."""
+        """How many codes a query is compared with on average if the codes are spread evenly."""
         return sum(
             codes * sum(comb(bits, k) for k in range(sub_radius + 1)) / (1 << bits)
             for bits, sub_radius in zip(self.chunk_bits, self.sub_radii(radius), strict=True)
         )
 
     def index_bytes(self, codes: int) -> int:
-        """Bytes of all directories and postings."""
+        """Bytes in all directories and postings of an index over some number of codes."""
         return 4 * sum((1 << bits) + 1 + codes for bits in self.chunk_bits)
 
     def place(self, chunk: int) -> tuple[int, int, int]:
-        """Where a chunk lies: the byte at which to load a 64-bit word, the bit in it, and the mask."""
+        """Where a chunk lies: the byte at which to load a 64-bit word, the bit in it, the mask."""
         bits = self.chunk_bits
         first = sum(bits[:chunk])
         byte = min(first // 8, self.width - 8)
@@ -83,7 +83,7 @@ class Geometry:
 
 @lru_cache(maxsize=64)
 def flips(bits: int, radius: int) -> NDArray[np.uint32]:
-    """All numbers of so many bits with at most `radius` of them set, by how many, uint32[...]."""
+    """All numbers of `bits` bits with at most `radius` bits set, fewest first, uint32[...]."""
     weights = [np.zeros(1, np.uint32)]
     for _ in range(min(bits, radius)):
         last = weights[-1]
@@ -100,9 +100,9 @@ def flip_table(
     """The flips that searches up to a radius need.
 
     Returns:
-        masks uint32[...], the flips of each width of chunk back to back; ends uint64[m, ...], by
-        chunk and j, how many flips have fewer than j bits; first_masks uint64[m], where each
-        chunk's flips begin.
+        masks uint32[...], the flips for each width of chunk back to back; ends uint64[m, ...], how
+        many flips of a chunk have fewer than j bits, by chunk and j; first_masks uint64[m], where
+        the flips of each chunk start.
     """
     most = max(geometry.sub_radii(radius))
     bits = geometry.chunk_bits
@@ -117,11 +117,11 @@ def flip_table(
 def chunk_parameters(
     geometry: Geometry, directories: Sequence[Column], postings: Sequence[Column]
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Lay out the columns that `build_chunk` made, in the order of the chunks, for `search_chunks`.
+    """Lay out for `search_chunks` the columns that `build_chunk` made, in the order of the chunks.
 
     Returns:
-        parameters uint64[m, 7], where each chunk lies in a code and in the bases; bases
-        uint64[...], the piece addresses of all columns back to back.
+        parameters uint64[m, 7], where each chunk lies in a code and where its columns start in
+        bases; bases uint64[...], the piece addresses of all columns back to back.
     """
     parameters = np.zeros((geometry.chunks, _FIELDS), np.uint64)
     pieces: list[NDArray[np.uint64]] = []
@@ -150,7 +150,7 @@ def _count_and_place(
     directory: NDArray[np.uint32],
     postings: NDArray[np.uint32],
 ) -> None:
-    """Counting sort of rows by chunk value; directory has two slots more than there are values."""
+    """Counting sort of rows by chunk value; the directory has two more slots than values."""
     byte, bit, mask = place[0], place[1], place[2]
     rows = np.uint64(postings.shape[0])
     one, two, ahead = np.uint64(1), np.uint64(2), np.uint64(_AHEAD)
@@ -159,8 +159,8 @@ def _count_and_place(
         directory[value + two] += np.uint32(1)
     for v in range(np.uint64(2), np.uint64(directory.shape[0])):
         directory[v] += directory[v - one]
-    # Slot v + 1 now holds where bucket v begins; it moves to where the bucket ends, which is what
-    # slot v + 1 of a directory is for.
+    # Slot v + 1 now holds where bucket v begins. It moves to where the bucket ends, as slot v + 1
+    # of a directory has to.
     targets = np.uint64(postings.ctypes.data)
     for i in range(rows):
         if i + ahead < rows:
@@ -175,10 +175,10 @@ def build_chunk(codes: Column, geometry: Geometry, chunk: int) -> tuple[NDArray[
     """Index one chunk of all codes. O(rows + 2**bits).
 
     Args:
-        codes: fewer than 2**32.
-        geometry: see `hashcore.near.nearest.choose_geometry`.
-        chunk: which, from 0; building one at a time lets the caller write each away before the
-            next.
+        codes: the column of codes, fewer than 2**32.
+        geometry: how to cut them, see `hashcore.near.nearest.choose_geometry`.
+        chunk: the number of the chunk, from 0. The caller can write each one to disk before it
+            builds the next.
 
     Returns:
         directory uint32[2**bits + 1] and postings uint32[rows]: the rows whose chunk has the value
@@ -193,7 +193,7 @@ def build_chunk(codes: Column, geometry: Geometry, chunk: int) -> tuple[NDArray[
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _chunk_flips(ends: NDArray[np.uint64], chunk: int, radius: np.uint64) -> np.uint64:
-    """How many flips of a chunk to try; see `Geometry.sub_radii` for the rule."""
+    """How many flips of a chunk to try; `Geometry.sub_radii` has the rule."""
     chunks = np.uint64(ends.shape[0])
     reach = radius // chunks + np.uint64(np.uint64(chunk) <= radius % chunks)
     return np.uint64(ends[chunk, min(reach, np.uint64(ends.shape[1] - 1))])
@@ -207,7 +207,7 @@ def _found_before(
     chunk: int,
     parameters: NDArray[np.uint64],
 ) -> bool:
-    """Whether an earlier chunk, too, leads from the query to the row."""
+    """Whether an earlier chunk also leads from the query to the row."""
     chunks = np.uint64(parameters.shape[0])
     for c in range(chunk):
         byte, bit, mask = parameters[c, _BYTE], parameters[c, _BIT], parameters[c, _MASK]
@@ -227,7 +227,7 @@ def _open_buckets(
     budgets: NDArray[np.uint64],
     spent: NDArray[np.uint64],
 ) -> int:
-    """Turn chunk values into ranges of postings, start << 32 | stop, leaving out what is empty."""
+    """Turn chunk values into ranges of postings, start << 32 | stop, without empty ones."""
     directory, directory_shift = bases[parameters[_DIRECTORY] :], parameters[_DIRECTORY_SHIFT]
     postings, postings_shift = bases[parameters[_POSTINGS] :], parameters[_POSTINGS_SHIFT]
     four = np.uint64(4)
@@ -259,7 +259,7 @@ def _compare(
     found: int,
     hits: NDArray[np.uint64],
 ) -> int:
-    """Compare candidates, query << 32 | row with the row's address beside it, and write the hits."""
+    """Compare candidates, query << 32 | row, at the addresses in `rows`, and write the hits."""
     width, base = np.uint64(queries.shape[1]), np.uint64(queries.ctypes.data)
     for k in range(used):
         number = candidates[k] >> np.uint64(32)
@@ -288,7 +288,7 @@ def _follow(
     found: int,
     hits: NDArray[np.uint64],
 ) -> int:
-    """From chunk values whose directory slots are on their way to hits, one level of loads at a time."""
+    """Follow chunk values, whose directory slots are being fetched, to hits, level by level."""
     width = np.uint64(queries.shape[1])
     values, askers, candidates, rows = scratch[0], scratch[1], scratch[2], scratch[3]
     postings = bases[parameters[chunk, _POSTINGS] :]
@@ -301,8 +301,7 @@ def _follow(
             row = np.uint64(load_u32(item_address(postings, postings_shift, np.uint64(4), np.uint64(p))))
             address = item_address(codes, shift, width, row)
             prefetch(address)
-            # Stored pieces begin 16 bytes into a page, so that every other code lies across two
-            # lines.
+            # Stored pieces start 16 bytes into a page, so every other code lies across two lines.
             prefetch(address + width - np.uint64(1))
             candidates[waiting] = query | row
             rows[waiting] = address
@@ -332,20 +331,21 @@ def search_chunks(
     """Find every code within a distance of each query that stays within its budget.
 
     Args:
-        codes, shift: of the column of codes.
-        bases: uint64[...] and parameters: uint64[m, 7], see `chunk_parameters`.
-        masks: uint32[...], ends: uint64[m, ...] and first_masks: uint64[m], see `flip_table`.
+        codes, shift: the addresses of the pieces of the column of codes, and its shift.
+        bases: uint64[...], and parameters: uint64[m, 7], see `chunk_parameters`.
+        masks: uint32[...], ends: uint64[m, ...], and first_masks: uint64[m], see `flip_table`.
         queries: uint8[nq, width], width 8 or 32.
         which: uint32[c], which of the queries to look for.
-        radii: uint32[nq], the greatest distance for each query.
-        budgets: uint64[nq], candidates that each query may have.
-        spent: uint64[nq], receives the candidates of each; hits of one beyond its budget are not
-            complete.
+        radii: uint32[nq], the greatest distance for each query, in bits.
+        budgets: uint64[nq], how many candidates each query may have.
+        spent: uint64[nq], receives how many each had; the hits of one that exceeds its budget are
+            incomplete.
         hits: uint64[capacity], receives packed hits, see `hashcore.near.hamming.pack_hit`.
 
     Returns:
-        How many hits there are; beyond the capacity they are counted, not written. Chunk by chunk,
-        so that a batch finds part of a chunk's directory in the caches.
+        How many hits there are; those beyond the capacity are counted, not written. All queries are
+        looked up in one chunk after the other, so that they share what is cached of its directory.
+        O(lookups + candidates), see `Geometry`.
     """
     width, base = np.uint64(queries.shape[1]), np.uint64(queries.ctypes.data)
     scratch = np.empty((4, _LOOKUPS), np.uint64)

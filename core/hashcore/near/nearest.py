@@ -1,10 +1,10 @@
-"""Near-duplicate search: every code within a distance, through an index or by a scan.
+"""Near-duplicate search: finds every code within a distance, through an index or by a scan.
 
-Both ways are exact; which of them answers a query is a matter of cost alone. A scan costs the same
-whatever the codes are. The index is far cheaper for small radii and codes that are spread out; a
-query whose parts are those of very many codes (the corner of a blank page) would compare with
-nearly all of them one by one, so a query that goes over its budget of candidates is answered by a
-scan instead. Byte vectors have no index.
+Both are exact; only their costs decide which of them answers a query. A scan costs the same for any
+codes. The index is far cheaper for small radii and codes that are spread out. But a query that has
+a part in common with very many codes (the corner of a blank page) would be compared with nearly all
+of them one by one, so a query that exceeds its budget of candidates is answered by a scan instead.
+Byte vectors have no index.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ from hashcore.near.multiindex import Geometry, chunk_parameters, flip_table, sea
 from hashcore.rows import Digests
 
 FEWEST_INDEXED = 50_000
-"""Codes below which an index is not worth its memory: a scan for one query takes some 50 microseconds."""
+"""Fewer codes are not worth an index: scanning them for one query takes about 50 microseconds."""
 
-_MOST_INDEX_BYTES = 100  # a code
+_MOST_INDEX_BYTES = 100  # per code
 _MOST_CHUNK_BITS = 28
 _FEWEST_CHUNK_BITS = 8
-# Nanoseconds of a lookup and of a candidate, fitted to searches of 50 k to 10 M codes with 11 to 16
-# chunks. They are waits for memory, which differ little between machines; the scan is measured
-# where it runs.
+# Nanoseconds per lookup and per candidate, fitted to searches of 50,000 to 10 million codes with 11
+# to 16 chunks. They are waits for memory, which differ little between machines; the speed of a scan
+# is measured where it runs.
 _COSTS_IN_CACHE, _COSTS_IN_MEMORY = (8.0, 10.0), (20.0, 25.0)
 _CACHE_BYTES = 32 << 20
-_MOST_HITS = 1 << 23  # held at a time where the nearest few are asked for
+_MOST_HITS = 1 << 23  # held at a time, if only the nearest few are asked for
 _SPLIT = 16
-# What an index must save by the estimate: codes are seldom as evenly spread as it takes them to be.
+# How much cheaper an index must look: codes are rarely spread as evenly as the estimate assumes.
 _INDEX_ADVANTAGE = 1.5
 _WIDTHS = {Rule.HAMMING: (8, 32), Rule.EUCLIDEAN: (bytevector.WIDTH,), Rule.EXACT: ()}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NearMatches:
     """Codes within the distance of their query, sorted by query, then distance, then row.
 
     Args:
-        queries: int64[m], the row of the query.
+        queries: int64[m], the index of the query.
         rows: int64[m], the row of the code.
-        distances: int32[m], bits that differ, or the Euclidean distance rounded up.
+        distances: int32[m], the bits that differ, or the Euclidean distance rounded up.
     """
 
     queries: NDArray[np.int64]
@@ -70,7 +70,7 @@ class Found:
         return len(self.rows)
 
 
-_NOTHING = Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
+_NOTHING = NearMatches(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class PerceptualIndex:
         geometry: how the codes are cut into chunks.
         parameters: uint64[m, 7] and bases: uint64[...], see
             `hashcore.near.multiindex.chunk_parameters`.
-        owners: what keeps the addresses good.
+        owners: what keeps the addresses valid.
     """
 
     geometry: Geometry
@@ -91,21 +91,21 @@ class PerceptualIndex:
 
     @classmethod
     def of(cls, geometry: Geometry, directories: Sequence[Column], postings: Sequence[Column]) -> PerceptualIndex:
-        """Put together what `hashcore.near.multiindex.build_chunk` made, in the order of the chunks."""
+        """Assemble an index of what `build_chunk` returned, in the order of the chunks."""
         parameters, bases = chunk_parameters(geometry, directories, postings)
         return cls(geometry, parameters, bases, (*directories, *postings))
 
 
 def choose_geometry(width: int, codes: int, radius: int) -> Geometry | None:
-    """The cheapest way to cut codes for searches of a radius, within 100 bytes of index a code.
+    """The cheapest way to cut codes for searches, within 100 bytes of index per code.
 
     Args:
-        width: bytes a code, 8 or 32.
-        codes: how many there are.
-        radius: the usual one; the index serves every other one too.
+        width: bytes in a code, 8 or 32.
+        codes: how many codes there are.
+        radius: the usual radius; the index also serves any other.
 
     Returns:
-        None when there are so few codes that scanning them is the better way.
+        How to cut them; None if there are so few that scanning them is better.
     """
     if codes < FEWEST_INDEXED:
         return None
@@ -122,17 +122,17 @@ def _access_costs(geometry: Geometry, codes: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=1024)
 def _index_cost(geometry: Geometry, radius: int, codes: int) -> float:
-    """Nanoseconds a query, when the codes are spread evenly."""
+    """Nanoseconds per query if the codes are spread evenly."""
     lookup, candidate = _access_costs(geometry, codes)
     return lookup * geometry.lookups(radius) + candidate * geometry.candidates(radius, codes)
 
 
 @lru_cache(maxsize=16)
 def _scan_speed(width: int, words: int) -> tuple[float, float]:
-    """Nanoseconds a comparison on this CPU for one query, and for very many.
+    """Nanoseconds per comparison on this CPU, for one query and for very many.
 
-    Between a CPU with and one without a vector popcount lies a factor of ten, so it is measured,
-    once in a process and in a few milliseconds.
+    A vector popcount makes a CPU ten times faster, so the speed is measured, once per process and
+    in a few milliseconds.
     """
     random = np.random.default_rng(0)
     codes, queries = (random.integers(0, 256, (n, width), np.uint8) for n in (1 << 14, 32))
@@ -153,18 +153,18 @@ def _scan_speed(width: int, words: int) -> tuple[float, float]:
 
 
 def measure_scan(width: int, radius: int) -> None:
-    """Measure now, rather than at the first search, how fast this CPU scans."""
+    """Measure how fast this CPU scans now, rather than at the first search; a few milliseconds."""
     _scan_speed(width, first_look_words(width, radius))
 
 
 def _scan_cost(width: int, radius: int, codes: int, queries: int) -> float:
-    """Nanoseconds a query. Transposing the codes costs about two queries' comparisons with them."""
+    """Nanoseconds per query. Transposing the codes costs about as much as comparing two queries."""
     one, many = _scan_speed(width, first_look_words(width, radius))
     return codes * min(one, many + 2 * one / queries)
 
 
 def _budgets(codes: Column, index: PerceptualIndex | None, radii: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """Candidates that each query may have before a scan becomes cheaper; 0 where it is from the start."""
+    """How many candidates each query may have before a scan is cheaper; 0 to scan right away."""
     budgets = np.zeros(len(radii), np.uint64)
     if index is None:
         return budgets
@@ -184,7 +184,7 @@ def _budget(geometry: Geometry, radius: int, codes: int, queries: int) -> int:
 def _one_query(
     geometry: Geometry | None, radius: int, codes: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint64]]:
-    """What a search for a single query passes to `search_index`: which, radii, budgets."""
+    """The arguments of `search_index` for a single query: which, radii, budgets."""
     budget = 0 if geometry is None else _budget(geometry, radius, codes, 1)
     which, radii = np.zeros(1 if budget else 0, np.uint32), np.array([radius], np.uint32)
     return which, radii, np.array([budget], np.uint64)
@@ -206,13 +206,13 @@ def search_index(
         index: its index.
         queries: uint8[nq, width].
         which: uint32[c], which of the queries to look for.
-        radii: uint32[nq], the greatest distance for each query.
-        budgets: uint64[nq], candidates that each query may have.
-        most: hits to hold at a time, see `hashcore.near.hamming.collect_hits`.
+        radii: uint32[nq], the greatest distance for each query, in bits.
+        budgets: uint64[nq], how many candidates each query may have.
+        most: how many hits to hold, see `hashcore.near.hamming.collect_hits`.
 
     Returns:
-        Packed hits, uint64[m], in no particular order, and uint32[...], the queries that went over
-        their budget and have no hits among these.
+        Packed hits, uint64[m], in no particular order; and uint32[...], the queries that exceeded
+        their budgets, none of whose hits are included.
     """
     greatest = radii[which] if len(which) < len(radii) else radii
     masks, ends, first_masks = flip_table(index.geometry, int(greatest.max(initial=0)))
@@ -263,7 +263,7 @@ def _find_hits(
 def _find_hits_of_one(
     codes: Column, index: PerceptualIndex | None, query: Digests, radius: int
 ) -> NDArray[np.uint64]:
-    """As `_find_hits`; servers are asked for single hashes so often that arrays of one element cost too much."""
+    """Like `_find_hits`, but quicker: servers often check single hashes, where overhead counts."""
     which, radii, budgets = _one_query(None if index is None else index.geometry, radius, len(codes))
     if index is not None and len(which):
         hits, over = search_index(codes, index, query, which, radii, budgets)
@@ -283,7 +283,7 @@ def _find_nearest(
     most: int | None,
     rule: Rule,
 ) -> NDArray[np.uint64]:
-    """The nearest `most` hits of each query, sorted; in bounded memory, if need be in several parts."""
+    """The nearest `most` hits of each query, sorted; in several parts if memory requires it."""
     n = len(queries)
     try:
         hits = _find_hits(codes, index, queries, radii, _MOST_HITS if most is not None and n > 1 else None, rule)
@@ -311,9 +311,9 @@ def _limits(radii: int | NDArray[np.uint32], queries: int, bits: int, rule: Rule
             raise ValueError(f"there must be one radius for each of {queries} queries, got {radii.shape}")
         least, greatest = int(radii.min(initial=0)), int(radii.max(initial=0))
     if least < 0:
-        raise ValueError(f"a distance is 0 or more, got a radius of {least}")
+        raise ValueError(f"a radius must be 0 or more, got {least}")
     if rule is Rule.EUCLIDEAN and greatest > bytevector.MOST_DISTANCE:
-        raise ValueError(f"a radius is {bytevector.MOST_DISTANCE} at most, got {greatest}")
+        raise ValueError(f"a radius must be {bytevector.MOST_DISTANCE} at most, got {greatest}")
     if isinstance(radii, int):
         return np.full(queries, min(radii, bits), np.uint32)
     return np.minimum(radii, bits).astype(np.uint32)
@@ -327,39 +327,43 @@ def find_within(
     most: int | None = None,
     *,
     rule: Rule = Rule.HAMMING,
-) -> Found:
+) -> NearMatches:
     """Find every code within a distance of each query; none is missed.
 
     Args:
-        codes: a column of a width that the rule goes with, fewer than 2**32 items.
-        index: the index of this column, or None to scan.
+        codes: a column of fewer than 2**32 codes, of a width that fits the rule.
+        index: the index over this column, or None to scan it.
         queries: uint8[nq, width].
-        radii: the greatest distance, one for all or uint32[nq].
-        most: how many codes to report for one query, the nearest ones; None for all.
-        rule: the distance, Hamming (8 or 32 bytes) or Euclidean (144 bytes, a radius up to 255).
+        radii: the greatest distance, for all queries or for each, uint32[nq].
+        most: how many codes to report for one query, the nearest first; None for all.
+        rule: the kind of distance: Hamming (8 or 32 bytes), or Euclidean (144 bytes and radii of up
+            to 255).
+
+    Returns:
+        The codes found.
 
     Raises:
-        ValueError: the queries or radii do not have the shape that the codes ask for, or a radius
-            is out of range.
+        ValueError: the queries or radii do not have a shape that fits the codes, or a radius is out
+            of range.
     """
     widths = _WIDTHS[rule]
     if codes.width not in widths:
         either = " or ".join(map(str, widths))
-        raise ValueError(f"codes to search by {rule} distance are {either} bytes wide, these are {codes.width}")
+        raise ValueError(f"codes to search by {rule} distance must be {either} bytes wide, not {codes.width}")
     if queries.ndim != 2 or queries.shape[1] != codes.width:
-        raise ValueError(f"queries must be rows of {codes.width} bytes, as the codes are; got {queries.shape}")
+        raise ValueError(f"queries must be rows of {codes.width} bytes like the codes, got {queries.shape}")
     limits = _limits(radii, len(queries), 8 * codes.width, rule)
     if not (queries.flags.c_contiguous and queries.flags.writeable and queries.dtype == np.uint8):
-        # The kernels are compiled for arrays that may be written to; the body of a request may not.
+        # The kernels are compiled for writable arrays, and the body of a request is not writable.
         queries = np.require(queries, np.uint8, ["C", "W"])
     if not len(queries):
         return _NOTHING
     if len(queries) <= MOST_QUERIES:
         hits = _find_nearest(codes, index, queries, limits, most, rule)
-        return Found(hit_queries(hits), hit_rows(hits), hit_distances(hits)) if len(hits) else _NOTHING
+        return NearMatches(hit_queries(hits), hit_rows(hits), hit_distances(hits)) if len(hits) else _NOTHING
     found = []
     for start in range(0, len(queries), MOST_QUERIES):
         part = slice(start, start + MOST_QUERIES)
         hits = _find_nearest(codes, index, queries[part], limits[part], most, rule)
         found.append((hit_queries(hits) + start, hit_rows(hits), hit_distances(hits)))
-    return Found(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    return NearMatches(*(np.concatenate(columns) for columns in zip(*found, strict=True)))

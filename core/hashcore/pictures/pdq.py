@@ -1,13 +1,13 @@
-"""PDQ: the 256-bit perceptual hash of a picture, bit for bit as the reference implementation gives it.
+"""PDQ: the 256-bit perceptual hash of a picture, identical to that of the reference implementation.
 
-Luminance, a two-pass tent filter (a box twice along rows and columns), decimation to 64x64, the
-lowest 16x16 frequencies of a DCT but the constant one, and one bit for each: above the median or
-not.
+Its steps are luminance, a two-pass tent filter (a box twice along rows and columns), decimation to
+64 x 64, and the lowest 16 x 16 frequencies of a DCT without the constant one; each of them gives
+one bit, which is whether it is above the median.
 
 Source: Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing algorithm", 2019, and
-its reference implementation. Sums are single precision and in the reference's order, because a bit
-whose frequency lies at the median turns on the last digit. What the decimation does not look at is
-not computed.
+its reference implementation. Sums are in single precision and in the order of the reference,
+because a bit whose frequency is close to the median depends on the last digit. What the decimation
+drops is not computed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from hashcore.rows import Digests
 
 BITS = 256
 _SIDE, _FREQUENCIES = 64, 16
-_LEAST_SIDE = 5  # of a smaller picture the reference gives a hash of zeros
-_LANES = 8  # rows summed side by side: one running sum is a chain of additions, eight keep the unit busy
+_LEAST_SIDE = 5  # for a smaller picture the reference returns a hash of zeros
+_LANES = 8  # rows summed side by side: one sum is a chain of additions, eight keep the unit busy
 _RED, _GREEN, _BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)
 LEAST_QUALITY = 50
-"""Hashes of pictures below this quality match too much that is unrelated; the reference says to discard them."""
+"""Below this quality, hashes match unrelated pictures; the reference says to discard them."""
 
 Pixels = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
@@ -38,8 +38,8 @@ class PictureHash:
     """The hash of a picture.
 
     Args:
-        digest: 32 bytes, in the order in which it is written in hexadecimal.
-        quality: 0 (nothing to be seen, such as a blank page) to 100.
+        digest: 32 bytes, in the order of its hexadecimal form.
+        quality: from 0 (nothing to see, such as a blank page) to 100.
     """
 
     digest: bytes
@@ -56,7 +56,7 @@ def _dct_matrix() -> _Floats:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _luminance(pixels: NDArray[np.uint8], channels: int, out: NDArray[np.float32]) -> None:
-    """Luminance of a line, uint8[columns * channels]; a constant stride lets the loads be vectorised."""
+    """Luminance of a line, uint8[columns * channels]; with a constant stride, loads vectorise."""
     if channels == 1:
         for column in range(np.uint64(out.shape[0])):
             out[column] = np.float32(pixels[column])
@@ -71,13 +71,13 @@ def _luminance(pixels: NDArray[np.uint8], channels: int, out: NDArray[np.float32
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _window(length: int) -> int:
-    """Width of the box for a side of so many pixels."""
+    """The width of the box for a side of `length` pixels."""
     return (length + 2 * _SIDE - 1) // (2 * _SIDE)
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _divisors(length: int) -> NDArray[np.float32]:
-    """How many pixels lie in the box around each place; fewer at the edges."""
+    """How many pixels the box around each place covers, float32[length]; fewer at the edges."""
     full = _window(length)
     ahead = (full + 2) // 2
     out = np.empty(length, np.float32)
@@ -90,7 +90,7 @@ def _divisors(length: int) -> NDArray[np.float32]:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _sum_rows(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Sums of the box along eight rows, float32[8, columns]; out may not be values."""
+    """Sums of the box along eight rows, float32[8, columns]; `out` must not be `values`."""
     columns = np.uint64(values.shape[1])
     full = np.uint64(_window(values.shape[1]))
     ahead = np.uint64((full + np.uint64(2)) >> np.uint64(1))
@@ -156,9 +156,9 @@ def _sampled(place: int, length: int) -> int:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _filter_twice(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
-    """Box along rows, columns and rows again, at the 64 columns that are looked at: float32[rows, 64].
+    """Box along rows, columns, and rows again, at the 64 columns that are kept: float32[rows, 64].
 
-    A few lines at a time are on their way, so that all of it stays in the second-level cache.
+    Only a few lines are held at a time, so that they stay in the second-level cache.
     """
     rows, columns = pixels.shape[0], pixels.shape[1] // channels
     full = _window(rows)
@@ -197,7 +197,7 @@ def _filter_twice(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.float3
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _decimate(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
-    """The filtered picture at 64 x 64 places."""
+    """The filtered picture at 64 x 64 places, float32[64, 64]."""
     rows, columns = pixels.shape[0], pixels.shape[1] // channels
     small = np.empty((_SIDE, _SIDE), np.float32)
     if rows == _SIDE and columns == _SIDE:
@@ -224,7 +224,7 @@ def _decimate(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.float32]:
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _quality(small: NDArray[np.float32]) -> int:
-    """How much there is to be seen: the sum of gradients, in the reference's units."""
+    """How much there is to see: the sum of gradients, in the units of the reference."""
     total = 0
     hundred, white = np.float32(100), np.float32(255)
     for i in range(_SIDE):
@@ -254,7 +254,7 @@ def _transform(small: NDArray[np.float32], matrix: NDArray[np.float32]) -> NDArr
 
 
 def _bits(frequencies: _Floats) -> bytes:
-    """One bit for each frequency: above the lower median or not; the last frequency is written first."""
+    """One bit per frequency, the last one first: whether it is above the lower median."""
     flat = frequencies.reshape(-1)
     median = np.sort(flat)[(BITS - 1) // 2]
     return np.packbits((flat > median)[::-1]).tobytes()
@@ -262,7 +262,7 @@ def _bits(frequencies: _Floats) -> bytes:
 
 def _frequencies(pixels: Pixels) -> tuple[_Floats, int]:
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-        raise ValueError(f"a picture is uint8[rows, columns, 3] or uint8[rows, columns], not {pixels.shape}")
+        raise ValueError(f"a picture must be uint8[rows, columns, 3] or uint8[rows, columns], not {pixels.shape}")
     rows, columns = pixels.shape[:2]
     if not rows or not columns:
         raise ValueError("the picture has no pixels")
@@ -281,7 +281,7 @@ def hash_picture(pixels: Pixels) -> PictureHash:
         pixels: uint8[rows, columns, 3] RGB, or uint8[rows, columns] luminance.
 
     Raises:
-        ValueError: the array is not of that kind, or empty.
+        ValueError: the array has another shape or type, or no pixels.
     """
     frequencies, quality = _frequencies(pixels)
     return PictureHash(_bits(frequencies), quality)
@@ -290,10 +290,16 @@ def hash_picture(pixels: Pixels) -> PictureHash:
 def hash_variants(pixels: Pixels) -> tuple[list[PictureHash], Digests]:
     """The hashes of a picture and of its seven rotations and reflections, from one transform.
 
+    Args:
+        pixels: as for `hash_picture`.
+
     Returns:
-        In the order: original, rotated clockwise by 90, 180 and 270 degrees, flipped top to bottom,
-        flipped left to right, flipped along the main diagonal, and along the other; and the same as
-        uint8[8, 32].
+        Eight hashes: original, rotated clockwise by 90, 180 and 270 degrees, flipped top to bottom,
+        flipped left to right, flipped along the main diagonal, and along the other one; and their
+        digests as uint8[8, 32].
+
+    Raises:
+        ValueError: as for `hash_picture`.
     """
     b, quality = _frequencies(pixels)
     odd = np.where(np.arange(_FREQUENCIES) % 2 == 0, -1, 1).astype(np.float32)  # frequency i + 1 is odd

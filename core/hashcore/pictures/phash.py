@@ -1,7 +1,7 @@
 """pHash: 64 bits of the lowest frequencies of a picture, as the imagehash package computes them.
 
-Source: Buchner, `imagehash.phash`: a grey picture of 32 x 32, its unnormalised DCT-II, of which the
-lowest 8 x 8 frequencies are above the median or not.
+Source: Buchner, `imagehash.phash`. It takes the unnormalised DCT-II of a grey picture of 32 x 32;
+each of the lowest 8 x 8 frequencies gives one bit, which is whether it is above the median.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def hash_grey(pixels: NDArray[np.uint8]) -> bytes:
     """The pHash of a picture, 8 bytes.
 
     Args:
-        pixels: uint8[32, 32], grey; shrinking to that size, by Lanczos, is the caller's.
+        pixels: uint8[32, 32], grey; the caller has shrunk the picture to that size, by Lanczos.
 
     Raises:
-        ValueError: they are not of that kind.
+        ValueError: the array has another shape or type.
     """
     if pixels.shape != (SIDE, SIDE) or pixels.dtype != np.uint8:
-        raise ValueError(f"a pHash is made of uint8[{SIDE}, {SIDE}], not {pixels.dtype}{list(pixels.shape)}")
+        raise ValueError(f"a pHash is computed from uint8[{SIDE}, {SIDE}], not {pixels.dtype}{list(pixels.shape)}")
     matrix = _dct_matrix()
-    # Frequencies that are not there are zero, and not what rounding errors make of it.
+    # Frequencies that the picture does not have must be zero, not rounding errors.
     low = np.round(matrix @ pixels.astype(np.float64) @ matrix.T, 6)
     return np.packbits(low > np.median(low)).tobytes()

@@ -1,4 +1,4 @@
-"""Known-good sets, which keep matches from being reported, and hashes that are harmless and everywhere."""
+"""What keeps matches from being reported: known-good sets, and hashes that are benign."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hashcore.reading.opened import Codes, OpenSegment, codes_of_role, tables_of
 from hashcore.rows import Digests
 
 UNBOUNDED = 1 << 30
-"""More entries, or a greater distance, than there can be."""
+"""More entries than a query can match, and a greater distance than two hashes can have."""
 
 
 class KnownGood:
     """What the known-good sets of a generation vouch for.
 
     Args:
-        segments: all segments of the generation, of match sets as well.
+        segments: all segments of the generation, those of match sets included.
     """
 
     def __init__(self, segments: list[OpenSegment]) -> None:
@@ -32,68 +32,78 @@ class KnownGood:
         self._near = codes_of_role(segments, "known-good")
         self._benign: dict[tuple[int, str], bool] = {}
 
-    def without_vouched_for(self, kind: HashType, digests: Digests, matches: Matches) -> Matches:
-        """The matches that nothing vouches for.
+    def without_vouched_for(self, hash_type: HashType, digests: Digests, matches: Matches) -> Matches:
+        """Leave out the matches that something vouches for.
 
-        An entry is left out when one of its other hashes is known to be good or benign; a match,
-        when a known-good entry is at least as near to its query.
+        An entry never matches if one of its hashes is benign, or if a known-good set has one of its
+        hashes of other types. A match is left out if a known-good entry is at least as near to its
+        query.
 
         Args:
-            kind: type of the digests.
-            digests: uint8[n, width], what was asked about.
-            matches: what they matched.
+            hash_type: the type of the digests.
+            digests: uint8[n, width], the queries.
+            matches: their matches.
+
+        Returns:
+            The matches that are left, in the same order.
         """
-        if vouching := self._vouching_hashes(kind, matches):
-            matches = matches.where(~self._vouched_for_entries(kind, matches, vouching))
-        if len(matches) and self._has(kind.name):
-            matches = matches.where(self._nearest(kind, digests, matches) > matches.distances)
+        if vouching := self._vouching_hashes(hash_type, matches):
+            matches = matches.where(~self._vouched_for_entries(hash_type, matches, vouching))
+        if len(matches) and self._has(hash_type.name):
+            matches = matches.where(self._nearest(hash_type, digests, matches) > matches.distances)
         return matches
 
-    def _nearest(self, kind: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
-        """How far each match's query is from the nearest known-good entry near it; a large number without one."""
+    def _nearest(self, hash_type: HashType, digests: Digests, matches: Matches) -> NDArray[np.int32]:
+        """Distance of each match's query to the nearest known-good entry; `UNBOUNDED` without one.
+
+        int32[m].
+        """
         nearest = np.full(len(digests), UNBOUNDED, np.int32)
         asked = np.unique(matches.queries)
-        if kind.rule is Rule.EXACT and len(self._exact[kind.name]):
-            nearest[self._find(kind.name, digests, asked.astype(np.uint32))] = 0
-        for codes in self._near.get(kind.name, []):
+        if hash_type.name in self._exact:
+            nearest[self._find(hash_type.name, digests, asked.astype(np.uint32))] = 0
+        for codes in self._near.get(hash_type.name, []):
             queries, distances = self._find_near(codes, digests[asked], codes.default)
             np.minimum.at(nearest, asked[queries], distances)
         return nearest[matches.queries]
 
-    def _vouching_hashes(self, kind: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
-        """Segments of the matches and the types by which entries in them may be harmless; mostly none."""
+    def _vouching_hashes(self, hash_type: HashType, matches: Matches) -> list[tuple[int, list[str]]]:
+        """Segments of the matches, and the types that may vouch for their entries; usually none."""
         vouching = []
         for segment in sorted(set(matches.segments.tolist())):
             names = [
                 name
                 for name in self._segments[segment].header.types
-                if (name != kind.name and self._has(name)) or self._holds_benign(segment, name)
+                if (name != hash_type.name and self._has(name)) or self._holds_benign(segment, name)
             ]
             if names:
                 vouching.append((segment, names))
         return vouching
 
     def _holds_benign(self, segment: int, name: str) -> bool:
-        """Whether a segment has a hash that is harmless and everywhere.
+        """Whether a segment has a benign hash of a type.
 
-        A load refuses them, but a set may have been loaded as known-good and made to match since.
+        A match set refuses them, but a set may have been loaded as known-good before it became one.
         """
         known = self._benign.get((segment, name))
         if known is None:
-            opened, kind = self._segments[segment], HASH_TYPES[name]
-            benign = np.frombuffer(bytearray(b"".join(kind.benign)), np.uint8).reshape(-1, kind.width)
-            if kind.rule is Rule.EXACT:
-                tables = TableGroup.of(kind.width, [opened.table(name)])
+            opened, hash_type = self._segments[segment], HASH_TYPES[name]
+            benign = np.frombuffer(bytearray(b"".join(hash_type.benign)), np.uint8).reshape(-1, hash_type.width)
+            if hash_type.rule is Rule.EXACT:
+                tables = TableGroup.of(hash_type.width, [opened.table(name)])
                 known = bool(len(tables.search(benign, np.arange(len(benign), dtype=np.uint32), 1)[0]))
             else:
-                known = bool(len(Codes.of(segment, opened, kind).find(benign, 0, 1)))
+                known = bool(len(Codes.of(segment, opened, hash_type).find(benign, 0, 1)))
             self._benign[segment, name] = known
         return known
 
     def _vouched_for_entries(
-        self, kind: HashType, matches: Matches, vouching: list[tuple[int, list[str]]]
+        self, hash_type: HashType, matches: Matches, vouching: list[tuple[int, list[str]]]
     ) -> NDArray[np.bool_]:
-        """Which entries are harmless by some hash of theirs: benign, or in a known-good set by another hash."""
+        """Which entries have a benign hash, or a hash of another type that a known-good set has.
+
+        bool[m].
+        """
         vouched = np.zeros(len(matches), np.bool_)
         for segment, names in vouching:
             of_segment = np.flatnonzero(matches.segments == segment)
@@ -102,26 +112,27 @@ class KnownGood:
                 digests = gather(self._segments[segment].columns[name], rows)
                 for benign in HASH_TYPES[name].benign:
                     vouched[of_segment] |= (digests == np.frombuffer(benign, np.uint8)).all(axis=1)
-                if name != kind.name and self._has(name):
+                if name != hash_type.name and self._has(name):
                     vouched[of_segment[self._held_as_good(name, digests)]] = True
         return vouched
 
     def _has(self, name: str) -> bool:
-        return name in self._near or (name in self._exact and len(self._exact[name]) > 0)
+        """Whether a known-good set has hashes of a type."""
+        return name in self._exact or name in self._near
 
     def _held_as_good(self, name: str, digests: Digests) -> NDArray[np.integer[Any]]:
-        """Which digests stand in a known-good set as they are, indices in no particular order."""
+        """Indices of the digests that a known-good set has, in no particular order."""
         if name in self._exact:
             return self._find(name, digests, np.arange(len(digests), dtype=np.uint32))
         near = self._near[name]
         return np.concatenate([self._find_near(codes, digests, 0)[0] for codes in near])
 
     def _find(self, name: str, digests: Digests, asked: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Which of the digests asked for known-good sets hold; one may come several times."""
+        """Which of the `asked` digests known-good sets have; one may come several times."""
         tables = self._exact[name]
         if not any(len(self._segments[number].dead) for number in tables.segments.tolist()):
             return tables.group.search(digests, asked, 1)[0]
-        # Behind a row that has been withdrawn there may be one that has not.
+        # A withdrawn row may hide another one that has not been withdrawn.
         found, of_table, rows = tables.group.search(digests, asked, UNBOUNDED)
         alive = np.zeros(len(found), np.bool_)
         for number in np.unique(of_table).tolist():
@@ -133,7 +144,7 @@ class KnownGood:
     def _find_near(
         self, codes: Codes, digests: Digests, radius: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Digests near entries of a known-good column, and how far; one may come several times."""
+        """Digests near known-good hashes, and their distances; one may come several times."""
         dead = self._segments[codes.segment].dead
         found = codes.find(digests, radius, UNBOUNDED if len(dead) else 1)
         alive = ~are_dead(dead, found.rows)

@@ -1,4 +1,4 @@
-"""What a batch matched, as arrays."""
+"""The matches of a batch, as arrays."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What matched in a batch, m matches sorted by query, distance and entry.
+    """The m matches of a batch, sorted by query, distance and entry.
 
     Args:
-        queries: int64[m], index of the digest in the batch.
+        queries: int64[m], index of the matched digest in the batch.
         distances: int32[m], 0 for exact types.
-        segments: int32[m], index of the segment in the snapshot.
+        segments: int32[m], index of the entry's segment in the snapshot.
         rows: int64[m], row of the entry in its segment.
-        truncated: queries with more entries than are reported.
+        truncated: queries that match more entries than are reported.
     """
 
     queries: NDArray[np.int64]
@@ -30,7 +30,7 @@ class Matches:
         return len(self.queries)
 
     def where(self, keep: NDArray[np.bool_]) -> Matches:
-        """The matches of a mask."""
+        """The matches for which a mask, bool[m], is true."""
         return Matches(
             self.queries[keep], self.distances[keep], self.segments[keep], self.rows[keep], self.truncated
         )
@@ -40,7 +40,7 @@ NOTHING = Matches(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.i
 
 
 def more_than(queries: NDArray[np.int64], most: int) -> list[int]:
-    """Which queries occur more than so many times."""
+    """The queries that occur more than `most` times in int64[m]."""
     if len(queries) <= most:
         return []
     distinct, counts = np.unique(queries, return_counts=True)
@@ -48,7 +48,7 @@ def more_than(queries: NDArray[np.int64], most: int) -> list[int]:
 
 
 def join(parts: list[Matches], truncated: frozenset[int]) -> Matches:
-    """Several batches of matches as one, in no particular order."""
+    """Several groups of matches as one, in no particular order."""
     return Matches(
         np.concatenate([part.queries for part in parts]),
         np.concatenate([part.distances for part in parts]),
@@ -59,7 +59,7 @@ def join(parts: list[Matches], truncated: frozenset[int]) -> Matches:
 
 
 def cap(matches: Matches, most: int) -> Matches:
-    """Sort by query, distance and entry, leave out what a query has beyond `most`, and say which those are."""
+    """Sort matches, keep the first `most` of each query, and name the queries that had more."""
     order = np.lexsort((matches.rows, matches.segments, matches.distances, matches.queries))
     queries = matches.queries[order]
     over = more_than(queries, most)

@@ -1,4 +1,4 @@
-"""What a snapshot finds in the map: segments, the tables of exact types, and the columns of the others."""
+"""What a snapshot opens in the map: segments, their tables, and their perceptual hashes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from hashcore.disk.tombstones import DeadRows
 from hashcore.exact.tables import Table, TableGroup
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule
 from hashcore.near.multiindex import Geometry
-from hashcore.near.nearest import Found, PerceptualIndex, find_within
+from hashcore.near.nearest import NearMatches, PerceptualIndex, find_within
 from hashcore.rows import Digests
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One known item, as it is named in answers.
+    """One known item, as answers name it.
 
     Args:
-        set: name of its hash set.
-        category: or None.
-        id: external id, or None.
-        added: when it came into the set (Unix seconds).
-        digest: its first hash, which tells entries without an id apart; None where it has an id.
+        set: the name of its hash set.
+        category: its category, or None.
+        id: its external id, or None.
+        added: when it was added to the set, in Unix seconds.
+        digest: its first hash, which identifies an entry without an id; None if it has an id.
     """
 
     set: str
@@ -38,7 +38,7 @@ class Entry:
 
 
 class OpenSegment:
-    """A segment with its columns found in the map, and the rows of it that have been withdrawn."""
+    """A segment with its columns opened in the map, its set, and its withdrawn rows."""
 
     def __init__(self, transaction: Any, header: Segment, entry: HashSet, dead: DeadRows) -> None:
         self.header = header
@@ -48,20 +48,22 @@ class OpenSegment:
             name: open_column(transaction, header.number, name, spec) for name, spec in header.columns.items()
         }
 
-    def table(self, kind: str) -> Table:
+    def table(self, hash_type: str) -> Table:
+        """The table that finds rows by their digest of an exact type."""
         return Table(
-            self.columns[kind],
-            self.columns[f"directory.{kind}"],
-            self.header.directory_bits[kind],
-            self.columns.get(f"order.{kind}"),
+            self.columns[hash_type],
+            self.columns[f"directory.{hash_type}"],
+            self.header.directory_bits[hash_type],
+            self.columns.get(f"order.{hash_type}"),
         )
 
     def entry(self, row: int) -> Entry:
-        label, external = self.label(row), self._id(row)
-        digest = None if external is not None else self.columns[self.header.types[0]].read(row, 1)
-        return Entry(self.set.name, label.category, external, label.added, digest)
+        """The entry that a row stands for, copied out of the map."""
+        label, id = self._label(row), self._id(row)
+        digest = None if id is not None else self.columns[self.header.types[0]].read(row, 1)
+        return Entry(self.set.name, label.category, id, label.added, digest)
 
-    def label(self, row: int) -> Label:
+    def _label(self, row: int) -> Label:
         number = 0
         if "label" in self.columns:
             number = int.from_bytes(self.columns["label"].read(row, 1), "little")
@@ -79,35 +81,27 @@ class OpenSegment:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of one hash type, and the segment that each belongs to."""
+    """The tables of one exact hash type.
+
+    Args:
+        group: the tables, searched in one call.
+        segments: int32[tables], index of each table's segment in the snapshot.
+    """
 
     group: TableGroup
     segments: NDArray[np.int32]
 
-    @classmethod
-    def over(cls, kind: HashType, segments: list[OpenSegment], role: str) -> Tables:
-        chosen = [
-            index
-            for index, segment in enumerate(segments)
-            if segment.set.role == role and kind.name in segment.header.types
-        ]
-        tables = [segments[index].table(kind.name) for index in chosen]
-        return cls(TableGroup.of(kind.width, tables), np.array(chosen, np.int32))
-
-    def __len__(self) -> int:
-        return len(self.segments)
-
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """A column of perceptual hashes.
+    """One segment's hashes of a perceptual type.
 
     Args:
-        segment: number of its segment in the snapshot.
-        rule: how they are compared.
+        segment: index of the segment in the snapshot.
+        rule: how the hashes are compared.
         column: the hashes, in row order.
-        index: None where they are scanned.
-        default: the distance at which its set matches unless a request says otherwise.
+        index: the index over them, or None if they are scanned.
+        default: the greatest distance of a match, unless a request says otherwise.
     """
 
     segment: int
@@ -117,29 +111,40 @@ class Codes:
     default: int
 
     @classmethod
-    def of(cls, number: int, segment: OpenSegment, kind: HashType) -> Codes:
+    def of(cls, number: int, segment: OpenSegment, hash_type: HashType) -> Codes:
+        """Open the hashes of a type in the segment with this index in the snapshot."""
         index = None
-        chunks = segment.header.chunks.get(kind.name, 0)
+        chunks = segment.header.chunks.get(hash_type.name, 0)
         if chunks:
-            directories = [segment.columns[f"index.{kind.name}.{chunk}"] for chunk in range(chunks)]
-            postings = [segment.columns[f"postings.{kind.name}.{chunk}"] for chunk in range(chunks)]
-            index = PerceptualIndex.of(Geometry(kind.width, chunks), directories, postings)
-        default = segment.set.distances.get(kind.name, kind.default_distance)
-        return cls(number, kind.rule, segment.columns[kind.name], index, default)
+            directories = [segment.columns[f"index.{hash_type.name}.{chunk}"] for chunk in range(chunks)]
+            postings = [segment.columns[f"postings.{hash_type.name}.{chunk}"] for chunk in range(chunks)]
+            index = PerceptualIndex.of(Geometry(hash_type.width, chunks), directories, postings)
+        default = segment.set.distances.get(hash_type.name, hash_type.default_distance)
+        return cls(number, hash_type.rule, segment.columns[hash_type.name], index, default)
 
-    def find(self, digests: Digests, radius: int, most: int) -> Found:
-        """See `hashcore.near.nearest.find_within`."""
+    def find(self, digests: Digests, radius: int, most: int) -> NearMatches:
+        """Find hashes within a distance of each digest; see `hashcore.near.nearest.find_within`."""
         return find_within(self.column, self.index, digests, radius, most, rule=self.rule)
 
 
 def tables_of_role(segments: list[OpenSegment], role: str) -> dict[str, Tables]:
-    """The tables of all sets of a role, by exact type."""
-    exact = [kind for kind in HASH_TYPES.values() if kind.rule is Rule.EXACT]
-    return {kind.name: Tables.over(kind, segments, role) for kind in exact}
+    """The tables of all sets of a role, by exact type; types without any are left out."""
+    found: dict[str, Tables] = {}
+    for hash_type in HASH_TYPES.values():
+        numbers = [
+            number
+            for number, segment in enumerate(segments)
+            if segment.set.role == role and hash_type.name in segment.header.types
+        ]
+        if numbers and hash_type.rule is Rule.EXACT:
+            tables = [segments[number].table(hash_type.name) for number in numbers]
+            group = TableGroup.of(hash_type.width, tables)
+            found[hash_type.name] = Tables(group, np.array(numbers, np.int32))
+    return found
 
 
 def codes_of_role(segments: list[OpenSegment], role: str) -> dict[str, list[Codes]]:
-    """The columns of all sets of a role, by perceptual type; a type of which there are none is left out."""
+    """The hashes of all sets of a role, by perceptual type; types without any are left out."""
     found: dict[str, list[Codes]] = {}
     for number, segment in enumerate(segments):
         for name in segment.header.types if segment.set.role == role else ():

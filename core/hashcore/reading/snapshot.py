@@ -1,4 +1,4 @@
-"""A snapshot: one generation of the store, open for checking."""
+"""A snapshot: one generation of the store, open for reading."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from hashcore.reading.wanted import Wanted
 from hashcore.rows import Digests
 
 MOST_ENTRIES = 1000
-"""Entries reported for one hash; a set that lists one hash more often than this is a broken set."""
+"""Entries reported for one hash; a set that lists a hash more often than this is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownEntry:
-    """An entry with its hashes, for those who look after a set; never for those who check.
+    """An entry with its hashes, for those who maintain a set; never for those who check.
 
     Args:
-        hashes: digests by type.
-        category: or None.
-        added: when it came into the set (Unix seconds).
+        hashes: its digests by type.
+        category: its category, or None.
+        added: when it was added to the set, in Unix seconds.
     """
 
     hashes: dict[str, bytes]
@@ -47,9 +47,9 @@ class KnownEntry:
 
 
 class Snapshot:
-    """One generation, answering checks from the map.
+    """One generation, which answers checks from the map.
 
-    It owns the read transaction that keeps its addresses valid: use it inside `Store.read()` only.
+    It owns the read transaction that keeps its addresses valid: use it only inside `Store.read()`.
 
     Args:
         transaction: an LMDB read transaction with buffers.
@@ -76,16 +76,16 @@ class Snapshot:
 
     @property
     def generation(self) -> int:
-        """The number of the generation that answers."""
+        """The number of the generation that the snapshot shows."""
         return self.manifest.generation
 
     def close(self) -> None:
-        """End the transaction; no address of this snapshot may be used from now on."""
+        """End the transaction; no address of this snapshot may be used afterwards."""
         self._transaction.abort()
 
     def match(
         self,
-        kind: HashType,
+        hash_type: HashType,
         digests: Digests,
         *,
         max_distance: int | None = None,
@@ -95,73 +95,70 @@ class Snapshot:
         """Check a batch of digests of one type.
 
         Args:
-            kind: their type.
+            hash_type: the type of the digests.
             digests: uint8[n, width], C-contiguous.
-            max_distance: of a perceptual type, the greatest distance of a match; None: each set's
-                own default.
-            most: entries to report for one digest, the nearest ones.
-            sets: names of the sets whose entries count, None for all; known-good sets always apply.
+            max_distance: for a perceptual type, the greatest distance of a match; None uses the
+                default of each set.
+            most: how many entries to report for one digest, the nearest first.
+            sets: names of the sets to match, None for all; known-good sets always apply.
 
         Returns:
-            The matches; entries that a known-good set vouches for are left out. Releases the GIL
-            for all that depends on n.
+            The matches, without those that a known-good set vouches for. The GIL is released for
+            all work that grows with n.
 
         Raises:
-            BadDistance: the type has no such distance.
+            BadDistance: the type does not allow the distance.
         """
         if max_distance is not None:
-            check_distance(kind.name, max_distance)
-        return self._match(kind, as_writable(digests), max_distance, most, sets)
+            check_distance(hash_type.name, max_distance)
+        return self._match(hash_type, as_writable(digests), max_distance, most, sets)
 
     def _match(
         self,
-        kind: HashType,
+        hash_type: HashType,
         digests: Digests,
         max_distance: int | None,
         most: int,
         sets: frozenset[str] | None,
     ) -> Matches:
-        if kind.rule is Rule.EXACT:
-            found = self._search_exact(kind, digests, most)
+        if hash_type.rule is Rule.EXACT:
+            found = self._search_exact(hash_type, digests, most)
         else:
-            found = self._search_near(kind, digests, max_distance, most, sets)
+            found = self._search_near(hash_type, digests, max_distance, most, sets)
         if not len(found):
             return NOTHING
         if sets is not None or self._some_dead:
-            found = found.where(self._count(found.segments, found.rows, sets))
+            found = found.where(self._are_counted(found, sets))
         if len(found):
-            found = self._known_good.without_vouched_for(kind, digests, found)
-        # Where some of what was found does not count, more may lie behind what the search cut off.
+            found = self._known_good.without_vouched_for(hash_type, digests, found)
+        # Where some of what was found does not count, the search may have cut off others that do.
         left = np.bincount(found.queries, minlength=len(digests))
         short = [query for query in sorted(found.truncated) if left[query] <= most]
         if not short:
             return cap(found, most)
-        again = self._match(kind, np.ascontiguousarray(digests[short]), max_distance, UNBOUNDED, sets)
+        again = self._match(hash_type, np.ascontiguousarray(digests[short]), max_distance, UNBOUNDED, sets)
         again = Matches(np.array(short, np.int64)[again.queries], again.distances, again.segments, again.rows)
         others = found.where(~np.isin(found.queries, short))
         return cap(join([others, again], found.truncated - frozenset(short)), most)
 
-    def _count(
-        self, segments: NDArray[np.int32], rows: NDArray[np.integer[Any]], sets: frozenset[str] | None = None
-    ) -> NDArray[np.bool_]:
-        """Which rows found count: not withdrawn, and of one of the sets asked for."""
-        counts = np.zeros(len(rows), np.bool_)
-        for number in np.unique(segments).tolist():
+    def _are_counted(self, found: Matches, sets: frozenset[str] | None) -> NDArray[np.bool_]:
+        """Which matches are of a set that was asked for, and not withdrawn, bool[m]."""
+        counted = np.zeros(len(found), np.bool_)
+        for number in np.unique(found.segments).tolist():
             segment = self._segments[number]
             if sets is None or segment.set.name in sets:
-                of_segment = segments == number
-                counts[of_segment] = ~are_dead(segment.dead, rows[of_segment])
-        return counts
+                of_segment = found.segments == number
+                counted[of_segment] = ~are_dead(segment.dead, found.rows[of_segment])
+        return counted
 
-    def _search_exact(self, kind: HashType, digests: Digests, most: int) -> Matches:
-        """All rows that hold the digests; where one has more than `most` in a segment, it is cut and named."""
-        words = self._filters.get(kind.name)
-        if words is None:
+    def _search_exact(self, hash_type: HashType, digests: Digests, most: int) -> Matches:
+        """Rows with the digests; those with more than `most` in a segment count as truncated."""
+        words, tables = self._filters.get(hash_type.name), self._exact.get(hash_type.name)
+        if words is None or tables is None:
             return NOTHING
         passed = candidates(digests, words)
         if not len(passed):
             return NOTHING
-        tables = self._exact[kind.name]
         found, of_table, rows = tables.group.search(digests, passed, most + 1)
         queries, segments = found.astype(np.int64), tables.segments[of_table]
         cut = frozenset(more_than(queries, most))
@@ -169,16 +166,16 @@ class Snapshot:
 
     def _search_near(
         self,
-        kind: HashType,
+        hash_type: HashType,
         digests: Digests,
         max_distance: int | None,
         most: int,
         sets: frozenset[str] | None,
     ) -> Matches:
-        """All rows within the distance, of each segment the nearest; which queries were cut is named."""
+        """Rows within the distance; those with more than `most` in a segment count as truncated."""
         parts: list[Matches] = []
         cut: set[int] = set()
-        for codes in self._near.get(kind.name, []):
+        for codes in self._near.get(hash_type.name, []):
             if sets is not None and self._segments[codes.segment].set.name not in sets:
                 continue
             radius = codes.default if max_distance is None else max_distance
@@ -191,43 +188,41 @@ class Snapshot:
         return join(parts, frozenset(cut)) if parts else NOTHING
 
     def entries(self, matches: Matches) -> Iterable[Entry]:
-        """Name the entry of every match, in order."""
+        """The entry of every match, in the order of the matches."""
         pairs = zip(matches.segments.tolist(), matches.rows.tolist(), strict=True)
         return (self._segments[segment].entry(row) for segment, row in pairs)
 
     def find(self, set_name: str, id: str) -> list[KnownEntry]:
-        """The entries of a set that have an external id; looks at every id of the set.
+        """The entries of a set that have an external id. O(entries of the set).
 
         Raises:
-            UnknownSet: there is none of that name.
+            UnknownSet: no set has that name.
         """
         return self.find_all(set_name, [id]).get(id, [])
 
     def find_all(self, set_name: str, ids: Iterable[str]) -> dict[str, list[KnownEntry]]:
-        """The entries of a set that have some external ids, by id; looks once at every id of the set.
+        """The entries of a set that have some external ids, by id. O(entries of the set).
 
         Raises:
-            UnknownSet: there is none of that name.
+            UnknownSet: no set has that name.
         """
         wanted = Wanted(each.encode() for each in ids)
         found: dict[str, list[KnownEntry]] = {}
         for segment in self._segments_of(set_name):
             for row in wanted.rows_by_id(self._transaction, segment.header, segment.dead).tolist():
                 hashes = {name: segment.columns[name].read(row, 1) for name in segment.header.types}
-                label = segment.label(row)
-                id = segment.entry(row).id
-                assert id is not None
-                found.setdefault(id, []).append(KnownEntry(hashes, label.category, label.added))
+                entry = segment.entry(row)
+                assert entry.id is not None
+                found.setdefault(entry.id, []).append(KnownEntry(hashes, entry.category, entry.added))
         return found
 
     def count_entries(self, set_name: str, ids: Iterable[str], digests: Iterable[bytes]) -> int:
-        """How many entries a set has with one of some ids or, without an id, one of some first digests.
+        """Count the entries of a set that have one of some ids or, without an id, first digests.
 
-        These are what tells entries apart, see `Entry`; looks once at every id, or first digest, of
-        the set.
+        An entry is identified by one or the other, see `Entry`. O(entries of the set).
 
         Raises:
-            UnknownSet: there is none of that name.
+            UnknownSet: no set has that name.
         """
         by_id, by_digest = Wanted(each.encode() for each in ids), Wanted(digests)
         count = 0

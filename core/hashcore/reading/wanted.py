@@ -1,4 +1,4 @@
-"""Rows by what tells their entries apart: external ids, or digests of the primary type where there are none."""
+"""Finding rows by what identifies their entries: external ids, or primary digests without one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SLOTS_PER_TEXT = 2
 
 
 class Wanted:
-    """What to look for among external ids, or among digests.
+    """Ids, or digests, to look for.
 
     Args:
-        texts: ids, where empty ones stand for "no id" and are not looked for, or digests.
+        texts: the ids or digests; empty ones mean "no id" and are not looked for.
     """
 
     def __init__(self, texts: Iterable[bytes]) -> None:
@@ -45,11 +45,11 @@ class Wanted:
 
     @property
     def found(self) -> set[bytes]:
-        """Those that some row looked at has, dead ones aside."""
+        """Those that some row has had so far, dead rows aside."""
         return {self._texts[index] for index in np.flatnonzero(self._found).tolist()}
 
     def rows(self, strings: Strings, dead: DeadRows = NONE_DEAD) -> DeadRows:
-        """Which of some strings are wanted, but for those in dead rows."""
+        """Indices of the strings that are wanted and not of dead rows, uint32[...], ascending."""
         data, offsets = as_writable(np.asarray(strings.data)), as_writable(np.asarray(strings.offsets))
         own = as_writable(self._strings.data), self._strings.offsets
         rows, which = np.empty((2, len(strings)), np.uint32)
@@ -60,14 +60,14 @@ class Wanted:
         return rows[alive]
 
     def rows_by_id(self, transaction: Any, segment: Segment, dead: DeadRows) -> DeadRows:
-        """Which rows of a segment have a wanted id and are not dead; every id is looked at, O(rows)."""
+        """Rows of a segment that have a wanted id and are not dead. O(rows)."""
         if "id_data" not in segment.columns:
             return NONE_DEAD
         offsets, data = (_column(transaction, segment, name) for name in ("id_offsets", "id_data"))
         return self._rows_of(segment, dead, lambda start, stop: read_strings(offsets, data, start, stop))
 
     def rows_by_digest(self, transaction: Any, segment: Segment, dead: DeadRows) -> DeadRows:
-        """Which rows of a segment have a wanted digest of its primary type, no id, and are not dead, O(rows)."""
+        """Rows of a segment that have a wanted primary digest, no id, and are not dead. O(rows)."""
         digests = _column(transaction, segment, segment.types[0])
 
         def read(start: int, stop: int) -> Strings:
@@ -115,21 +115,21 @@ def _select(
     rows: NDArray[np.uint32],
     which: NDArray[np.uint32],
 ) -> int:
-    """List the strings that are among some distinct ones.
+    """List the strings that are wanted.
 
     Args:
-        data, offsets: n strings in Arrow layout (uint8[total], int64[n + 1]); empty ones are passed
-            over.
-        wanted, wanted_offsets: w others in that layout.
-        order: int64[w], which sorts these by their XXH64.
-        tags: uint64[w], the hashes in that order.
-        ends: uint32[2**(64 - shift)], how many hashes have leading bits up to those.
-        shift: bits that a hash is shifted by to find these.
-        rows: uint32[n], receives the indices of the strings, ascending.
-        which: uint32[n], receives which of the wanted ones each is.
+        data, offsets: n strings in Arrow layout, uint8[total] and int64[n + 1]; empty ones are
+            skipped.
+        wanted, wanted_offsets: the w distinct strings that are wanted, in the same layout.
+        order: int64[w], sorts the wanted strings by their XXH64.
+        tags: uint64[w], the XXH64 of the wanted strings, in that order.
+        ends: uint32[2**(64 - shift)], how many tags have leading bits up to each value.
+        shift: by how many bits to shift a tag to get its leading bits.
+        rows: uint32[n], receives the indices of the strings found, ascending.
+        which: uint32[n], receives the index of the wanted string that each is equal to.
 
     Returns:
-        How many there are. O(n).
+        How many strings were found. O(n) on average.
     """
     base, wanted_base = np.uint64(data.ctypes.data), np.uint64(wanted.ctypes.data)
     found = 0

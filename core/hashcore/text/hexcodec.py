@@ -1,7 +1,7 @@
-"""Hexadecimal to digests and back: the one place that parses a written hash, and the one that writes it.
+"""From written hashes to digests: the one place that parses them.
 
-A type may have base64 as its other written form; strings of that length are tried as such one by
-one.
+Most are hexadecimal. A type may also be written in base64; strings of that length are tried as
+base64 one by one.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def decode_spans(
     out: NDArray[np.uint32],
     status: NDArray[np.uint8],
 ) -> int:
-    """Decode n hexadecimal strings that lie anywhere in a buffer.
+    """Decode n hexadecimal strings from anywhere in a buffer.
 
     Args:
         buffer: uint8[size], the text.
-        starts: int64[n], where each string begins; must lie inside the buffer.
-        lengths: int64[n], characters in each; start + length must lie inside the buffer.
-        out: uint32[n, width / 4], receives the digests (a view of uint8[n, width]); zeros where a
-            string is not a hash.
+        starts: int64[n], where each string begins; must lie within the buffer.
+        lengths: int64[n], characters in each; start + length must lie within the buffer.
+        out: uint32[n, width / 4], receives the digests, as a view of uint8[n, width]; zeros for
+            strings that are not hashes.
         status: uint8[n], receives OK, WRONG_LENGTH or BAD_DIGIT.
 
     Returns:
@@ -101,71 +101,70 @@ def decode_spans(
 
 
 def decode_hex(
-    kind: HashType, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
+    hash_type: HashType, buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]
 ) -> tuple[Digests, NDArray[np.uint8], int]:
-    """Decode strings of one hash type, hexadecimal or, where the type is written so too, base64.
+    """Decode n strings of one hash type, in hexadecimal or, for PhotoDNA, base64.
 
-    See `decode_spans`.
+    For the arguments see `decode_spans`.
 
     Returns:
-        digests uint8[n, width], status uint8[n], and how many are not hashes.
+        digests uint8[n, width]; status uint8[n]; and how many strings are not hashes.
     """
-    digests = np.empty((len(starts), kind.width), np.uint8)
+    digests = np.empty((len(starts), hash_type.width), np.uint8)
     status = np.empty(len(starts), np.uint8)
     bad = decode_spans(as_writable(buffer), starts, lengths, digests.view(np.uint32), status)
-    if bad and kind.base64_characters is not None:
-        for row in np.flatnonzero((status != OK) & (lengths == kind.base64_characters)).tolist():
-            digest = decode_base64(kind, buffer[starts[row] : starts[row] + lengths[row]].tobytes())
+    if bad and hash_type.base64_characters is not None:
+        for row in np.flatnonzero((status != OK) & (lengths == hash_type.base64_characters)).tolist():
+            digest = decode_base64(hash_type, buffer[starts[row] : starts[row] + lengths[row]].tobytes())
             if digest is not None:
                 digests[row], status[row] = np.frombuffer(digest, np.uint8), OK
                 bad -= 1
     return digests, status, int(bad)
 
 
-def decode_base64(kind: HashType, text: bytes | str) -> bytes | None:
-    """Decode one string from base64 with the standard alphabet (RFC 4648, section 4); None when it is no hash."""
-    if len(text) != kind.base64_characters:
+def decode_base64(hash_type: HashType, text: bytes | str) -> bytes | None:
+    """Decode one string in standard base64 (RFC 4648, section 4); None if it is not a hash."""
+    if len(text) != hash_type.base64_characters:
         return None
     try:
         digest = binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError):
         return None
-    return digest if len(digest) == kind.width else None  # as many characters may hold fewer bytes, and padding
+    return digest if len(digest) == hash_type.width else None  # with padding, the same length holds fewer bytes
 
 
-def decode_one(kind: HashType, text: bytes) -> bytes:
-    """Decode one string of a hash type; without the arrays that `decode_hex` needs.
+def decode_one(hash_type: HashType, text: bytes) -> bytes:
+    """Decode one string of a hash type, without the arrays that `decode_hex` needs.
 
     Raises:
-        ValueError: it is no hash of the type; the message does not repeat it.
+        ValueError: it is not a hash of this type; the message does not repeat it.
     """
-    if len(text) == kind.hex_digits:
+    if len(text) == hash_type.hex_digits:
         try:
             return binascii.unhexlify(text)
         except ValueError:
             pass
-    decoded = decode_base64(kind, text)
+    decoded = decode_base64(hash_type, text)
     if decoded is not None:
         return decoded
-    raise ValueError(explain_invalid(kind, text))
+    raise ValueError(explain_invalid(hash_type, text))
 
 
-def explain_invalid(kind: HashType, text: bytes | str) -> str:
-    """Say in words why a string is not a hash of this type, without repeating the string."""
-    if len(text) == kind.base64_characters and decode_base64(kind, text) is None:
-        return f"the {len(text)} characters are not base64 of {kind.width} bytes"
-    if len(text) != kind.hex_digits and len(text) != kind.base64_characters:
-        either = f" or {kind.base64_characters} characters of base64" if kind.base64_characters else ""
-        return f"expected {kind.hex_digits} hexadecimal digits{either}, got {len(text)}"
-    if len(text) == kind.base64_characters:
+def explain_invalid(hash_type: HashType, text: bytes | str) -> str:
+    """Say why a string is not a hash of this type, without repeating it.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if len(text) == hash_type.base64_characters and decode_base64(hash_type, text) is None:
+        return f"the {len(text)} characters are not base64 of {hash_type.width} bytes"
+    if len(text) != hash_type.hex_digits and len(text) != hash_type.base64_characters:
+        either = f" or {hash_type.base64_characters} characters of base64" if hash_type.base64_characters else ""
+        return f"expected {hash_type.hex_digits} hexadecimal digits{either}, got {len(text)}"
+    if len(text) == hash_type.base64_characters:
         raise ValueError("the text is a valid hash")
     characters = text if isinstance(text, str) else text.decode("latin-1")
     for position, character in enumerate(characters):
         if character not in "0123456789abcdefABCDEF":
             return f"character {position + 1} is not a hexadecimal digit"
     raise ValueError("the text is a valid hash")
-
-
-def format_hex(digest: bytes | Digests) -> str:
-    """Write a digest in lower-case hexadecimal."""
-    return bytes(digest).hex()

@@ -1,8 +1,9 @@
-"""A compiled scanner for the JSON that a check sends: an object of arrays of quoted hexadecimal.
+"""A compiled scanner for the JSON of a check: an object of arrays of quoted hexadecimal.
 
-One pass over the bytes decodes straight into digests, with no Python object a hash. It understands
-one plain shape and gives up on everything else (escapes, bytes beyond ASCII, other values, repeated
-keys, errors), so that a real JSON parser has the last word on all that is not plain.
+One pass over the bytes decodes them straight into digests, without a Python object for each hash.
+It understands one plain shape and gives up on everything else (escapes, non-ASCII bytes, other
+values, repeated keys, errors), so that a real JSON parser decides about everything that is not
+plain.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ class ScannedArray:
     """One array of the body.
 
     Args:
-        key: which of the scanner's keys it stands under.
+        key: the index of its key among those of the scanner.
         digests: uint8[n, width], the well-formed items in order.
         items: how many items the array has.
-        invalid: (index, start, length) of every other item; start and length in bytes of the body.
+        invalid: (index, start, length) of every other item; start and length count bytes of the
+            body.
     """
 
     key: int
@@ -44,7 +46,12 @@ class ScannedArray:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """A body in the plain shape: its arrays in order, and where the object under the option key stands."""
+    """A body in the plain shape.
+
+    Args:
+        arrays: its arrays in order.
+        option: where the object under the option key starts and stops, in bytes; None without one.
+    """
 
     arrays: list[ScannedArray]
     option: tuple[int, int] | None
@@ -59,7 +66,7 @@ def _skip_space(body: NDArray[np.uint8], at: np.uint64, end: np.uint64) -> np.ui
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _end_of_string(body: NDArray[np.uint8], at: np.uint64, end: np.uint64) -> np.uint64:
-    """Where the closing quote of a plain string is; `end` when the string is not plain."""
+    """Where the closing quote of a plain string is; `end` if the string is not plain."""
     while at < end:
         character = body[at]
         if character == _QUOTE:
@@ -105,16 +112,16 @@ def scan_body(
     Args:
         body: uint8[size].
         keys: uint8[...], the known keys back to back; the last one is the option key.
-        ends: int64[keys], where each key ends in `keys`.
+        ends: int64[keys], where each of them ends in `keys`.
         digits: int64[keys], hexadecimal digits of the hashes under each key.
         words: uint32[size // 8 + 1], receives the digests of all arrays back to back.
-        arrays: int64[keys, 5], receives for each array, in order: key, first word, good items,
-            items, and the number of invalid items up to its end.
+        arrays: int64[keys, 5], receives for each array, in order: its key, first word, good items,
+            items, and the number of invalid items in the body up to its end.
         invalid: int64[capacity, 3], receives index, start and length of invalid items.
-        option: int64[2], receives where the option's object begins and ends; -1 when there is none.
+        option: int64[2], receives where the option's object starts and stops; -1 without one.
 
     Returns:
-        The number of arrays, or -1 when the body is not in the plain shape.
+        The number of arrays, or -1 if the body is not in the plain shape.
     """
     end = np.uint64(body.shape[0])
     base = np.uint64(body.ctypes.data)
@@ -150,8 +157,8 @@ def scan_body(
                 return _GAVE_UP
             option[0] = np.int64(at)
             while at < end and body[at] != _CLOSE_OBJECT:
-                # A nested object would end at an inner brace, and how deep arrays may go is not for
-                # the object alone to say: leave both to the real parser.
+                # A nested object would end at an inner brace, and arrays count towards how deep the
+                # body may be nested: leave both to the real parser.
                 at += one
                 if at < end and (body[at] == _OPEN_OBJECT or body[at] == _OPEN_ARRAY or body[at] == _BACKSLASH):
                     return _GAVE_UP
@@ -228,22 +235,22 @@ def scan_body(
 
 
 class Scanner:
-    """Scans bodies whose arrays stand under the names of hash types.
+    """Scans bodies that have arrays under the names of hash types.
 
     Args:
-        kinds: the hash types.
-        option: one more key, whose value is a flat object that the scanner passes over.
+        hash_types: the hash types.
+        option: one more key, whose value is a flat object that the scanner skips.
     """
 
-    def __init__(self, kinds: Sequence[HashType], option: str) -> None:
-        names = [*(kind.name.encode() for kind in kinds), option.encode()]
-        self.kinds = tuple(kinds)
+    def __init__(self, hash_types: Sequence[HashType], option: str) -> None:
+        names = [*(hash_type.name.encode() for hash_type in hash_types), option.encode()]
+        self.hash_types = tuple(hash_types)
         self._keys = np.frombuffer(b"".join(names), np.uint8).copy()
         self._ends = np.cumsum([len(name) for name in names])
-        self._digits = np.array([*(kind.hex_digits for kind in kinds), 0])
+        self._digits = np.array([*(hash_type.hex_digits for hash_type in hash_types), 0])
 
     def scan(self, body: bytes | bytearray | memoryview) -> Scanned | None:
-        """Scan a body; None when it is not in the plain shape. Releases the GIL while it does."""
+        """Scan a body; None if it is not in the plain shape. Releases the GIL. O(len(body))."""
         array = as_writable(np.frombuffer(body, np.uint8))
         words = np.empty(len(array) // 8 + 1, np.uint32)
         arrays = np.empty((len(self._ends), 5), np.int64)
@@ -254,7 +261,7 @@ class Scanner:
             return None
         scanned, first_bad = [], 0
         for key, first, good, items, last_bad in arrays[:found].tolist():
-            width = self.kinds[key].width
+            width = self.hash_types[key].width
             digests = words[first : first + good * width // 4].view(np.uint8).reshape(good, width)
             bad = [tuple(row) for row in invalid[first_bad:last_bad].tolist()] if last_bad > first_bad else []
             scanned.append(ScannedArray(key, digests, items, bad))

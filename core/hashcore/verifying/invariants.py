@@ -1,8 +1,7 @@
-"""What has to hold of stored columns, checked item by item: for `hashcore.verifying.verify`.
+"""What must hold for stored columns, checked item by item.
 
-Every function returns the position of the first item that breaks the rule, or -1. They do not trust
-what they look at: a row number that a column names is checked before anything is read from that
-row.
+Every check returns the position of the first item that breaks the rule, or -1. The checks do not
+trust the columns: a row number is checked before anything is read from that row.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ _AHEAD = 24
 
 
 def first_descent(column: Column, *, strict: bool = False) -> int:
-    """Of a column of little-endian unsigned numbers of 1, 2, 4 or 8 bytes: where one is below the one before.
+    """Where a number is below the one before it. O(n).
 
     Args:
-        column: the numbers.
-        strict: equal ones are wrong as well.
+        column: little-endian unsigned numbers of 1, 2, 4 or 8 bytes.
+        strict: equal numbers are wrong as well.
     """
     before: int | None = None
     for start, values in slabs(column):
@@ -43,14 +42,19 @@ def first_descent(column: Column, *, strict: bool = False) -> int:
 
 
 def slabs(column: Column) -> Iterator[tuple[int, NDArray[np.unsignedinteger]]]:
-    """Copies of a column of unsigned numbers, some at a time, each with the position where it begins."""
+    """Copy a column of unsigned numbers in slabs; yields where each slab starts, and the slab."""
     for start in range(0, len(column), _SLAB):
         stop = min(start + _SLAB, len(column))
         yield start, read_range(column, start, stop).reshape(-1).view(f"<u{column.width}")
 
 
 def first_unsorted(digests: Column, order: Column | None = None) -> int:
-    """Where digests are not ascending; with an order, also where it is not a permutation of the rows. O(n)."""
+    """Where digests are not ascending or, if there is an order, it is not a permutation. O(n).
+
+    Args:
+        digests: the digests in row order.
+        order: uint32[n], the row at each rank; None if rank and row are the same.
+    """
     permuted = order is not None
     ranks = Column.of(np.empty(0, np.uint32)) if order is None else order
     seen = np.zeros(len(digests) if permuted else 0, np.bool_)
@@ -58,7 +62,14 @@ def first_unsorted(digests: Column, order: Column | None = None) -> int:
 
 
 def first_astray(digests: Column, order: Column | None, directory: Column, bits: int) -> int:
-    """Where the directory's slot for a digest does not lead to its rank; the order is a permutation. O(n)."""
+    """Where the directory's slot for a digest does not lead to its rank. O(n).
+
+    Args:
+        digests: the digests in row order.
+        order: as for `first_unsorted`, which must have found no error.
+        directory: uint32[2**bits + 1], see `hashcore.exact.tables.Table`.
+        bits: leading bits of the directory.
+    """
     permuted = order is not None
     ranks = Column.of(np.empty(0, np.uint32)) if order is None else order
     return int(
@@ -69,7 +80,10 @@ def first_astray(digests: Column, order: Column | None, directory: Column, bits:
 
 
 def first_misfiled(codes: Column, geometry: Geometry, chunk: int, directory: Column, postings: Column) -> int:
-    """Where a posting is no row, comes twice, or lies in another bucket than its code's. O(rows)."""
+    """Where a posting is not a row, comes twice, or is not in the bucket of its code. O(rows).
+
+    For the directory and the postings see `hashcore.near.multiindex.build_chunk`.
+    """
     place = np.array(geometry.place(chunk), np.uint64)
     seen = np.zeros(len(codes), np.bool_)
     slots, rows = _place(directory), _place(postings)

@@ -1,4 +1,4 @@
-"""The rules that a segment's columns keep, and that lookups rely on: for `hashcore.verifying.verify`."""
+"""The rules for the columns of a segment, which lookups rely on."""
 
 from __future__ import annotations
 
@@ -13,49 +13,54 @@ from hashcore.near.multiindex import Geometry
 from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted, slabs
 
 _Shape = tuple[tuple[int, ...], int | None]
-"""Widths that a column may have, and its items; None for any number."""
+"""The widths that a column may have, and how many items it has; None for any number."""
 
 
 def broken_rules(segment: Segment, columns: dict[str, Column]) -> Iterator[str]:
-    """Go through a segment's columns, and name each rule that is broken in a sentence.
+    """Check the columns of a segment. O(rows).
 
     Args:
         segment: its header.
-        columns: those whose pieces are all there; what needs another one is left out.
+        columns: its undamaged columns; rules that need another one are not checked.
+
+    Yields:
+        A sentence for each rule that is broken.
     """
     where = f"segment {segment.number}"
-    unknown = [kind for kind in segment.types if kind not in HASH_TYPES]
+    unknown = [hash_type for hash_type in segment.types if hash_type not in HASH_TYPES]
     if unknown or not segment.types:
         yield f"{where} has hash types that this program does not know: {', '.join(unknown) or 'none'}"
         return
     expected = _expected(segment)
     yield from _misshapen(segment, columns, expected)
     good = {name: column for name, column in columns.items() if name in expected and _fits(column, expected[name])}
-    for kind in segment.types:
-        if HASH_TYPES[kind].rule is Rule.EXACT:
-            yield from _table(where, kind, segment, good)
-        elif kind == segment.types[0] and kind in good:
-            yield from _at(first_unsorted(good[kind]), f"column {kind} of {where} is not ascending at row")
-        for chunk in range(segment.chunks.get(kind, 0)):
-            yield from _index(where, kind, chunk, segment.chunks[kind], good)
+    for hash_type in segment.types:
+        if HASH_TYPES[hash_type].rule is Rule.EXACT:
+            yield from _table(where, hash_type, segment, good)
+        elif hash_type == segment.types[0] and hash_type in good:
+            yield from _at(
+                first_unsorted(good[hash_type]), f"column {hash_type} of {where} is not ascending at row"
+            )
+        for chunk in range(segment.chunks.get(hash_type, 0)):
+            yield from _index(where, hash_type, chunk, segment.chunks[hash_type], good)
     yield from _labels(where, segment, good)
     yield from _ids(where, segment, good)
 
 
 def _expected(segment: Segment) -> dict[str, _Shape]:
-    """The columns that the rest of the header implies."""
+    """The columns that a segment must have according to the rest of its header."""
     rows = segment.rows
     shapes: dict[str, _Shape] = {}
-    for kind in segment.types:
-        shapes[kind] = ((HASH_TYPES[kind].width,), rows)
-        if HASH_TYPES[kind].rule is Rule.EXACT:
-            shapes[f"directory.{kind}"] = ((4,), (1 << _bits(segment, kind)) + 1)
-            if kind != segment.types[0]:
-                shapes[f"order.{kind}"] = ((4,), rows)
-        chunks = segment.chunks.get(kind, 0)
-        for chunk, bits in enumerate(Geometry(HASH_TYPES[kind].width, chunks).chunk_bits if chunks else []):
-            shapes[f"index.{kind}.{chunk}"] = ((4,), (1 << bits) + 1)
-            shapes[f"postings.{kind}.{chunk}"] = ((4,), rows)
+    for hash_type in segment.types:
+        shapes[hash_type] = ((HASH_TYPES[hash_type].width,), rows)
+        if HASH_TYPES[hash_type].rule is Rule.EXACT:
+            shapes[f"directory.{hash_type}"] = ((4,), (1 << _bits(segment, hash_type)) + 1)
+            if hash_type != segment.types[0]:
+                shapes[f"order.{hash_type}"] = ((4,), rows)
+        chunks = segment.chunks.get(hash_type, 0)
+        for chunk, bits in enumerate(Geometry(HASH_TYPES[hash_type].width, chunks).chunk_bits if chunks else []):
+            shapes[f"index.{hash_type}.{chunk}"] = ((4,), (1 << bits) + 1)
+            shapes[f"postings.{hash_type}.{chunk}"] = ((4,), rows)
     if len(segment.labels) > 1:
         shapes["label"] = ((1, 2, 4), rows)
     if "id_offsets" in segment.columns or "id_data" in segment.columns:
@@ -64,8 +69,8 @@ def _expected(segment: Segment) -> dict[str, _Shape]:
     return shapes
 
 
-def _bits(segment: Segment, kind: str) -> int:
-    return min(max(1, segment.directory_bits.get(kind, 1)), 32)
+def _bits(segment: Segment, hash_type: str) -> int:
+    return min(max(1, segment.directory_bits.get(hash_type, 1)), 32)
 
 
 def _fits(column: Column, shape: _Shape) -> bool:
@@ -85,26 +90,30 @@ def _misshapen(segment: Segment, columns: dict[str, Column], expected: dict[str,
                 f"{' or '.join(map(str, widths))} bytes"
             )
     for name in sorted(segment.columns.keys() - expected.keys()):
-        yield f"column {name} of segment {segment.number} belongs to nothing in the segment's header"
+        yield f"column {name} of segment {segment.number} has no purpose in the segment's header"
 
 
-def _table(where: str, kind: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
-    digests, order, directory = good.get(kind), good.get(f"order.{kind}"), good.get(f"directory.{kind}")
-    if digests is None or (order is None and kind != segment.types[0]):
+def _table(where: str, hash_type: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
+    digests, order, directory = (
+        good.get(hash_type),
+        good.get(f"order.{hash_type}"),
+        good.get(f"directory.{hash_type}"),
+    )
+    if digests is None or (order is None and hash_type != segment.types[0]):
         return
     unsorted = first_unsorted(digests, order)
     if unsorted != FINE and order is None:
-        yield f"column {kind} of {where} is not ascending at row {unsorted:,}"
+        yield f"column {hash_type} of {where} is not ascending at row {unsorted:,}"
     elif unsorted != FINE:
-        yield f"column order.{kind} of {where} does not lead through all rows in order at rank {unsorted:,}"
+        yield f"column order.{hash_type} of {where} does not list all rows in order, at rank {unsorted:,}"
     elif directory is not None:
-        astray = first_astray(digests, order, directory, _bits(segment, kind))
-        yield from _at(astray, f"column directory.{kind} of {where} does not lead to rank")
-        yield from _bounds(where, f"directory.{kind}", directory, len(digests))
+        astray = first_astray(digests, order, directory, _bits(segment, hash_type))
+        yield from _at(astray, f"column directory.{hash_type} of {where} does not lead to rank")
+        yield from _bounds(where, f"directory.{hash_type}", directory, len(digests))
 
 
-def _index(where: str, kind: str, chunk: int, chunks: int, good: dict[str, Column]) -> Iterator[str]:
-    names = (kind, f"index.{kind}.{chunk}", f"postings.{kind}.{chunk}")
+def _index(where: str, hash_type: str, chunk: int, chunks: int, good: dict[str, Column]) -> Iterator[str]:
+    names = (hash_type, f"index.{hash_type}.{chunk}", f"postings.{hash_type}.{chunk}")
     codes, directory, postings = (good.get(name) for name in names)
     if codes is None or directory is None or postings is None:
         return
@@ -114,8 +123,8 @@ def _index(where: str, kind: str, chunk: int, chunks: int, good: dict[str, Colum
 
 
 def _bounds(where: str, name: str, directory: Column, rows: int) -> Iterator[str]:
-    """A directory goes up from 0 to the number of rows."""
-    yield from _at(first_descent(directory), f"column {name} of {where} goes back at slot")
+    """Check that a directory rises from 0 to the number of rows."""
+    yield from _at(first_descent(directory), f"column {name} of {where} decreases at slot")
     ends = _number(directory, 0), _number(directory, len(directory) - 1)
     if ends != (0, rows):
         yield f"column {name} of {where} goes from {ends[0]:,} to {ends[1]:,} instead of from 0 to {rows:,}"
@@ -124,7 +133,7 @@ def _bounds(where: str, name: str, directory: Column, rows: int) -> Iterator[str
 def _labels(where: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
     rows = segment.label_rows
     if len(rows) != len(segment.labels) or sum(rows) != segment.rows:
-        yield f"{where} has {segment.rows:,} rows, its labels are of {sum(rows):,}"
+        yield f"{where} has {segment.rows:,} rows, but its labels count {sum(rows):,}"
         return
     if "label" not in good:
         return
@@ -132,18 +141,18 @@ def _labels(where: str, segment: Segment, good: dict[str, Column]) -> Iterator[s
     for start, labels in slabs(good["label"]):
         if int(labels.max()) >= len(rows):
             at = start + int(np.argmax(labels >= len(rows)))
-            yield f"column label of {where} names a label that there is not at row {at:,}"
+            yield f"column label of {where} has an unknown label at row {at:,}"
             return
         found += np.bincount(labels, minlength=len(rows))
     if found.tolist() != rows:
-        yield f"column label of {where} gives other numbers of rows to the labels than the segment's header"
+        yield f"column label of {where} counts the rows of each label differently from the segment's header"
 
 
 def _ids(where: str, segment: Segment, good: dict[str, Column]) -> Iterator[str]:
     offsets = good.get("id_offsets")
     if offsets is None or "id_data" not in segment.columns:
         return
-    yield from _at(first_descent(offsets), f"column id_offsets of {where} goes back at row")
+    yield from _at(first_descent(offsets), f"column id_offsets of {where} decreases at row")
     ends = _number(offsets, 0), _number(offsets, len(offsets) - 1)
     held = segment.columns["id_data"].items
     if ends != (0, held):

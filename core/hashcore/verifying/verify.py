@@ -1,9 +1,9 @@
 """Verifying a store: is everything there, is it what was written, and does it fit together?
 
-Every kept generation is gone through, every piece compared with its checksum, and every rule that
-lookups rely on is checked item by item, nothing by samples. Headers and manifests have no
-checksums; what they say is compared with the columns. What a running or killed change has staged
-belongs to no generation, and is left out.
+All kept generations are read, every piece is compared with its checksum, and every rule that
+lookups rely on is checked item by item, not by samples. Headers and manifests have no checksums;
+they are compared with the columns. What a running or killed change has staged belongs to no
+generation, and is skipped.
 """
 
 from __future__ import annotations
@@ -49,14 +49,13 @@ _MOST_SHIFT = 48
 
 @dataclass(slots=True)
 class Verified:
-    """What was gone through.
+    """What was verified, sound or not.
 
     Args:
-        generation: the published one.
-        generations: how many are kept.
-        segments, filters, tombstones, pieces, bytes: how much of them there is, and is sound or
-            not.
-        problems: how many were told.
+        generation: the number of the published generation.
+        generations: how many generations are kept.
+        segments, filters, tombstones, pieces, bytes: how many of them were verified.
+        problems: how many problems were found.
     """
 
     generation: int = 0
@@ -71,7 +70,7 @@ class Verified:
 
 @dataclass(slots=True)
 class _Contents:
-    """What the kept generations are made of; each object once."""
+    """What the kept generations consist of, each object once."""
 
     manifests: dict[int, Manifest] = field(default_factory=dict)
     segments: dict[int, Segment] = field(default_factory=dict)
@@ -88,10 +87,15 @@ class _Contents:
 def verify_copy(
     folder: Path, on_problem: Callable[[str], None], on_progress: Callable[[int, int], None] = lambda *_: None
 ) -> Verified:
-    """Verify a store that nobody has open, such as a backup, and leave nothing beside it.
+    """Verify a store that no process has open, such as a backup; no file is created beside it.
+
+    Args:
+        folder: the folder of the data file.
+        on_problem, on_progress: as for `verify`.
 
     Raises:
-        StoreError: there is no store in the folder, or it cannot be opened.
+        StoreError: the folder has no store, or it cannot be opened.
+        FormatMismatch: the store was written in another format.
     """
     if not (folder / DATA_FILE).is_file():
         raise StoreError(f"there is no {DATA_FILE} in {folder}; name the folder of a store")
@@ -112,15 +116,14 @@ def verify(
 
     Args:
         transaction: a read transaction with buffers.
-        on_problem: told of each problem in a sentence; never of a hash.
-        on_progress: told the bytes done, and in all.
+        on_problem: called with a sentence for each problem, which never contains a hash.
+        on_progress: called with the bytes verified so far, and in all.
 
     Returns:
-        What was gone through. O(bytes); ten million MD5s in the page cache take a tenth of a
-        second.
+        What was verified. O(bytes); ten million MD5s in the page cache take a tenth of a second.
 
     Raises:
-        FormatMismatch: the store has another layout.
+        FormatMismatch: the store was written in another format.
     """
     return _Verification(transaction, on_problem, on_progress).run()
 
@@ -148,11 +151,15 @@ class _Verification:
             }
             for sentence in broken_rules(segment, columns):
                 self._tell(sentence)
-            sound.update(((segment.number, kind), columns[kind]) for kind in segment.types if kind in columns)
+            sound.update(
+                ((segment.number, hash_type), columns[hash_type])
+                for hash_type in segment.types
+                if hash_type in columns
+            )
         for each in self._contents.tombstones.values():
             self._check_tombstones(each)
-        for kind, (number, header) in self._contents.filters.items():
-            self._check_filter(kind, number, header, sound)
+        for hash_type, (number, header) in self._contents.filters.items():
+            self._check_filter(hash_type, number, header, sound)
         self._check_that_filters_exist()
         for manifest in self._contents.manifests.values():
             for name, entry in manifest.sets.items():
@@ -174,15 +181,17 @@ class _Verification:
             if manifest is None:
                 continue
             if manifest.generation != number:
-                self._tell(f"the manifest of generation {number} says that it is of {manifest.generation}")
+                self._tell(
+                    f"the manifest of generation {number} says that it is of generation {manifest.generation}"
+                )
             contents.manifests[number] = manifest
             for entry in manifest.sets.values():
                 self._read_objects(entry)
         current = contents.manifests.get(done.generation)
-        for kind, number in ({} if current is None else current.filters).items():
+        for hash_type, number in ({} if current is None else current.filters).items():
             header = self._try(read_filter, number)
-            if header is not None and kind in HASH_TYPES:
-                contents.filters[kind] = (number, header)
+            if header is not None and hash_type in HASH_TYPES:
+                contents.filters[hash_type] = (number, header)
         done.generations = len(contents.manifests)
         done.segments, done.tombstones = len(contents.segments), len(contents.tombstones)
         done.filters = len(contents.filters)
@@ -212,10 +221,10 @@ class _Verification:
             return None
 
     def _pieces(self, what: str, number: int, name: str, spec: ColumnSpec) -> Column | None:
-        """Compare a column's pieces with their checksums; the column, or None if it cannot be used."""
+        """Compare a column's pieces with their checksums; return it, or None if it is damaged."""
         where = f"column {name} of {what} {number}"
         if not _is_shape(spec):
-            self._tell(f"{where} is described by numbers that do not fit together")
+            self._tell(f"{where} has an inconsistent description")
             return None
         bases = np.zeros(len(spec.checksums), np.uint64)
         sound = True
@@ -260,14 +269,16 @@ class _Verification:
     def _check_that_filters_exist(self) -> None:
         current = self._contents.manifests.get(self._done.generation, Manifest(0, 0.0, "missing"))
         for name, entry in current.sets.items():
-            for kind in entry.counts if entry.role == "match" else ():
-                exact = kind in HASH_TYPES and HASH_TYPES[kind].rule is Rule.EXACT
-                if exact and kind not in current.filters:
+            for hash_type in entry.counts if entry.role == "match" else ():
+                exact = hash_type in HASH_TYPES and HASH_TYPES[hash_type].rule is Rule.EXACT
+                if exact and hash_type not in current.filters:
                     self._tell(
-                        f"generation {current.generation} has no filter for the {kind} hashes of set {name!r}"
+                        f"generation {current.generation} has no filter for the {hash_type} hashes of set {name!r}"
                     )
 
-    def _check_filter(self, kind: str, number: int, header: Filter, sound: dict[tuple[int, str], Column]) -> None:
+    def _check_filter(
+        self, hash_type: str, number: int, header: Filter, sound: dict[tuple[int, str], Column]
+    ) -> None:
         words = self._pieces("filter", number, "words", header.words)
         if words is None:
             return
@@ -277,37 +288,37 @@ class _Verification:
         current = self._contents.manifests[self._done.generation]
         needed = {each for entry in current.sets.values() if entry.role == "match" for each in entry.segments}
         for segment in sorted(needed):
-            digests = sound.get((segment, kind))
-            if digests is None or digests.width != HASH_TYPES[kind].width:
+            digests = sound.get((segment, hash_type))
+            if digests is None or digests.width != HASH_TYPES[hash_type].width:
                 continue
             missing = missing_digests(words, digests)
             if missing:
                 self._tell(
-                    f"filter {number} hides {missing:,} of the {len(digests):,} {kind} hashes of segment "
+                    f"filter {number} hides {missing:,} of the {len(digests):,} {hash_type} hashes of segment "
                     f"{segment}, so checks miss them"
                 )
 
     def _check_set(self, where: str, entry: HashSet) -> None:
         if entry.role not in _ROLES:
-            self._tell(f"{where} has the role {entry.role!r}, which there is not")
+            self._tell(f"{where} has the unknown role {entry.role!r}")
         if any(number not in self._contents.segments for number in entry.segments):
             return
         rows = {number: self._contents.segments[number].rows for number in entry.segments}
         for each in entry.tombstones:
             if each.segment not in rows:
                 self._tell(
-                    f"{where} has tombstones {each.number} for segment {each.segment}, which is not its own"
+                    f"{where} has tombstones {each.number} for segment {each.segment}, which is not one of its own"
                 )
                 return
             rows[each.segment] -= each.rows.items
         counts: dict[str, int] = {}
         for number, live in rows.items():
-            for kind in self._contents.segments[number].types:
-                counts[kind] = counts.get(kind, 0) + live
+            for hash_type in self._contents.segments[number].types:
+                counts[hash_type] = counts.get(hash_type, 0) + live
         if sum(rows.values()) != entry.entries:
-            self._tell(f"{where} says that it has {entry.entries:,} entries, and has {sum(rows.values()):,}")
-        if {kind: count for kind, count in counts.items() if count} != entry.counts:
-            self._tell(f"{where} says that it has other numbers of hashes than its segments hold")
+            self._tell(f"{where} says that it has {entry.entries:,} entries, but has {sum(rows.values()):,}")
+        if {hash_type: count for hash_type, count in counts.items() if count} != entry.counts:
+            self._tell(f"{where} counts its hashes differently from its segments")
 
 
 def _is_shape(spec: ColumnSpec) -> bool:

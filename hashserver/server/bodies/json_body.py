@@ -60,7 +60,7 @@ def parse_json(body: bytes | bytearray, limits: Limits) -> CheckRequest:
 def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: Limits) -> CheckRequest:
     asked, invalid = [], []
     for array in scanned.arrays:
-        kind = _SCANNER.kinds[array.key]
+        kind = _SCANNER.hash_types[array.key]
         if any(length == kind.base64_characters for _, _, length in array.invalid):
             # The scanner knows hexadecimal only.
             return parse_with_orjson(body, limits)

@@ -66,7 +66,7 @@ def test_many_rows_are_sorted(kind: str) -> None:
 
 @pytest.mark.parametrize("ties", [23, 24, 25, 26, 49])
 def test_runs_of_equal_keys_are_settled_by_what_follows(ties: int) -> None:
-    """Digests with equal first eight bytes, among others: short runs and long ones take different ways."""
+    """Short and long runs of digests with equal first eight bytes take different code paths."""
     random = np.random.default_rng(ties)
     digests = random.integers(0, 256, (40 * ties, 20), np.uint8)
     digests[:, :8] = np.repeat(random.integers(0, 256, (40, 8), np.uint8), ties, axis=0)

@@ -78,7 +78,7 @@ def test_published_vectors(data: bytes, seed: int, expected: int) -> None:
 
 
 def test_the_vectors_of_the_reference_sanity_check() -> None:
-    """The buffer of xxHash's own self-test: bytes of a 32-bit generator, hashed with seeds 0 and PRIME32."""
+    """The buffer of xxHash's self-test: from a 32-bit generator, with seeds 0 and PRIME32."""
     generator, buffer = 2654435761, bytearray()
     for _ in range(222):
         buffer.append((generator >> 24) & 0xFF)

@@ -1,4 +1,4 @@
-"""Killed processes, full disks, two writers and readers who look on: what was published is there, whole."""
+"""What was published stays whole through kills, full disks, other writers and readers."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_keeping_fewer_generations_prunes_those_beyond(tmp_path: Path) -> None:
     with Store(tmp_path, limits=Limits(keep_generations=1)) as store:
         store.load("police", [rows_of([row(7)])], now=7.0)
         assert [each.generation for each in store.history()] == [7]
-        with pytest.raises(UnknownGeneration, match="generation 6 is not kept; generations that are: 7"):
+        with pytest.raises(UnknownGeneration, match="generation 6 is not kept; kept generations: 7"):
             store.rollback(6, now=8.0)
     with lmdb.open(str(tmp_path), readonly=True) as environment, environment.begin() as transaction:
         owners = {key[1:9] for key, _ in transaction.cursor() if key.startswith((b"p", b"s"))}
@@ -55,5 +55,5 @@ def test_a_removed_set_comes_back_by_rollback_with_all_its_entries(tmp_path: Pat
 def test_a_generation_that_never_was_is_refused_with_those_that_are(tmp_path: Path, to: int) -> None:
     with Store(tmp_path) as store:
         store.load("police", [rows_of([row(1)])], now=1.0)
-        with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; generations that are: 1$"):
+        with pytest.raises(UnknownGeneration, match=f"generation {to} is not kept; kept generations: 1$"):
             store.rollback(to, now=2.0)

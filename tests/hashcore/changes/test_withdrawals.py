@@ -2,97 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import lmdb
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from store_model import check, row, rows_of, withdrawals_of
 
-from hashcore import Limits, LoadOptions, Store, Strings, hash_type
-from hashcore.disk.tombstones import are_dead
-from hashcore.errors import UnknownEntry, UnknownSet
-from hashcore.reading.wanted import Wanted
+from hashcore import Limits, LoadOptions, Store
+from hashcore import hash_type as look_up
+from hashcore.errors import UnknownEntry
 
 APPEND = LoadOptions(append=True)
-MD5 = hash_type("md5")
+MD5 = look_up("md5")
 
 
 def asked(*numbers: int) -> list[bytes]:
     return [number.to_bytes(16, "little") for number in numbers]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path, limits=Limits(piece_bytes=64)) as opened:
-        yield opened
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    given=st.lists(st.text("ab", max_size=3), max_size=30),
-    wanted=st.lists(st.text("ab", max_size=3), max_size=5),
-    dead=st.sets(st.integers(0, 29)),
-)
-def test_ids_are_found_where_they_stand(given: list[str], wanted: list[str], dead: set[int]) -> None:
-    ids = Wanted(each.encode() for each in wanted)
-    rows = ids.rows(Strings.of([each.encode() for each in given]), np.array(sorted(dead), np.uint32))
-    assert rows.tolist() == [
-        index for index, each in enumerate(given) if each and each in wanted and index not in dead
-    ]
-    assert ids.found == {given[row].encode() for row in rows.tolist()}
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    loads=st.lists(
-        st.lists(st.tuples(st.integers(1, 6), st.sampled_from(["", "a", "b"]), st.sampled_from(["md5", "pdq"]))),
-        min_size=1,
-        max_size=3,
-    ),
-    withdrawn=st.sets(st.sampled_from(["a", "b"]), max_size=1),
-    ids=st.sets(st.sampled_from(["", "a", "b", "c"])),
-    numbers=st.sets(st.integers(1, 7)),
-    slab_rows=st.sampled_from([1 << 18, 2]),
-)
-def test_entries_are_counted_that_have_an_id_or_else_a_first_hash(
-    loads: list[list[tuple[int, str, str]]],
-    withdrawn: set[str],
-    ids: set[str],
-    numbers: set[int],
-    slab_rows: int,
-) -> None:
-    entries = {each for load in loads for each in load}
-    digests = [number.to_bytes(hash_type(kind).width, "little") for number in numbers for kind in ("md5", "pdq")]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        patch("hashcore.reading.wanted._SLAB_ROWS", slab_rows),
-        Store(Path(folder), limits=Limits(piece_bytes=64)) as store,
-    ):
-        for now, load in enumerate(loads):
-            rows = [
-                {kind: number.to_bytes(hash_type(kind).width, "little"), "id": id} for number, id, kind in load
-            ]
-            store.load("known", [rows_of(rows)] if rows else [], APPEND, now=float(now))
-        if withdrawn & {id for _, id, _ in entries}:
-            store.withdraw("known", sorted(withdrawn), now=9.0)
-        with store.read() as snapshot:
-            count = snapshot.count_entries("known", ids, digests)
-            with pytest.raises(UnknownSet):
-                snapshot.count_entries("unknown", ids, digests)
-    left = [(number, id) for number, id, _ in entries if id not in withdrawn]
-    assert count == sum(id in ids if id else number in numbers for number, id in left)
-
-
-@given(dead=st.sets(st.integers(0, 50)), rows=st.lists(st.integers(0, 60)))
-def test_rows_are_dead_that_are_in_the_list(dead: set[int], rows: list[int]) -> None:
-    found = are_dead(np.array(sorted(dead), np.uint32), np.array(rows, np.int64))
-    assert found.tolist() == [each in dead for each in rows]
 
 
 @pytest.mark.parametrize("slab_rows", [1 << 18, 3])
@@ -110,45 +36,13 @@ def test_an_id_withdrawn_before_is_said_to_be_missing(
         assert snapshot.find_all("known", ["a2", "a3", "a8"]).keys() == {"a3"}
 
 
-def test_a_hash_listed_often_is_cut_to_the_entries_that_count(store: Store) -> None:
-    store.load("a", [rows_of([row(1, id=f"a{n}") for n in range(5)])], now=1.0)
-    store.load("b", [rows_of([row(1, id=f"b{n}") for n in range(3)])], now=2.0)
-    digests = rows_of([row(1)]).hashes["md5"].digests
-    store.withdraw("a", ["a0", "a1", "a4"], now=3.0)
-    with store.read() as snapshot:
-        for sets, most, found, truncated in (
-            (None, 5, 5, set()),
-            (None, 4, 4, {0}),
-            (frozenset({"a"}), 2, 2, set()),
-            (frozenset({"a"}), 1, 1, {0}),
-            (frozenset({"b"}), 3, 3, set()),
-            (frozenset({"c"}), 3, 0, set()),
-        ):
-            matches = snapshot.match(MD5, digests, most=most, sets=sets)
-            assert (len(matches), matches.truncated) == (found, truncated), (sets, most)
-
-
-@pytest.mark.parametrize("kind", ["md5", "pdq"])
-def test_a_known_good_entry_that_is_withdrawn_vouches_for_nothing_but_its_twin_does(
-    store: Store, kind: str
-) -> None:
-    digest = bytes(range(hash_type(kind).width))
-    store.load("known", [rows_of([{kind: digest, "id": "k"}])], now=1.0)
-    twins = [{kind: digest, "id": each} for each in ("one", "two")]
-    store.load("good", [rows_of(twins)], LoadOptions(role="known-good"), now=2.0)
-    assert not check(store, kind, [digest])
-    for each, matches in (("one", 0), ("two", 1)):
-        store.withdraw("good", [each], now=3.0)
-        assert check(store, kind, [digest]).total() == matches
-
-
 def test_near_duplicates_behind_withdrawn_ones_are_found(store: Store) -> None:
     digest = bytes(32)
     near = [{"pdq": bytes([n]) + bytes(31), "id": str(n)} for n in range(8)]
     store.load("known", [rows_of(near)], now=1.0)
     store.withdraw("known", ["0", "1", "2", "4"], now=2.0)
     with store.read() as snapshot:
-        matches = snapshot.match(hash_type("pdq"), np.frombuffer(digest, np.uint8)[None, :], most=3)
+        matches = snapshot.match(look_up("pdq"), np.frombuffer(digest, np.uint8)[None, :], most=3)
         assert [entry.id for entry in snapshot.entries(matches)] == ["3", "5", "6"]
         assert matches.truncated == {0}
 
@@ -177,20 +71,6 @@ def test_a_load_withdraws_in_the_commit_that_adds(store: Store) -> None:
     outcome = store.load("known", [withdrawals_of(["absent"])], APPEND, now=3.0)
     assert not outcome.changed
     assert check(store, "md5", asked(0, 1, 2, 3, 4, 10, 11)).total() == 4
-
-
-def test_what_an_entry_holds_can_be_looked_up_until_it_is_withdrawn(store: Store) -> None:
-    hashes = {"md5": bytes(range(16)), "pdq": bytes(range(32))}
-    store.load("known", [rows_of([{**hashes, "id": "A-1", "category": "baseline"}, row(5, id="A-2")])], now=1.0)
-    with store.read() as snapshot:
-        (found,) = snapshot.find("known", "A-1")
-        assert (found.hashes, found.category, found.added) == (hashes, "baseline", 1.0)
-        assert snapshot.find("known", "A-3") == snapshot.find("known", "") == []
-        with pytest.raises(UnknownSet, match="no set named 'other'"):
-            snapshot.find("other", "A-1")
-    store.withdraw("known", ["A-1"], now=2.0)
-    with store.read() as snapshot:
-        assert snapshot.find("known", "A-1") == []
 
 
 def test_tombstones_that_no_generation_names_are_deleted(tmp_path: Path) -> None:

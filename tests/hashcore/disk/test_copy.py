@@ -20,7 +20,7 @@ def test_a_copy_holds_what_was_published_and_not_what_came_after(tmp_path: Path)
         with store.read():
             store.copy_to(there)
         store.load("known", blocks(2, 2000), now=2.0)
-        with pytest.raises(StoreError, match="holds a store already; nothing was copied"):
+        with pytest.raises(StoreError, match="already holds a store; nothing was copied"):
             store.copy_to(there)
     assert (there / "data.mdb").stat().st_size < (tmp_path / "here" / "data.mdb").stat().st_size
     with Store(there) as copy:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
-from hashcore.exact.filters import BITS_PER_DIGEST, build_filter, candidates, words_for
+from hashcore.exact.filters import BITS_PER_DIGEST, build_filter, candidates, missing_digests, words_for
 
 Digests = NDArray[np.uint8]
 
@@ -56,7 +56,7 @@ def test_unknown_digests_pass_as_rarely_as_the_module_says(n: int, width: int) -
 
 
 def test_a_digest_that_shares_its_first_half_with_a_known_one_does_not_pass() -> None:
-    """The first half chooses the word, the second the bits in it: digests alike in one are still told apart."""
+    """One half chooses the word, the other its bits, so digests alike in one are told apart."""
     known = random_digests(20_000, 32, 3)
     words = Column.of(build_filter([Column.of(known)]))
     for part in (slice(0, 8), slice(8, 16)):
@@ -82,3 +82,13 @@ def test_an_empty_filter_lets_nothing_pass() -> None:
     assert len(words) == 0
     assert len(candidates(random_digests(100, 16, 5), Column.of(words))) == 0
     assert len(candidates(random_digests(100, 16, 5), Column(np.empty(0, np.uint64), 4, 0, 8, None))) == 0
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_a_filter_hides_only_what_it_is_not_over(inside: int, outside: int) -> None:
+    random = np.random.default_rng(inside)
+    digests = random.integers(0, 256, (inside + outside, 20), np.uint8)
+    words = Column.of(build_filter([Column.of(digests[:inside])], words=4096))
+    assert missing_digests(words, Column.of(digests[:inside])) == 0
+    assert missing_digests(words, Column.of(digests[inside:])) >= outside - outside // 20 - 1
+    assert missing_digests(Column.of(np.empty(0, np.uint64)), Column.of(digests)) == len(digests)

@@ -34,7 +34,7 @@ def make_digests(kind: str, n: int, width: int, random: np.random.Generator) -> 
 
 
 def make_table(digests: Digests, shift: int, *, permuted: bool) -> Table:
-    """A table over digests in columns of small pieces; sorts them in place when rows are to be ranks."""
+    """A table over digests in small pieces; sorts them in place if rows are to be ranks."""
     n = len(digests)
     order = sort_rows(digests, np.zeros(n, np.uint64))
     ranked = digests[order]

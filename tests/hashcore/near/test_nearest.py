@@ -27,13 +27,13 @@ from hashcore.arrays.columns import Column
 from hashcore.near import nearest
 from hashcore.near.hamming import scan
 from hashcore.near.multiindex import Geometry
-from hashcore.near.nearest import Found, PerceptualIndex, choose_geometry, find_within, search_index
+from hashcore.near.nearest import NearMatches, PerceptualIndex, choose_geometry, find_within, search_index
 
 N = 100_000
 INDEXED = {width: choose_geometry(width, N, radius) for width, radius in ((32, 31), (8, 8))}
 
 
-def triples(found: Found) -> list[tuple[int, int, int]]:
+def triples(found: NearMatches) -> list[tuple[int, int, int]]:
     return list(zip(found.queries.tolist(), found.distances.tolist(), found.rows.tolist(), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Near-duplicates through the store: loaded, published, rolled back and matched beside a plain model."""
+"""Near-duplicates in a store match like in a plain model: loaded, published and rolled back."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import pytest
 from hamming_model import flip_bits, half_set, make_codes
 from numpy.typing import NDArray
 
-from hashcore import BadDistance, Categories, HashColumn, LoadOptions, Rows, Store, Strings, hash_type
+from hashcore import BadDistance, Categories, HashColumn, LoadOptions, Rows, Store, Strings
+from hashcore import hash_type as look_up
 from hashcore.near import nearest as nearest_module
 
-PDQ, PHASH, MD5 = hash_type("pdq"), hash_type("phash"), hash_type("md5")
+PDQ, PHASH, MD5 = look_up("pdq"), look_up("phash"), look_up("md5")
 Codes = NDArray[np.uint8]
 
 
 def rows(ids: bool = False, **columns: Codes) -> Rows:
     n = len(next(iter(columns.values())))
     names = Strings.of([b"id-%d" % number for number in range(n)]) if ids else None
-    return Rows(np.arange(n), {kind: HashColumn(digests) for kind, digests in columns.items()}, ids=names)
+    return Rows(
+        np.arange(n), {hash_type: HashColumn(digests) for hash_type, digests in columns.items()}, ids=names
+    )
 
 
 def distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
@@ -28,9 +31,9 @@ def distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
     return np.bitwise_count(queries[:, None, :] ^ codes[None, :, :]).sum(axis=2, dtype=np.int64)
 
 
-def found(store: Store, kind: str, queries: Codes, **options: int) -> list[tuple[int, int, str, str | None]]:
+def found(store: Store, hash_type: str, queries: Codes, **options: int) -> list[tuple[int, int, str, str | None]]:
     with store.read() as snapshot:
-        matches = snapshot.match(hash_type(kind), queries, **options)
+        matches = snapshot.match(look_up(hash_type), queries, **options)
         entries = [(entry.set, entry.id) for entry in snapshot.entries(matches)]
         pairs = zip(matches.queries.tolist(), matches.distances.tolist(), entries, strict=True)
         return [(query, distance, *entry) for query, distance, entry in pairs]
@@ -56,7 +59,7 @@ def test_every_entry_within_the_distance_is_found(
     store: Store, kind: str, name: str, radii: tuple[int, ...], size: int
 ) -> None:
     """60,000 hashes are enough for an index; the others are scanned."""
-    width = hash_type(name).width
+    width = look_up(name).width
     random = np.random.default_rng(5)
     large = np.unique(make_codes(kind, size, width, random), axis=0) if size else np.empty((0, width), np.uint8)
     small = make_codes(kind, 40, width, random)
@@ -126,7 +129,7 @@ def test_each_set_has_its_own_default_distance(store: Store) -> None:
 @pytest.mark.parametrize(("name", "distance"), [("pdq", 65), ("phash", 17), ("md5", 1), ("pdq", -1)])
 def test_a_distance_that_there_is_not_is_refused(store: Store, name: str, distance: int) -> None:
     with store.read() as snapshot, pytest.raises(BadDistance, match=name):
-        snapshot.match(hash_type(name), np.zeros((1, hash_type(name).width), np.uint8), max_distance=distance)
+        snapshot.match(look_up(name), np.zeros((1, look_up(name).width), np.uint8), max_distance=distance)
     with pytest.raises(BadDistance):
         store.load("x", [], LoadOptions(distances={name: distance}), now=0.0)
 
@@ -224,6 +227,6 @@ def test_one_row_with_three_hashes_is_one_entry(store: Store) -> None:
     block = rows(ids=True, md5=md5s, pdq=codes, phash=small)
     block = Rows(block.lines, block.hashes, Categories(np.zeros(60_000, np.int32), ["baseline"]), block.ids)
     assert store.load("known", [block], now=0.0).entries == 60_000
-    for kind, digests in (("md5", md5s), ("pdq", codes), ("phash", small)):
-        exact = [match for match in found(store, kind, digests[:50]) if match[1] == 0]
+    for hash_type, digests in (("md5", md5s), ("pdq", codes), ("phash", small)):
+        exact = [match for match in found(store, hash_type, digests[:50]) if match[1] == 0]
         assert [match[3] for match in exact] == [f"id-{number}" for number in range(50)]

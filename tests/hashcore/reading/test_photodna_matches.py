@@ -1,4 +1,4 @@
-"""PhotoDNA through the store: loaded, published, rolled back and matched beside a plain model."""
+"""PhotoDNA in a store matches like in a plain model: loaded, published and rolled back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from hamming_model import Codes
 from numpy.typing import NDArray
 
-from hashcore import HASH_TYPES, BadDistance, HashColumn, LoadOptions, Rows, Store, Strings, hash_type
+from hashcore import HASH_TYPES, BadDistance, HashColumn, LoadOptions, Rows, Store, Strings
+from hashcore import hash_type as look_up
 from hashcore.near import nearest as nearest_module
 
-PHOTODNA = hash_type("photodna")
+PHOTODNA = look_up("photodna")
 Found = list[tuple[int, int, str, str | None]]
 
 
@@ -38,7 +39,9 @@ def moved(codes: Codes, by: int) -> Codes:
 def rows(ids: bool = False, **columns: Codes) -> Rows:
     n = len(next(iter(columns.values())))
     names = Strings.of([b"id-%d" % number for number in range(n)]) if ids else None
-    return Rows(np.arange(n), {kind: HashColumn(digests) for kind, digests in columns.items()}, ids=names)
+    return Rows(
+        np.arange(n), {hash_type: HashColumn(digests) for hash_type, digests in columns.items()}, ids=names
+    )
 
 
 def distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
@@ -47,9 +50,9 @@ def distances(queries: Codes, codes: Codes) -> NDArray[np.int64]:
     return np.ceil(np.sqrt((differences**2).sum(axis=2))).astype(np.int64)
 
 
-def found(store: Store, queries: Codes, kind: str = "photodna", **options: int) -> Found:
+def found(store: Store, queries: Codes, hash_type: str = "photodna", **options: int) -> Found:
     with store.read() as snapshot:
-        matches = snapshot.match(hash_type(kind), queries, **options)
+        matches = snapshot.match(look_up(hash_type), queries, **options)
         entries = [(entry.set, entry.id) for entry in snapshot.entries(matches)]
         pairs = zip(matches.queries.tolist(), matches.distances.tolist(), entries, strict=True)
         return [(query, distance, *entry) for query, distance, entry in pairs]
@@ -75,7 +78,7 @@ def test_every_entry_within_the_distance_is_found(store: Store, size: int) -> No
 
 
 def test_hashes_that_begin_alike_are_sorted_and_loaded_like_others(store: Store) -> None:
-    """Many begin with the same eight bytes, which is all that the order of a segment first looks at."""
+    """Many start with the same eight bytes, which are the only ones that are sorted by first."""
     codes = make_codes(20_000, 5)
     codes[:, :16] = 0
     codes = np.unique(codes, axis=0)
@@ -114,7 +117,7 @@ def test_each_set_has_its_own_default_distance(store: Store) -> None:
 
 @pytest.mark.parametrize("distance", [-1, 256])
 def test_a_distance_that_there_is_not_is_refused(store: Store, distance: int) -> None:
-    with store.read() as snapshot, pytest.raises(BadDistance, match="photodna is from 0 to 255"):
+    with store.read() as snapshot, pytest.raises(BadDistance, match="photodna must be from 0 to 255"):
         snapshot.match(PHOTODNA, np.zeros((1, 144), np.uint8), max_distance=distance)
     with pytest.raises(BadDistance, match="photodna"):
         store.load("x", [], LoadOptions(distances={"photodna": distance}), now=0.0)
@@ -146,8 +149,10 @@ def test_a_known_good_picture_nearer_than_the_match_wins(store: Store) -> None:
 def test_an_entry_with_hashes_of_all_types_is_found_by_each_and_suppressed_by_each(store: Store) -> None:
     random = np.random.default_rng(10)
     columns = {
-        name: make_codes(50, 11) if name == "photodna" else random.integers(0, 256, (50, kind.width), np.uint8)
-        for name, kind in HASH_TYPES.items()
+        name: make_codes(50, 11)
+        if name == "photodna"
+        else random.integers(0, 256, (50, hash_type.width), np.uint8)
+        for name, hash_type in HASH_TYPES.items()
     }
     assert store.load("known", [rows(ids=True, **columns)], now=0.0).entries == 50
     for name, digests in columns.items():

@@ -1,4 +1,4 @@
-"""That the scanner and a JSON parser agree is for the tests of the body; here, what it reads by itself."""
+"""What the scanner reads; that it agrees with a JSON parser is tested with the request body."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.text.jsonscan import Scanner
 
-KINDS = [HASH_TYPES["md5"], HASH_TYPES["phash"]]
+TYPES = [HASH_TYPES["md5"], HASH_TYPES["phash"]]
 MD5, PHASH = "9e107d9d372bb6826bd81d3542a419d6", "0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
 def scanner() -> Scanner:
-    return Scanner(KINDS, "limit")
+    return Scanner(TYPES, "limit")
 
 
 def test_a_plain_body_is_read_without_a_parser(scanner: Scanner) -> None:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hashcore.arrays.columns import Column
-from hashcore.exact.filters import build_filter, missing_digests
 from hashcore.near.multiindex import Geometry, build_chunk
 from hashcore.verifying.invariants import FINE, first_astray, first_descent, first_misfiled, first_unsorted
 
@@ -101,13 +100,3 @@ def test_where_postings_are_misfiled(codes: list[int], damage: tuple[int, int] |
         found = first_misfiled(column, geometry, chunk, Column.of(directory), Column.of(postings))
         assert found == first(wrong)
         assert damage or found == FINE
-
-
-@given(st.integers(0, 300), st.integers(0, 300))
-def test_a_filter_hides_only_what_it_is_not_over(inside: int, outside: int) -> None:
-    random = np.random.default_rng(inside)
-    digests = random.integers(0, 256, (inside + outside, 20), np.uint8)
-    words = Column.of(build_filter([Column.of(digests[:inside])], words=4096))
-    assert missing_digests(words, Column.of(digests[:inside])) == 0
-    assert missing_digests(words, Column.of(digests[inside:])) >= outside - outside // 20 - 1
-    assert missing_digests(Column.of(np.empty(0, np.uint64)), Column.of(digests)) == len(digests)

@@ -14,7 +14,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from hashcore import Categories, HashColumn, Limits, LoadOptions, Rows, Store, Strings, hash_type
+from hashcore import Categories, HashColumn, Limits, LoadOptions, Rows, Store, Strings
+from hashcore import hash_type as look_up
 from hashcore.arrays.xxh64 import checksum
 from hashcore.disk.layout import KEY_CURRENT, KEY_NEXT, Manifest, Segment, manifest_key, piece_key, segment_key
 from hashcore.errors import StoreError
@@ -25,10 +26,11 @@ ROWS = 6000
 NEAR_ROWS = FEWEST_INDEXED
 
 
-def _rows(seed: int, rows: int, *kinds: str, prefix: str = "") -> Rows:
+def _rows(seed: int, rows: int, *hash_types: str, prefix: str = "") -> Rows:
     random = np.random.default_rng(seed)
     columns = {
-        kind: HashColumn(random.integers(0, 256, (rows, hash_type(kind).width), np.uint8)) for kind in kinds
+        hash_type: HashColumn(random.integers(0, 256, (rows, look_up(hash_type).width), np.uint8))
+        for hash_type in hash_types
     }
     categories = Categories(random.integers(0, 3, rows).astype(np.int32), ["a", "b", "c"])
     ids = Strings.of([f"{prefix}{row}".encode() for row in range(rows)])
@@ -193,7 +195,7 @@ def test_manifests_that_are_missing_unreadable_or_of_another_generation_are_name
     change(damaged, lambda transaction: transaction.delete(manifest_key(7)))
     told = problems_of(damaged)
     assert told[0] == "the manifest of the current generation 7 is missing"
-    assert told[1] == "the manifest of generation 4 says that it is of 6"
+    assert told[1] == "the manifest of generation 4 says that it is of generation 6"
     assert told[2].startswith("the manifest of generation 5 cannot be read")
     assert len(told) == 3
 
@@ -241,17 +243,17 @@ def put(at: int, value: int) -> Callable[[Any], None]:
     ("name", "column", "edit", "told"),
     [
         ("exact", "md5", swap(3000, 3001), "column md5 of segment N is not ascending at row 3,001"),
-        ("exact", "order.sha1", swap(70, 71), "column order.sha1 of segment N does not lead through all rows"),
-        ("exact", "order.sha1", put(70, 4_000_000_000), "column order.sha1 of segment N does not lead"),
+        ("exact", "order.sha1", swap(70, 71), "column order.sha1 of segment N does not list all rows in order"),
+        ("exact", "order.sha1", put(70, 4_000_000_000), "column order.sha1 of segment N does not list"),
         ("exact", "directory.md5", put(5, 4_000_000_000), "column directory.md5 of segment N does not lead to"),
         ("exact", "directory.sha1", put(-1, 5999), "column directory.sha1 of segment N"),
-        ("exact", "label", put(5, 200), "column label of segment N names a label that there is not at row 5"),
-        ("exact", "label", put(slice(0, 100), 0), "column label of segment N gives other numbers of rows"),
-        ("exact", "id_offsets", put(900, 1), "column id_offsets of segment N goes back at row 900"),
+        ("exact", "label", put(5, 200), "column label of segment N has an unknown label at row 5"),
+        ("exact", "label", put(slice(0, 100), 0), "column label of segment N counts the rows of each label"),
+        ("exact", "id_offsets", put(900, 1), "column id_offsets of segment N decreases at row 900"),
         ("exact", "id_offsets", put(-1, 99_999_999), "column id_offsets of segment N goes from 0 to 99,999,999"),
         ("near", "postings.pdq.0", put(8, 4_000_000_000), "column postings.pdq.0 of segment N does not"),
         ("near", "postings.pdq.0", swap(0, NEAR_ROWS - 1), "column postings.pdq.0 of segment N does not"),
-        ("near", "index.pdq.0", put(-1, 7), "column index.pdq.0 of segment N goes back at slot"),
+        ("near", "index.pdq.0", put(-1, 7), "column index.pdq.0 of segment N decreases at slot"),
         ("near", "pdq", swap(0, 1), "column pdq of segment N is not ascending at row 1"),
     ],
 )  # fmt: skip
@@ -294,9 +296,9 @@ def test_counts_that_do_not_add_up_are_named(damaged: Path) -> None:
     assert problems_of(damaged) == [
         "generation 7 has no filter for the md5 hashes of set 'exact'",
         "generation 7 has no filter for the sha1 hashes of set 'exact'",
-        "set 'exact' of generation 7 says that it has 5 entries, and has 6,048",
-        "set 'exact' of generation 7 says that it has other numbers of hashes than its segments hold",
-        "set 'good' of generation 7 has the role 'neutral', which there is not",
+        "set 'exact' of generation 7 says that it has 5 entries, but has 6,048",
+        "set 'exact' of generation 7 counts its hashes differently from its segments",
+        "set 'good' of generation 7 has the unknown role 'neutral'",
     ]
 
 
