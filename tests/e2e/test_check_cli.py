@@ -199,7 +199,7 @@ def test_an_inventory_is_checked_and_what_it_tells_no_hash_of_is_counted(
     assert [(hit["name"], hit["hash"], str(hit["line"])) for hit in found] == [(" found ", KNOWN[3], "2")]
     assert "2 hashes checked" in ran.err
     assert "1 matched, 0 lines not checked, generation 1, 2 not checkable" in ran.err
-    assert "what is not checkable has no hash" in ran.err
+    assert "the listing has no hash of the contents" in ran.err
 
 
 def test_an_inventory_in_which_nothing_matches_is_code_0_and_one_without_any_hash_bad_input(
