@@ -1,4 +1,4 @@
-"""Settings: from the command line, else from `HASHSERVER_*` variables, else from `hashserver.toml`."""
+"""Settings from the command line, `HASHSERVER_*` variables and `hashserver.toml`, in this order."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     max_hashes: int = Field(1_000_000, ge=1, description="most hashes in one request")
     max_body_bytes: int = Field(64 * MIB, ge=1024, description="largest request body as sent, in bytes")
     max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="largest request body unpacked, in bytes")
-    max_matches: int = Field(1000, ge=1, description="most entries reported for one hash; the nearest ones are")
+    max_matches: int = Field(1000, ge=1, description="most entries reported for one hash, nearest first")
     keep_generations: int = Field(10, ge=1, description="generations kept for rollback, including the current one")
     load_memory_bytes: int = Field(
         512 * MIB, ge=MIB, description="memory in bytes for sorting a load before it spills to disk"

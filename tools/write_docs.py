@@ -1,7 +1,7 @@
 """Write the reference pages of docs/ from the code: commands, settings, HTTP routes and metrics.
 
-`make docs` writes them; with `--check`, as in `make check`, nothing is written, and the exit code is
-1 when a page is out of date. The pages are the same on every machine.
+`make docs` writes them. With `--check`, as in `make check`, nothing is written, and the exit code
+is 1 if a page is out of date. The pages are the same on every machine.
 """
 
 from __future__ import annotations

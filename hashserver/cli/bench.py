@@ -57,6 +57,7 @@ def bench(
     yes: Annotated[bool, typer.Option("--yes", help="Allow putting load on another machine.")] = False,
     as_json: Json = False,
 ) -> int:
+    """Measure, and print the figures; see `HELP`. Returns the exit code."""
     if server is not None:
         _check_server(server, allowed=yes)
     choose_cache(Path.home() / ".cache" / "hashserver")

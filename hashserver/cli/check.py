@@ -67,6 +67,7 @@ def check(
     format_name: FormatName = None,
     as_json: Json = False,
 ) -> int:
+    """Check a listing, and print what matched; see `HELP`. Returns the exit code."""
     from hashserver.client import Client
     from hashserver.provider.findings import open_report, report_format
     from hashserver.provider.listing import check_listing

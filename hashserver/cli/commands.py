@@ -47,7 +47,7 @@ class Group(TyperGroup):
 
 
 class LazyGroup(Group):
-    """The commands of `MODULES`: a module is imported when its command runs or its help is shown."""
+    """The commands of `MODULES`, each imported when it runs or its help is shown."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of the commands, in the order of the help."""

@@ -65,6 +65,7 @@ def load(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
+    """Load a file, and print what changed in the set; see `HELP`. Returns the exit code."""
     settings = load_settings(data_dir=data_dir)
     _check_name(name)
     distances = read_distances(max_distance)

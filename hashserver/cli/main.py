@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _drop_output() -> None:
-    """Send what is still to be written nowhere: its reader is gone, and would be missed at the end."""
+    """Discard buffered output: its reader is gone, and writing it at exit would fail again."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -153,7 +153,7 @@ def effect(
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Compare the reported URLs of connected and unconnected providers, before and after connecting.
+    """Compare reported URLs of connected and unconnected providers, before and after connecting.
 
     A provider in the reports is the party of the same name. docs/reports.md explains the method
     and its limits.

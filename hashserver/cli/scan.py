@@ -119,6 +119,7 @@ def scan(
     fast_decode: FastDecode = False,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
+    """Scan folders and buckets, and report what matched; see `HELP`. Returns the exit code."""
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.client import Client
     from hashserver.provider.scanning.report import check_name, write_report

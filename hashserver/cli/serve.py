@@ -42,6 +42,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(metavar="N", help="Server processes.", show_default="1")] = None,
     data_dir: DataDir = None,
 ) -> int:
+    """Serve until a signal ends it; see `HELP`. Returns the exit code."""
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
     choose_cache(settings.data_dir)
     from hashserver.server.metrics_folder import share_between_workers
@@ -125,7 +126,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=30,
         backlog=2048,
     )
-    # When all requests are answered, uvicorn raises the signal that ended it again; that is not a failure.
+    # When all requests are answered, uvicorn raises the signal that ended it again; this is not a
+    # failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[listener])

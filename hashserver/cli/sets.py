@@ -276,7 +276,7 @@ def _print_json(outcome: Outcome, **more: Any) -> None:
 
 @contextmanager
 def _audited(store: Store, action: str, subject: str, **details: Any) -> Iterator[Callable[[Outcome], None]]:
-    """The function that a change of the store calls when it is done, to write it to the audit log."""
+    """The function that a change of the store calls when done, to write it to the audit log."""
     from hashserver.ledger import Ledger
     from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited

@@ -23,7 +23,7 @@ COLUMNS = ["line", "name", "type", "hash", "distance", "set", "category", "id"]
 
 @pytest.fixture(scope="module", autouse=True)
 def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    """A check against a port where nobody listens; it tries for a while, so it runs beside the other tests."""
+    """A check against a port where nobody listens; it retries, so it runs beside other tests."""
     folder = tmp_path_factory.mktemp("down")
     (folder / "list.txt").write_text(KNOWN[0] + "\n")
     with socket.socket() as held:
@@ -232,7 +232,7 @@ def test_rclones_base64_is_refused_in_one_sentence(server: Server, tmp_path: Pat
 
 @contextmanager
 def busy_before(server: Server, refusals: int) -> Iterator[tuple[str, list[int]]]:
-    """A proxy that says 503 a few times, and then forwards; its URL, and the status of every answer."""
+    """A proxy that answers 503 a few times, then forwards; its URL, and each answer's status."""
     answered: list[int] = []
     lock = threading.Lock()
 

@@ -138,7 +138,7 @@ def test_the_same_file_twice_changes_nothing_and_append_and_replace_do_what_they
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """A set loaded, another loaded, the first removed, and the removal undone; what each command said."""
+    """Load a set, load another, remove the first, undo that; what each command said."""
     folder = tmp_path_factory.mktemp("changes")
     load(folder / "store", "police", CSV)
     load(folder / "store", "nsrl", f"{md5_of('benign')}\n{md5_of('dull')}\n", "--role", "known-good")
