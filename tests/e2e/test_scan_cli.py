@@ -198,7 +198,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, server: Serve
     for options, words in (
         (["--report", "hits.pdf"], "ends in one of"),
         (["--type", "md4"], "cannot be computed"),
-        (["--newer-than", "yesterday"], "such as 12h"),
+        (["--newer-than", "yesterday"], "such as 30s, 15m, 6h or 30d"),
         (["--max-read-rate", "fast"], "such as 50M"),
         (["--state", tree / "a"], "not the state of a scan"),
     ):
