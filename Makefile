@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo serve test check format bench bench-quick clean
+.PHONY: install demo serve test check docs format bench bench-quick clean
 
 install: .venv/installed
 
@@ -36,6 +36,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/write_docs.py --check
+
+docs: .venv/installed-dev  ## write docs/commands.md, settings.md and reference.md from the code
+	$(BIN)/python tools/write_docs.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff format .

@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept between runs; to be chosen before numba is first imported."""
+"""Where compiled kernels are cached between runs; must be chosen before numba is imported."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def choose_cache(folder: Path) -> None:
-    """Say where compiled kernels are kept, before numba is first imported.
+    """Choose where compiled kernels are cached, before numba is imported.
 
-    Beside the source where that can be written, as numba does by itself; else in `folder`. A
-    service often has no home, and an installation that it may not touch.
+    They are cached beside the source if that is writable, as numba does by default, and in `folder`
+    otherwise: services often have no home folder and may not write to the installation.
     """
     spec = find_spec("hashcore")
     places = spec.submodule_search_locations if spec else None

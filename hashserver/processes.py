@@ -1,7 +1,7 @@
-"""Processes of our own, and temporary folders that are named by the process they belong to.
+"""Child processes that run a module's `main`, and temporary folders named after their process.
 
-A process of our own runs a function of a module of ours and inherits nothing else from this
-process. No kill leaves its folder for good: the next process clears it.
+A child process inherits nothing else from this one. A folder that a killed process leaves behind is
+removed by the next process that makes one.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ def command(module: str, *arguments: str | float | bool) -> list[str]:
     """The command line of a process that calls `main` of a module.
 
     Args:
-        module: is imported from where this process would import it.
-        arguments: of its `main`.
+        module: name of the module, which is imported from where this process would import it.
+        arguments: for its `main`.
     """
-    # -P: not from the folder that we are in, whose files may be anybody's.
+    # -P: never import from the working folder, where anybody may have put files.
     return [sys.executable, "-P", "-c", _PROGRAM.strip(), json.dumps([sys.path, module, arguments], default=str)]
 
 
 def make_own_folder(prefix: str, place: Path | None = None) -> Path:
-    """Make a folder, mode 0700, for whoever calls to remove at its end.
+    """Create a folder, mode 0700, that the caller removes when it is done.
 
-    Folders of the same prefix whose processes were killed are removed first.
+    Folders with the same prefix whose processes no longer run are removed first.
 
     Args:
-        prefix: of its name.
-        place: where to make it; the temporary folder when None.
+        prefix: of the folder's name.
+        place: where to create it; the system's temporary folder if None.
     """
     place = place or Path(tempfile.gettempdir())
     pattern = re.compile(re.escape(prefix) + r"(\d+)-")

@@ -1,4 +1,4 @@
-"""Settings: command-line flags, then `HASHSERVER_*` environment variables, then `hashserver.toml`."""
+"""Settings from the command line, `HASHSERVER_*` variables and `hashserver.toml`, in this order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 class SettingsError(BadInput):
-    """A setting that cannot be used; the message says which, where from, and what it should be."""
+    """A setting is wrong; the message says which, where it came from, and what it should be."""
 
 
 class Settings(BaseSettings):
@@ -28,22 +28,30 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HASHSERVER_", extra="forbid", frozen=True)
 
-    data_dir: Path = Field(Path("hashserver-data"), description="folder that holds the store")
+    data_dir: Path = Field(
+        Path("hashserver-data"), description="data folder: the store, the ledger and the key secret"
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port to listen on; 0 lets the system choose")
-    workers: int = Field(1, ge=1, le=256, description="server processes")
-    max_hashes: int = Field(1_000_000, ge=1, description="hashes in one request")
-    max_body_bytes: int = Field(64 * MIB, ge=1024, description="bytes of a request body as sent")
-    max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="bytes of a request body after unpacking")
-    max_matches: int = Field(1000, ge=1, description="entries reported for one hash, the nearest ones")
-    keep_generations: int = Field(10, ge=1, description="generations kept for rollback, the current one included")
+    workers: int = Field(1, ge=1, le=256, description="number of server processes")
+    max_hashes: int = Field(1_000_000, ge=1, description="most hashes in one request")
+    max_body_bytes: int = Field(64 * MIB, ge=1024, description="largest request body as sent, in bytes")
+    max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="largest request body unpacked, in bytes")
+    max_matches: int = Field(1000, ge=1, description="most entries reported for one hash, nearest first")
+    keep_generations: int = Field(10, ge=1, description="generations kept for rollback, including the current one")
     load_memory_bytes: int = Field(
-        512 * MIB, ge=MIB, description="memory for sorting a load before it spills to disk"
+        512 * MIB, ge=MIB, description="memory in bytes for sorting a load before it spills to disk"
     )
-    map_size_bytes: int = Field(1 << 30, ge=MIB, description="address space of the store to begin with; it grows")
-    keep_hits_days: int | None = Field(None, ge=1, description="days that single hits are kept; sums of them stay")
-    keep_counts_days: int | None = Field(None, ge=1, description="days that counts of checks are kept")
-    refresh_seconds: float = Field(0.1, gt=0, le=0.5, description="how often a worker looks for a new generation")
+    map_size_bytes: int = Field(
+        1 << 30, ge=MIB, description="initial address space of the store in bytes; it grows as needed"
+    )
+    keep_hits_days: int | None = Field(
+        None, ge=1, description="days to keep single hits; sums of them are kept after that"
+    )
+    keep_counts_days: int | None = Field(None, ge=1, description="days to keep counts of checks")
+    refresh_seconds: float = Field(
+        0.1, gt=0, le=0.5, description="how often a worker looks for a new generation, in seconds"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -54,6 +62,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where settings are looked for, in this order."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_file())
 
 
@@ -62,14 +71,17 @@ def _file() -> Path:
 
 
 def load_settings(**flags: Any) -> Settings:
-    """Read the settings; flags that are None were not given.
+    """Read the settings.
+
+    Args:
+        flags: settings from the command line; None if not given.
 
     Raises:
         SettingsError: a value is out of range, a name is unknown, or the file is not TOML.
     """
     file = _file()
     if "HASHSERVER_CONFIG" in os.environ and not file.is_file():
-        raise SettingsError(f"cannot read {file}, which HASHSERVER_CONFIG names: it is not a file that is there")
+        raise SettingsError(f"cannot read {file}, which HASHSERVER_CONFIG names: there is no such file")
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
@@ -83,7 +95,7 @@ def load_settings(**flags: Any) -> Settings:
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The environment that makes another process read the same settings."""
+    """Environment variables from which another process reads the same settings."""
     values = settings.model_dump()
     values["data_dir"] = settings.data_dir.resolve()
     return {f"HASHSERVER_{name.upper()}": str(value) for name, value in values.items() if value is not None}

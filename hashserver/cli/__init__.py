@@ -8,5 +8,5 @@ from hashserver.cli.main import run
 
 
 def main() -> None:
-    """Entry point: run the command line and exit with its code."""
+    """Run the command line and exit with its code."""
     sys.exit(run(sys.argv[1:]))

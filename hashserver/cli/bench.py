@@ -1,4 +1,4 @@
-"""`hashserver bench`: how fast is this machine?"""
+"""`hashserver bench`: measure how fast this machine or a server is."""
 
 from __future__ import annotations
 
@@ -12,50 +12,58 @@ from urllib.parse import urlsplit
 import orjson
 import typer
 
-from hashserver.cli.options import Json
+from hashserver.cli.commands import Commands
+from hashserver.cli.options import ApiKey, Json
 from hashserver.cli.progress import short, steps_progress
 from hashserver.kernels import choose_cache
-from hashserver.server.loopback import listens_on_loopback_only
 
 if TYPE_CHECKING:
     from hashserver.bench import Figure
 
-HELP = """Measure how fast this machine is, or a server.
+HELP = """Measure how fast this machine or a server is.
 
-Lookups and PDQ queries in process, checks over HTTP on loopback (a server with a party and its key, started for
-the purpose), and the hashing of a picture; all with generated data in a temporary folder, and lmdb's getmulti in
-the same run for comparison. Takes about half a minute, and ends by itself.
+Measures lookups and PDQ queries in process, checks over HTTP on loopback (against a server started for this,
+with a party and a key), and hashing a picture, with lmdb's getmulti for comparison. All data is generated, in a
+temporary folder. This takes about half a minute.
 
-With --server only the checks over HTTP are measured, against that server. It records nothing but counts, since
-random hashes miss; they count towards the party's rate and quota. It is load all the same: a server on another
-machine is refused unless --yes is given.
+With --server only the checks over HTTP are measured, against that server. The hashes are random and miss, so the
+server records nothing but counts, which count towards the party's rate and quota. A server on another machine is
+refused unless you give --yes.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver bench
-
   hashserver bench --entries 10000000 --json
-
   HASHSERVER_KEY=... hashserver bench --server http://127.0.0.1:8080
 """
 
 
+app = Commands()
+
+
+@app.command("bench", help=HELP)
 def bench(
-    entries: Annotated[int, typer.Option(min=1000, max=100_000_000, help="MD5s known; PDQs a tenth.")] = 1_000_000,
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long to measure each thing.")] = 3.0,
-    server: Annotated[str | None, typer.Option(help="URL of a server to measure instead.")] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="HASHSERVER_KEY", help="API key; better in the environment than here.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Put load on a server on another machine.")] = False,
+    entries: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1000, max=100_000_000, help="Number of known MD5s; PDQs are a tenth of that."
+        ),
+    ] = 1_000_000,
+    seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="How long to measure each figure.")
+    ] = 3.0,
+    server: Annotated[str | None, typer.Option(metavar="URL", help="Measure this server instead.")] = None,
+    key: ApiKey = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Allow putting load on another machine.")] = False,
     as_json: Json = False,
 ) -> int:
+    """Measure, and print the figures; see `HELP`. Returns the exit code."""
     if server is not None:
         _check_server(server, allowed=yes)
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.bench import MACHINE_STEPS, SERVER_STEPS, bench_machine, bench_server
 
-    # Without this the server that was started here would outlive a bench that is told to end.
+    # Without this, the server that was started here would outlive a bench that is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with steps_progress() as progress:
         task = progress.add_task("starting", total=SERVER_STEPS if server else MACHINE_STEPS)
@@ -70,7 +78,7 @@ def bench(
             figures = bench_machine(entries, seconds, on_step)
         else:
             print(
-                f"hashserver: asking {server} about random hashes; it records nothing but counts, since they miss",
+                f"hashserver: asking {server} about random hashes, which miss; it records nothing but counts",
                 file=sys.stderr,
             )
             figures = bench_server(server, key, seconds, on_step)
@@ -86,17 +94,20 @@ def _check_server(server: str, *, allowed: bool) -> None:
     parts = urlsplit(server)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise typer.BadParameter(
-            f"{server!r} is not the URL of a server; begin it with http:// or https://", param_hint="--server"
+            f"{server!r} is not the URL of a server; it has to start with http:// or https://",
+            param_hint="--server",
         )
     if allowed:
         return
+    from hashserver.server.loopback import listens_on_loopback_only
+
     try:
         here = listens_on_loopback_only(parts.hostname)
     except OSError as error:
-        raise typer.BadParameter(f"{parts.hostname!r} has no address: {error}", param_hint="--server") from error
+        raise typer.BadParameter(f"cannot resolve {parts.hostname!r}: {error}", param_hint="--server") from error
     if not here:
         raise typer.BadParameter(
-            f"{parts.hostname} is another machine, and this puts as much load on it as it takes; give --yes when "
+            f"{parts.hostname} is another machine, and this puts as much load on it as it can take; give --yes if "
             "its operator agrees",
             param_hint="--server",
         )

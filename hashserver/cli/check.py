@@ -1,4 +1,4 @@
-"""`hashserver check`: a listing of hashes against a server."""
+"""`hashserver check`: check a listing of hashes against a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hashserver.cli.options import Distances, FormatName, HashTypeName, Json, read_distances
+from hashserver.cli.commands import Commands
+from hashserver.cli.options import (
+    LOCAL_SERVER,
+    ApiKey,
+    Distances,
+    FormatName,
+    HashTypeName,
+    Json,
+    ServerUrl,
+    read_distances,
+)
 from hashserver.cli.progress import bytes_progress, short
 
 if TYPE_CHECKING:
@@ -17,41 +27,47 @@ if TYPE_CHECKING:
 
 HELP = """Check the hashes of a listing against a server.
 
-md5sum, sha1sum, hashdeep and rclone listings, listings and inventories of S3 buckets, CSV, plain text, JSON
-and Parquet, also packed with gzip or zstd; - reads standard input. Prints what matched. Exit codes: 0 nothing
-matched, 1 something matched, 2 bad input, 3 trouble with the server or the network; nothing is left out silently.
+Reads listings of md5sum, sha1sum, hashdeep and rclone, listings and inventories of S3 buckets, CSV, plain
+text, JSON and Parquet, also compressed with gzip or zstd; - reads standard input. Prints what matched, and how
+many lines could not be checked.
 
-[bold]Examples[/bold]
+Exit codes: 0 nothing matched, 1 something matched, 2 bad input, 3 trouble with the server or the network.
 
-  md5sum /srv/www/*.jpg | hashserver check - --server http://127.0.0.1:8080
+Examples:
 
-  hashserver check sums.md5 --server https://hashes.example.org --output hits.csv
-
-  rclone lsjson --hash -R remote: | hashserver check - --server https://hashes.example.org
-
-  aws s3api list-objects-v2 --bucket b | hashserver check - --server https://hashes.example.org
+  md5sum /srv/www/*.jpg | hashserver check -
+  hashserver check sums.md5 --server https://hashes.example.org -o hits.csv
+  rclone lsjson --hash -R remote: | hashserver check -
+  aws s3api list-objects-v2 --bucket uploads | hashserver check -
 """
 
 
+app = Commands()
+
+
+@app.command("check", help=HELP)
 def check(
-    file: Annotated[str, typer.Argument(help="Listing to check; - for standard input.")],
-    server: Annotated[
-        str, typer.Option(envvar="HASHSERVER_URL", help="URL of the server.")
-    ] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str | None, typer.Option(envvar="HASHSERVER_KEY", help="API key; better in the environment than here.")
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Listing to check; - for standard input.")],
+    server: ServerUrl = LOCAL_SERVER,
+    key: ApiKey = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the matches here.", show_default="standard output"
+        ),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the matches to a file.")] = None,
     output_format: Annotated[
-        str | None, typer.Option(help="csv or jsonl.  [default: by the file's name, csv]", show_default=False)
+        str | None,
+        typer.Option(metavar="FORMAT", help="csv or jsonl.", show_default="by the name of the file, else csv"),
     ] = None,
-    connections: Annotated[int, typer.Option(min=1, max=64, help="Requests under way at once.")] = 4,
-    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Hashes in a request.")] = 50_000,
+    connections: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="Concurrent requests.")] = 4,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="Hashes per request.")] = 50_000,
     max_distance: Distances = None,
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
     as_json: Json = False,
 ) -> int:
+    """Check a listing, and print what matched; see `HELP`. Returns the exit code."""
     from hashserver.client import Client
     from hashserver.provider.findings import open_report, report_format
     from hashserver.provider.listing import check_listing
@@ -84,7 +100,7 @@ def check(
 
 
 def _summarise(result: ListingResult, as_json: bool) -> None:
-    """What it came to, on standard error; as JSON too, in the last line, for programs."""
+    """Print the totals on standard error, as JSON too, in the last line, for programs."""
     rate = f"{short(result.checked / result.seconds)}/s" if result.seconds else "at once"
     print(
         f"hashserver: {result.checked:,} hashes checked ({rate}), {result.matched:,} matched, "
@@ -94,8 +110,8 @@ def _summarise(result: ListingResult, as_json: bool) -> None:
     )
     if result.not_checkable:
         print(
-            "hashserver: what is not checkable has no hash of its content in the listing, as objects that were "
-            "uploaded in parts or are encrypted; hashserver scan reads them",
+            "hashserver: not checkable: the listing has no hash of the contents, as of objects that were uploaded "
+            "in parts or are encrypted; hashserver scan can check them",
             file=sys.stderr,
         )
     for reject in result.first_rejects:

@@ -1,4 +1,4 @@
-"""Opening what a data folder holds, for commands that only look."""
+"""Opening the ledger and the store of a data folder, for commands that only read."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_ledger(folder: Path) -> Iterator[Ledger]:
-    """The ledger of a data folder, with everything sorted in; what is read of it is all of one moment.
+    """The ledger of a data folder, complete, and read as it is at one moment.
 
     Raises:
-        BadParameter: the folder has none.
+        BadParameter: the folder has no ledger.
     """
     from hashserver.ledger import Ledger
     from hashserver.ledger.database import FILE
     from hashserver.ledger.fold import fold
 
-    if not (folder / FILE).exists():  # opening would make one, and report that nothing was ever checked
-        raise typer.BadParameter(f"{folder} has no ledger; name the folder of the server", param_hint="--data-dir")
+    if not (folder / FILE).exists():  # opening would create one, and report that nothing was ever checked
+        raise typer.BadParameter(f"{folder} has no ledger; name the server's data folder", param_hint="--data-dir")
     with Ledger(folder) as ledger:
-        fold(ledger)  # what workers have committed, and not had the time to sort in
+        fold(ledger)  # what workers have committed and not folded yet
         with ledger.reading():
             yield ledger
 
 
 @contextmanager
 def open_snapshot(folder: Path) -> Iterator[Snapshot | None]:
-    """What the sets hold now; None if the folder has no store."""
+    """The current generation of a data folder's store; None if the folder has no store."""
     if not (folder / "data.mdb").exists():
         yield None
         return

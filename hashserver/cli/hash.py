@@ -1,4 +1,4 @@
-"""`hashserver hash`: the hashes of files."""
+"""`hashserver hash`: print the hashes of files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from hashserver.cli.commands import Commands
 from hashserver.cli.options import FastDecode, Json
 from hashserver.csv_writer import CsvWriter
 from hashserver.kernels import choose_cache
@@ -19,25 +20,32 @@ from hashserver.kernels import choose_cache
 if TYPE_CHECKING:
     from hashserver.provider.hashing.pictures import FileHashes
 
-HELP = """Print the hashes of files: MD5, SHA-1, SHA-256 and, of pictures, PDQ and pHash.
+HELP = """Print the hashes of files: MD5, SHA-1, SHA-256 and, for pictures, PDQ and pHash.
 
-As a table with a header, which load and check read; with --json one object a line. A file that cannot be
-read is named, and the exit code is 2.
+Prints CSV with a header, which `load` and `check` read, or with --json one object per line. A file that cannot be
+read is named, and the exit code is then 2.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver hash *.jpg --json
-
   hashserver hash /srv/www/*.png | hashserver check -
 """
 
 
+app = Commands()
+
+
+@app.command("hash", help=HELP)
 def hash_files(
-    files: Annotated[list[Path], typer.Argument(help="Files to hash.")],
-    threads: Annotated[int | None, typer.Option(min=1, max=256, help="Files at once.  [default: CPUs]")] = None,
+    files: Annotated[list[Path], typer.Argument(metavar="FILES", help="Files to hash.")],
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=256, help="Files to hash at once.", show_default="number of CPUs"),
+    ] = None,
     fast_decode: FastDecode = False,
     as_json: Json = False,
 ) -> int:
+    """Print the hashes of files; see `HELP`. Returns the exit code, 2 if a file cannot be read."""
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.provider.hashing.digests import Bounds
     from hashserver.provider.hashing.pictures import hash_file

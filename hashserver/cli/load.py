@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from hashserver.cli.commands import Commands
 from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
-from hashserver.cli.progress import bytes_progress
 from hashserver.kernels import choose_cache
 from hashserver.sets.names import RULE, is_set_name
 from hashserver.settings import load_settings
@@ -21,46 +21,57 @@ if TYPE_CHECKING:
 
 HELP = """Load a file into a hash set and publish it.
 
-CSV, plain text, NCMEC's XML, NSRL, ThreatExchange's CSV, listings, JSON Lines and Parquet, also packed with
-gzip or zstd; - reads standard input. What is in the file is detected. The set becomes the file, unless
---append is given. Lines that are not taken go to a reject file with their reason. A new set from NSRL is
-known-good, unless --role says otherwise.
+Reads CSV, plain text, NCMEC's XML, NSRL, ThreatExchange's CSV, checksum listings, JSON Lines and Parquet, also
+compressed with gzip or zstd; - reads standard input. The format is detected. The file replaces the contents of the
+set unless --append is given. Rejected lines go to a reject file with the reason. A new set from NSRL is known-good
+unless --role says otherwise.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver load police-2026.csv --set police --category baseline
-
   hashserver load nsrl.csv.gz --set nsrl --role known-good
-
   hashserver load pictures.parquet --set noisy --max-distance pdq=20
-
   zcat more.txt.gz | hashserver load - --set police --append --type md5
 """
 
 
+app = Commands()
+
+
+@app.command("load", help=HELP)
 def load(
-    file: Annotated[str, typer.Argument(help="File to load; - for standard input.")],
-    name: Annotated[str, typer.Option("--set", help="Name of the hash set.")],
-    category: Annotated[str | None, typer.Option(help="Category of rows that name none.")] = None,
-    role: Annotated[str | None, typer.Option(help="match (the default for a new set) or known-good.")] = None,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File to load; - for standard input.")],
+    name: Annotated[str, typer.Option("--set", metavar="NAME", help="Name of the hash set.")],
+    category: Annotated[
+        str | None, typer.Option(metavar="CATEGORY", help="Category of rows that have none.")
+    ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROLE", help="match or known-good.", show_default="that of the set; match for a new one"
+        ),
+    ] = None,
     append: Annotated[
-        bool, typer.Option("--append/--replace", help="Add to the set, or make the set what the file holds.")
+        bool, typer.Option("--append/--replace", help="Add to the set, or replace what it holds.")
     ] = False,
     max_distance: Distances = None,
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
     rejects: Annotated[
-        Path | None, typer.Option(help="Reject file.  [default: FILE.rejects in this folder]", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Reject file.", show_default="FILE.rejects in the current folder"),
     ] = None,
     wait: Wait = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
+    """Load a file, and print what changed in the set; see `HELP`. Returns the exit code."""
     settings = load_settings(data_dir=data_dir)
     _check_name(name)
     distances = read_distances(max_distance)
     choose_cache(settings.data_dir)
     from hashcore import LoadOptions
+    from hashserver.cli.progress import bytes_progress
     from hashserver.cli.rejects import RejectFile
     from hashserver.data_folder.store import open_store
     from hashserver.ledger import Ledger
@@ -108,7 +119,7 @@ def load(
 
 
 def _usual_role(store: Store, name: str, format: str) -> str | None:
-    """The role of a new set from a source of known software; None where the store decides."""
+    """The role of a new set from a source of known software; None if the store decides."""
     from hashserver.readers import DEFAULT_ROLES
 
     role = DEFAULT_ROLES.get(format)
@@ -116,7 +127,7 @@ def _usual_role(store: Store, name: str, format: str) -> str | None:
         if role is None or name in snapshot.manifest.sets:
             return None
     print(
-        f"hashserver: {name} becomes a {role} set, since it comes from NSRL; --role match overrides that",
+        f"hashserver: {name} becomes a {role} set, because it comes from NSRL; use --role match to override that",
         file=sys.stderr,
     )
     return role
@@ -124,7 +135,7 @@ def _usual_role(store: Store, name: str, format: str) -> str | None:
 
 def _check_name(name: str) -> None:
     if not is_set_name(name):
-        raise typer.BadParameter(f"{name!r} cannot name a set; {RULE}", param_hint="--set")
+        raise typer.BadParameter(f"{name!r} is not a valid name for a set; {RULE}", param_hint="--set")
 
 
 def _summary(name: str, outcome: Outcome, rejected: int, reject_path: Path, seconds: float) -> dict[str, Any]:
@@ -150,12 +161,12 @@ def _sentences(summary: dict[str, Any]) -> str:
         f"{summary['removed']:,} removed, {summary['rejected']:,} rejected; {summary['entries']:,} entries",
         f"generation {summary['generation']} published in {summary['seconds']:.1f} s"
         if summary["changed"]
-        else f"nothing changed; generation {summary['generation']} stays",
+        else f"nothing changed; still generation {summary['generation']}",
     ]
     if summary["duplicates"]:
-        lines.append(f"{summary['duplicates']:,} rows were in the file more than once")
+        lines.append(f"{summary['duplicates']:,} rows are duplicates of others in the file")
     if summary["without_hash"]:
-        lines.append(f"{summary['without_hash']:,} rows tell no hash, as of objects uploaded in parts")
+        lines.append(f"{summary['without_hash']:,} rows have no hash, such as objects uploaded in parts")
     if summary["rejected"]:
-        lines.append(f"rejected lines and their reasons: {summary['reject_file']}")
+        lines.append(f"rejected lines and the reasons: {summary['reject_file']}")
     return "\n".join(lines)

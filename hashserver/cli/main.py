@@ -1,38 +1,36 @@
-"""Putting the commands together, and turning trouble into sentences and exit codes.
-
-Exit codes: 0 done and nothing matched, 1 done and something matched, 2 usage or bad input, 3
-server, network or storage trouble.
-"""
+"""Running a command, and turning what went wrong into a sentence and an exit code."""
 
 from __future__ import annotations
 
 import os
-import re
+import signal
 import sys
+import traceback
 
-import click
 import typer
+import typer.main
 
-from hashcore.errors import HashcoreError, Refused
 from hashserver import __version__
-from hashserver.cli import bench, check, hash, load, party, report, scan, serve, sets, store
+from hashserver.cli.commands import Commands, LazyGroup
 from hashserver.errors import BadInput, Trouble
 
 OK = 0
+INTERRUPTED = 128 + signal.SIGINT
 
-# Typer has come to carry a click of its own, whose errors are not click's.
-_USAGE_ERRORS: tuple[type[click.ClickException], ...] = (
-    click.ClickException,
-    *(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
-)
+EXIT_CODES = {
+    OK: "Done; nothing matched.",
+    1: "Done; something matched (`check` and `scan`).",
+    BadInput.exit_code: "Wrong usage or bad input. `store verify`: problems were found.",
+    Trouble.exit_code: "Trouble with the server, the network or the store, or an unexpected error.",
+    4: "A job is not complete.",
+    INTERRUPTED: "Interrupted with Ctrl-C.",
+}
 
-app = typer.Typer(
+app = Commands(
     name="hashserver",
     help="Match hashes against known hash sets, for hosting providers and hotlines.",
+    cls=LazyGroup,
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
 )
 
 
@@ -48,56 +46,67 @@ def _root(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Match hashes against known hash sets, for hosting providers and hotlines."""
-
-
-def _paragraphs(text: str) -> str:
-    """A help text without the line breaks inside its paragraphs, which the terminal's width decides."""
-    return re.sub(r"(?<=\S)\n(?=[^\s])", " ", text)
-
-
-app.command("load", help=_paragraphs(load.HELP))(load.load)
-app.add_typer(sets.app, name="sets")
-app.add_typer(party.app, name="party")
-app.add_typer(store.app, name="store")
-app.add_typer(report.app, name="report")
-app.command("serve", help=_paragraphs(serve.HELP))(serve.serve)
-app.command("check", help=_paragraphs(check.HELP))(check.check)
-app.command("scan", help=_paragraphs(scan.HELP))(scan.scan)
-app.command("bench", help=_paragraphs(bench.HELP))(bench.bench)
-app.command("hash", help=_paragraphs(hash.HELP))(hash.hash_files)
+    pass
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code, one of `EXIT_CODES`.
+
+    No error ends in 0 or 1, which say that a command is done.
+    """
     try:
-        result = app(args=arguments, standalone_mode=False)
+        command = typer.main.get_command(app)
+        # Not by calling the command: that has exit codes of its own for pipes and signals.
+        with command.make_context("hashserver", list(arguments)) as context:
+            result = command.invoke(context)
+        sys.stdout.flush()
         return result if isinstance(result, int) else OK
     except typer.Exit as done:
         return done.exit_code
-    except _USAGE_ERRORS as error:
-        error.show()
-        return BadInput.exit_code
     except (typer.Abort, KeyboardInterrupt):
         print("hashserver: interrupted", file=sys.stderr)
-        return Trouble.exit_code
+        return INTERRUPTED
     except BrokenPipeError:
+        _drop_output()
         return Trouble.exit_code
     except Exception as error:
-        code = _code_for(error)
-        if code is None:
-            raise
-        print(f"hashserver: {_sentence(error)}", file=sys.stderr)
-        return code
+        return _explain(error)
+
+
+def _drop_output() -> None:
+    """Discard buffered output: its reader is gone, and writing it at exit would fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, _usage_errors()):
+        error.show()  # type: ignore[attr-defined]
+        return BadInput.exit_code
+    code = _code_for(error)
+    if code is None:
+        traceback.print_exception(error)
+        print("hashserver: this is an error in hashserver; please report it with the lines above", file=sys.stderr)
+        return Trouble.exit_code
+    print(f"hashserver: {_sentence(error)}", file=sys.stderr)
+    return code
+
+
+def _usage_errors() -> tuple[type[Exception], ...]:
+    """What is raised for wrong usage: by typer, whose click may be its own, and by click itself."""
+    typers = [kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"]
+    click = sys.modules.get("click")
+    return (*typers, *([click.ClickException] if click else []))
 
 
 # Trouble with a path that the user has named, and what to do about it.
 _PATHS: dict[type[Exception], str] = {
-    FileNotFoundError: "there is no such file or folder; make it, or name another",
-    FileExistsError: "this is a file, and a folder is needed here; name another",
-    NotADirectoryError: "this is a file, and a folder is needed here; name another",
-    IsADirectoryError: "this is a folder, and a file is needed here; name another",
-    PermissionError: "this user may not use it; change its owner or its mode, or name another",
+    FileNotFoundError: "no such file or folder; create it, or name another",
+    FileExistsError: "this is a file, but a folder is needed; name another",
+    NotADirectoryError: "this is a file, but a folder is needed; name another",
+    IsADirectoryError: "this is a folder, but a file is needed; name another",
+    PermissionError: "permission denied; change its owner or mode, or name another",
 }
 
 
@@ -109,6 +118,8 @@ def _sentence(error: Exception) -> str:
 
 def _code_for(error: Exception) -> int | None:
     """The exit code for trouble that is expected; None for a bug."""
+    from hashcore.errors import HashcoreError, Refused
+
     if isinstance(error, BadInput | Refused):
         return BadInput.exit_code
     if isinstance(error, Trouble | HashcoreError):

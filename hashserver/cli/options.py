@@ -9,47 +9,69 @@ import typer
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of the store.  [default: hashserver-data]", show_default=False),
+    typer.Option(
+        "--data-dir", metavar="FOLDER", help="Data folder of the server.", show_default="hashserver-data"
+    ),
+]
+ServerUrl = Annotated[str, typer.Option("--server", metavar="URL", envvar="HASHSERVER_URL", help="The server.")]
+LOCAL_SERVER = "http://127.0.0.1:8080"
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--key", metavar="KEY", envvar="HASHSERVER_KEY", help="API key; better set in the environment than here."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 HashTypeName = Annotated[
     str | None,
     typer.Option(
-        "--type", help="Hash type where the file does not tell: md5, sha1, sha256, pdq, phash, photodna."
+        "--type",
+        metavar="TYPE",
+        help="Hash type, if the file does not say: md5, sha1, sha256, pdq, phash or photodna.",
     ),
 ]
 FormatName = Annotated[
     str | None,
     typer.Option(
         "--format",
+        metavar="FORMAT",
         help="csv, text, sums, jsonl, parquet, vics, ncmec, exchange, exchange-csv, tat, nsrl, rds, hashdeep, "
-        "rclone, s3-inventory or s3-listing, where it is not detected.",
+        "rclone, s3-inventory or s3-listing.",
+        show_default="detected",
     ),
 ]
 FastDecode = Annotated[
     bool,
     typer.Option(
         "--fast-decode",
-        help="Decode JPEGs of 2,048 pixels a side and more to less: twice as fast, and less exact; see the docs.",
+        help="Decode JPEGs of 2,048 pixels a side or more at a reduced size: twice as fast, less exact; see "
+        "docs/scanning.md.",
     ),
 ]
 Distances = Annotated[
     list[str] | None,
     typer.Option(
-        "--max-distance", help="Greatest distance of a perceptual type, such as pdq=31; may be repeated."
+        "--max-distance",
+        metavar="TYPE=DISTANCE",
+        help="Largest distance at which a perceptual hash matches, such as pdq=31; may be repeated.",
     ),
 ]
 Wait = Annotated[
     float | None,
-    typer.Option("--wait", help="Seconds to wait while another process changes the store.  [default: no limit]"),
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        help="How long to wait while another process changes the store.",
+        show_default="no limit",
+    ),
 ]
 
 
 def read_distances(given: list[str] | None) -> dict[str, int]:
-    """`pdq=31` and the like as numbers by type.
+    """Distances by hash type, of texts such as `pdq=31`.
 
     Raises:
-        BadParameter: it is not of that form, or the type has no such distance.
+        BadParameter: a text does not have that form, or the type does not have that distance.
     """
     from hashcore.errors import BadDistance, UnknownHashType
     from hashcore.hashtypes import check_distance

@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from hashserver.cli.commands import Commands
 from hashserver.cli.options import DataDir, Json
+from hashserver.cli.quantities import read_count, read_duration, read_rate
 from hashserver.kernels import choose_cache
 from hashserver.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from hashserver.parties.admin import PartyAdmin, PartyInfo
 
-app = typer.Typer(
-    help="""Connect parties: who may ask, with which keys, and how much.
+app = Commands(
+    help="""Manage parties: who may ask, with which keys, and how much.
 
-Running servers know of every change within a second.
+Running servers pick up every change within a second.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver party add "Example Hosting" --max-rate 5000000/s
-
-  hashserver party allow "Example Hosting" --permission contribute --sets police,interpol
-
+  hashserver party change "Example Hosting" --sets police,interpol
   hashserver party rotate-key "Example Hosting" --overlap 7d
 """,
     no_args_is_help=True,
-    rich_markup_mode="rich",
 )
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-Name = Annotated[str, typer.Argument(help="Name of the party.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the party.")]
+_PERMISSIONS = "check, contribute, feedback, report or admin; may be repeated."
 Permission = Annotated[
     list[str] | None,
-    typer.Option("--permission", help="check, contribute, feedback, report or admin; may be repeated."),
+    typer.Option("--permission", metavar="PERMISSION", help=f"A permission to grant: {_PERMISSIONS}"),
 ]
 Sets = Annotated[
-    str | None, typer.Option("--sets", help="Match against these sets only, such as police,interpol; all: any.")
+    str | None,
+    typer.Option(
+        "--sets", metavar="NAMES", help="Match against these sets only, such as police,interpol; or all."
+    ),
 ]
 MaxRate = Annotated[
-    str | None, typer.Option(help="Hashes a second on the average, such as 5000000/s; none: no bound.")
+    str | None,
+    typer.Option(metavar="RATE", help="Hashes per second, on average, such as 5000000/s or 5M/s; or none."),
 ]
-DailyQuota = Annotated[str | None, typer.Option(help="Hashes a day (UTC), such as 2000000000; none: no bound.")]
+DailyQuota = Annotated[
+    str | None, typer.Option(metavar="NUMBER", help="Hashes per day (UTC), such as 2000000000 or 2G; or none.")
+]
 
 
 @contextmanager
@@ -72,9 +76,13 @@ def add(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Connect a party, and print its key, once. Without --permission it may check and give feedback.
+    """Add a party and print its key, once.
 
-    Example:  hashserver party add "Example Hosting" --max-rate 5000000/s
+    Without --permission, the party may check and give feedback.
+
+    Example:
+
+      hashserver party add "Example Hosting" --max-rate 5000000/s
     """
     from hashserver.parties.admin import DEFAULT_PERMISSIONS
 
@@ -86,7 +94,7 @@ def add(
             max_rate=_rate(max_rate),
             daily_quota=_quota(daily_quota),
         )
-    _print_key(name, key, as_json)  # first: it cannot be had again
+    _print_key(name, key, as_json)  # before anything can go wrong: it cannot be shown again
     _warn_of_unknown(_names(sets), data_dir)
 
 
@@ -94,13 +102,18 @@ def add(
 def list_parties(data_dir: DataDir = None, as_json: Json = False) -> None:
     """List all parties.
 
-    Example:  hashserver party list --json
+    Example:
+
+      hashserver party list --json
     """
     with _admin(data_dir) as admin:
         parties = admin.parties()
     if as_json:
         print(orjson.dumps([_describe(party) for party in parties]).decode())
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("party", "since", "permissions", "sets", "hashes/s", "hashes/day", "valid keys")
     for party in parties:
         described = _describe(party)
@@ -120,9 +133,11 @@ def list_parties(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 @app.command()
 def show(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Show a party and its keys (never the keys themselves).
+    """Show a party and the numbers of its keys, but never the keys themselves.
 
-    Example:  hashserver party show "Example Hosting"
+    Example:
+
+      hashserver party show "Example Hosting"
     """
     with _admin(data_dir) as admin:
         described = _describe(admin.show(name))
@@ -140,40 +155,50 @@ def show(name: Name, data_dir: DataDir = None, as_json: Json = False) -> None:
 
 @app.command()
 def disable(name: Name, data_dir: DataDir = None) -> None:
-    """Let a party in no longer; its figures stay.
+    """Disable a party; its figures stay.
 
-    Example:  hashserver party disable "Example Hosting"
+    Example:
+
+      hashserver party disable "Example Hosting"
     """
     with _admin(data_dir) as admin:
         admin.set_disabled(name, True)
-    print(f"party {name} is let in no longer; hashserver party enable {name!r} undoes it")
+    print(f"party {name} is disabled; hashserver party enable {shlex.quote(name)} undoes this")
 
 
 @app.command()
 def enable(name: Name, data_dir: DataDir = None) -> None:
-    """Let a disabled party in again, with the keys that it has.
+    """Enable a disabled party again; its keys stay the same.
 
-    Example:  hashserver party enable "Example Hosting"
+    Example:
+
+      hashserver party enable "Example Hosting"
     """
     with _admin(data_dir) as admin:
         admin.set_disabled(name, False)
-    print(f"party {name} is let in again")
+    print(f"party {name} is enabled")
 
 
 @app.command()
-def allow(
+def change(
     name: Name,
     permission: Permission = None,
-    deny: Annotated[list[str] | None, typer.Option(help="A permission to take away; may be repeated.")] = None,
+    deny: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PERMISSION", help="A permission to revoke; may be repeated."),
+    ] = None,
     sets: Sets = None,
     max_rate: MaxRate = None,
     daily_quota: DailyQuota = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Change what a party may do; what is not named stays.
+    """Change the permissions and limits of a party; what you do not name stays as it is.
 
-    Example:  hashserver party allow "Example Hosting" --permission report --daily-quota none
+    Example:
+
+      hashserver party change "Example Hosting" --permission report
+      hashserver party change "Example Hosting" --daily-quota none
     """
     from hashserver.parties.admin import UNCHANGED
 
@@ -194,38 +219,49 @@ def allow(
     _warn_of_unknown(_names(sets), data_dir)
 
 
+@app.command("allow", hidden=True)
+@wraps(change)
+def _allow(**options: Any) -> None:
+    print("hashserver: party allow is now called party change", file=sys.stderr)
+    change(**options)
+
+
 @app.command("rotate-key")
 def rotate_key(
     name: Name,
-    overlap: Annotated[str, typer.Option(help="How long the old key stays good: 0s, 12h, 7d.")] = "7d",
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="How long the old key stays valid, such as 0s, 12h or 7d.")
+    ] = "7d",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Give a party a new key, and print it, once. The old one stays good for a while.
+    """Give a party a new key and print it, once. The old key stays valid for a while.
 
-    Example:  hashserver party rotate-key "Example Hosting" --overlap 7d
+    Example:
+
+      hashserver party rotate-key "Example Hosting" --overlap 7d
     """
-    found = re.fullmatch(r"(\d+)([smhd])", overlap)
-    if found is None:
-        raise typer.BadParameter(f"{overlap!r} is not a time such as 12h or 7d", param_hint="--overlap")
+    seconds = read_duration(overlap, "--overlap")
     with _admin(data_dir) as admin:
-        key = admin.rotate_key(name, overlap_seconds=float(found[1]) * _SECONDS[found[2]])
+        key = admin.rotate_key(name, overlap_seconds=seconds)
     _print_key(name, key, as_json)
 
 
 @app.command("remove-key")
 def remove_key(
     name: Name,
-    number: Annotated[int, typer.Argument(help="Number of the key, as `party show` prints it.")],
+    number: Annotated[int, typer.Argument(metavar="NUMBER", help="Number of the key, from `party show`.")],
     data_dir: DataDir = None,
 ) -> None:
-    """Take a key back at once.
+    """Revoke a key at once.
 
-    Example:  hashserver party remove-key "Example Hosting" 3
+    Example:
+
+      hashserver party remove-key "Example Hosting" 3
     """
     with _admin(data_dir) as admin:
         admin.remove_key(name, number)
-    print(f"key {number} of party {name} is good no longer")
+    print(f"key {number} of party {name} is revoked")
 
 
 def _print_key(name: str, key: str, as_json: bool) -> None:
@@ -233,7 +269,7 @@ def _print_key(name: str, key: str, as_json: bool) -> None:
         print(orjson.dumps({"party": name, "key": key}).decode())
         return
     print(key)
-    print(f"hashserver: this is the key of {name}; it is not kept and cannot be shown again", file=sys.stderr)
+    print(f"hashserver: this is the key of {name}; it is not stored and cannot be shown again", file=sys.stderr)
 
 
 def _describe(party: PartyInfo) -> dict[str, Any]:
@@ -271,15 +307,15 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _warn_of_unknown(names: list[str] | None, data_dir: Any) -> None:
-    """Say which of the sets are not in the store: they may come later, or the name may be wrong."""
+    """Warn of sets that are not in the store: they may come later, or the name may be wrong."""
     if not names:
         return
     served = _served(load_settings(data_dir=data_dir))
     if unknown := [name for name in names if name not in served]:
-        there = f"the sets are {', '.join(sorted(served))}" if served else "it has no sets"
+        known = f"the sets are {', '.join(sorted(served))}" if served else "it has no sets"
         print(
-            f"hashserver: the store has no set named {', '.join(unknown)}, which matches nothing until there is; "
-            f"{there}",
+            f"hashserver: the store has no set named {', '.join(unknown)}, which matches nothing until it is "
+            f"loaded; {known}",
             file=sys.stderr,
         )
 
@@ -288,7 +324,7 @@ def _served(settings: Settings) -> set[str]:
     choose_cache(settings.data_dir)
     from hashcore.disk.environment import DATA_FILE
 
-    if not (settings.data_dir / DATA_FILE).is_file():  # opening it would make it
+    if not (settings.data_dir / DATA_FILE).is_file():  # opening it would create it
         return set()
     from hashserver.data_folder.store import open_store
 
@@ -297,18 +333,8 @@ def _served(settings: Settings) -> set[str]:
 
 
 def _rate(text: str | None) -> float | None:
-    if text is None or text == "none":
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/s)?", text.replace(",", "").replace("_", ""))
-    if found is None or not float(found[1]):
-        raise typer.BadParameter(f"{text!r} is not a rate such as 5000000/s", param_hint="--max-rate")
-    return float(found[1])
+    return None if text in (None, "none") else read_rate(text, "--max-rate", "5000000/s or 5M/s")
 
 
 def _quota(text: str | None) -> int | None:
-    if text is None or text == "none":
-        return None
-    number = text.replace(",", "").replace("_", "")
-    if not number.isdigit() or not 0 < int(number) < 1 << 62:
-        raise typer.BadParameter(f"{text!r} is not a number of hashes", param_hint="--daily-quota")
-    return int(number)
+    return None if text in (None, "none") else read_count(text, "--daily-quota", "2000000000 or 2G")

@@ -20,7 +20,7 @@ from rich.text import Text
 
 
 class _Rate(ProgressColumn):
-    """Items a second, in thousands or millions."""
+    """Items per second, in thousands or millions."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _Rate(ProgressColumn):
 
 
 def short(number: float) -> str:
-    """A number in thousands (k) or millions (M)."""
+    """A number in thousands (k), millions (M) or billions (G), to a tenth."""
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= limit:
             return f"{number / limit:.1f} {suffix}"
@@ -41,7 +41,10 @@ def short(number: float) -> str:
 
 
 def bytes_progress(unit: str) -> Progress:
-    """A bar over the bytes of a file; the field `count` is what its rate counts."""
+    """A progress bar over the bytes of a file, with a rate in `unit` per second.
+
+    The task's field `count` is what the rate counts; without it, the bytes.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -55,23 +58,8 @@ def bytes_progress(unit: str) -> Progress:
     )
 
 
-def count_progress(unit: str) -> Progress:
-    """A bar over a number of items."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
-
-
 def steps_progress() -> Progress:
-    """A bar over the steps of a work that takes about as long for each."""
+    """A progress bar over steps that take about equally long."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

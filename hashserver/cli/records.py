@@ -1,4 +1,4 @@
-"""`hashserver report audit` and `report feedback`: what admins did, and what parties say of entries."""
+"""`hashserver report audit` and `report feedback`: what admins did, and verdicts of parties."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from hashserver.cli.options import DataDir, Json
 from hashserver.settings import load_settings
 
-Limit = Annotated[int, typer.Option(min=1, help="How many lines, the newest ones.")]
+Limit = Annotated[int, typer.Option(metavar="N", min=1, help="Show this many lines, the newest ones.")]
 
 
 def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Show the audit log, newest line first: who changed what, when, and what it was before and after.
+    """Show the audit log, newest line first: who changed what and when, before and after.
 
-    Example:  hashserver report audit --limit 20 --json
+    Example:
+
+      hashserver report audit --limit 20 --json
     """
     from hashserver.cli.folders import open_ledger
     from hashserver.ledger.audit import read_audit
@@ -43,9 +43,11 @@ def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -
 
 
 def feedback(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Show what parties say of entries that matched, newest line first.
+    """Show the feedback of parties on entries that matched, newest line first.
 
-    Example:  hashserver report feedback --json
+    Example:
+
+      hashserver report feedback --json
     """
     from hashserver.cli.folders import open_ledger
     from hashserver.sets.feedback import read_all
@@ -65,6 +67,9 @@ def _show(lines: Iterable[dict[str, Any]], as_json: bool) -> None:
     if not lines:
         print("nothing yet")
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(*lines[0])
     for line in lines:
         table.add_row(*(value if isinstance(value, str) else _words(value) for value in line.values()))

@@ -1,4 +1,4 @@
-"""The reject file: every line that was not taken, where it stood, and why."""
+"""The reject file: every line that was rejected, its number, and why."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class RejectFile:
-    """A CSV file (line, reason, text), made when there is something to put into it, mode 0600.
+    """A CSV file with the columns line, reason and text, created at the first reject.
 
-    It holds hashes, so nobody but its owner may read it.
+    It holds hashes, so only its owner may read it (mode 0600).
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`hashserver report`: figures of a period, the annual report, and what connecting a provider changed."""
+"""`hashserver report`: figures of a period, the annual report, and the effect of connecting."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from hashserver.cli import records
+from hashserver.cli.commands import Commands
 from hashserver.cli.folders import open_ledger, open_snapshot
 from hashserver.cli.options import DataDir, Json
 from hashserver.csv_writer import CsvWriter
@@ -22,54 +21,65 @@ from hashserver.settings import load_settings
 from hashserver.times import today
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hashserver.reports.figures import Period, Usage
     from hashserver.reports.figures.effect import Effect
     from hashserver.reports.figures.usage import Line
 
-app = typer.Typer(
-    help="""Measure what was checked and hit.
+app = Commands(
+    help="""Report what was checked, what matched, and what admins changed.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver report usage --from 2020-03 --to 2020-05
-
   hashserver report usage --party "Example Hosting" --csv > usage.csv
-
   hashserver report annual --year 2020 --lang nl -o report.html
-
   hashserver report effect --reports reports.csv -o effect.html
-
   hashserver report audit --limit 20
 """,
     no_args_is_help=True,
-    rich_markup_mode="rich",
 )
 
 app.command()(records.audit)
 app.command()(records.feedback)
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.", dir_okay=False)]
-Language = Annotated[str, typer.Option("--lang", help="nl or en.")]
-Anonymous = Annotated[bool, typer.Option("--anonymous", help="Number the parties rather than name them.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="HTML file to write.", dir_okay=False)
+]
+Language = Annotated[str, typer.Option("--lang", metavar="LANGUAGE", help="Language of the report: nl or en.")]
+Anonymous = Annotated[bool, typer.Option("--anonymous", help="Number the parties instead of naming them.")]
 
 
 @app.command()
 def usage(
-    party: Annotated[str | None, typer.Option(help="Name of a party; without it: all.")] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", help="First day, or month: 2020-03-01, 2020-03.  [default: this year]")
+    party: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Figures of this party only.", show_default="all parties")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Last day, or month.  [default: this month]")] = None,
-    most: Annotated[int, typer.Option(help="How many of the most repeated entries to show.", min=0)] = 20,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV of all tables.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="DAY", help="First day or month: 2020-03-01 or 2020-03.", show_default="this year"
+        ),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DAY", help="Last day or month, included.", show_default="this month"),
+    ] = None,
+    most: Annotated[
+        int, typer.Option(metavar="N", help="Show this many of the most repeated entries.", min=0)
+    ] = 20,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print all tables as one CSV.")] = False,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Measure hits by month, party, set, category, hash type and distance, and the entries that they were of.
+    """Count checks and hits by month, party, set, category, hash type and distance.
 
     Days are UTC. Figures about entries are kept by month, so they need a period of whole months.
 
-    Example:  hashserver report usage --from 2020-03 --to 2020-06 --json
+    Example:
+
+      hashserver report usage --from 2020-03 --to 2020-06 --json
     """
     from hashserver.parties.admin import PartyAdmin
     from hashserver.reports.figures import measure
@@ -78,15 +88,9 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as store:
+    with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as snapshot:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
-        found = measure(
-            ledger.connection,
-            period,
-            party=number,
-            store=store,
-            most=most,
-        )
+        found = measure(ledger.connection, period, party=number, store=snapshot, most=most)
     if as_json:
         from hashserver.reports.figures.export import as_json as described
 
@@ -102,22 +106,26 @@ def usage(
 @app.command()
 def annual(
     output: Output,
-    year: Annotated[int | None, typer.Option(help="Which year.  [default: the one before this]")] = None,
+    year: Annotated[
+        int | None, typer.Option(metavar="YEAR", help="Year of the report.", show_default="last year")
+    ] = None,
     language: Language = "en",
     anonymous: Anonymous = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a year's report: one HTML file with all in it, to read and to print.
+    """Write the report of a year: one self-contained HTML file, to read and to print.
 
-    Example:  hashserver report annual --year 2020 --lang nl -o report.html
+    Example:
+
+      hashserver report annual --year 2020 --lang nl -o report.html
     """
     from hashserver.reports.pages.annual import collect, render
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_snapshot(folder) as store:
+    with open_ledger(folder) as ledger, open_snapshot(folder) as snapshot:
         chosen = year if year is not None else today().year - 1
-        figures = collect(ledger.connection, chosen, store)
+        figures = collect(ledger.connection, chosen, snapshot)
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
     print(f"the report of {chosen} is in {output}")
 
@@ -125,25 +133,34 @@ def annual(
 @app.command()
 def effect(
     reports: Annotated[
-        Path, typer.Option(help="CSV of the hotline's reports, columns date, provider and urls.", dir_okay=False)
+        Path,
+        typer.Option(
+            metavar="FILE", help="CSV of the hotline's reports: columns date, provider and urls.", dir_okay=False
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="HTML file to write as well.", dir_okay=False)
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write an HTML file.", dir_okay=False),
     ] = None,
     since: Annotated[
-        str, typer.Option(help="When a party counts as connected: its first-check, or when it was created.")
+        str,
+        typer.Option(
+            metavar="EVENT", help="A party is connected from its first-check, or from when it was created."
+        ),
     ] = "first-check",
     language: Language = "en",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the months around connecting as CSV.")] = False,
     as_json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Compare the reported URLs of connected and unconnected providers, before and after connecting.
+    """Compare reported URLs of connected and unconnected providers, before and after connecting.
 
-    Providers of the reports are parties of the same name. docs/reports.md has the method and its
-    caveats.
+    A provider in the reports is the party of the same name. docs/reports.md explains the method
+    and its limits.
 
-    Example:  hashserver report effect --reports reports.csv -o effect.html
+    Example:
+
+      hashserver report effect --reports reports.csv -o effect.html
     """
     from hashserver.reports.figures.effect import estimate_effect
     from hashserver.reports.figures.panel import connections_of, read_panel
@@ -179,37 +196,38 @@ def _write_relative(found: Effect) -> None:
 
 
 def _print_effect(found: Effect) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = _console()
     rows = [
         (name, f"{one.providers}", f"{one.before:,.1f}", f"{one.after:,.1f}", f"{one.ratio - 1:+.1%}")
         for name, one in (("connected", found.connected), ("not connected", found.unconnected))
     ]
-    _print_table(console, "URLs a provider and month", ("", "providers", "before", "after", "change"), rows)
+    _print_table(console, "URLs per provider and month", ("", "providers", "before", "after", "change"), rows)
     estimate = found.estimate
     console.print(
-        f"After connecting, {found.reported:,.0f} URLs were reported where {found.expected:,.0f} were to be "
+        f"After connecting, {found.reported:,.0f} URLs were reported where {found.expected:,.0f} were "
         f"expected: {estimate.ratio - 1:+.1%}, 95 % interval {estimate.low - 1:+.1%} to {estimate.high - 1:+.1%}."
     )
     if found.placebo is not None:
         placebo = found.placebo
         console.print(
             f"The three months before connecting, as a test: {placebo.ratio - 1:+.1%}, 95 % interval "
-            f"{placebo.low - 1:+.1%} to {placebo.high - 1:+.1%}; far from 0, the groups cannot be compared."
+            f"{placebo.low - 1:+.1%} to {placebo.high - 1:+.1%}; if it is far from 0, the groups cannot be "
+            "compared."
         )
     if found.few:
         console.print("One of the groups has fewer than ten providers: the interval is likely to be too narrow.")
     if found.left_out:
-        console.print(f"Not compared, as nothing was reported before or after: {', '.join(found.left_out)}.")
+        console.print(f"Not compared, because nothing was reported before or after: {', '.join(found.left_out)}.")
     if found.unreported:
-        console.print(f"Parties that no report names: {', '.join(found.unreported)}.")
+        console.print(f"Parties that are not in the reports: {', '.join(found.unreported)}.")
     console.print("Providers chose to connect: this shows a difference, not its cause. See docs/reports.md.")
 
 
 def read_period(first: str | None, last: str | None) -> Period:
-    """The period of --from and --to, both included; this year until the end of this month where they are left out.
+    """The period of --from and --to, both included; by default this year, to the end of this month.
 
     Raises:
-        BadPeriod: they cannot be read, or the end is before the beginning.
+        BadPeriod: a day is malformed, or the last is before the first.
     """
     from hashserver.reports.period import Period, read_first_day, read_last_day
 
@@ -222,13 +240,11 @@ def read_period(first: str | None, last: str | None) -> Period:
 
 def _check_language(language: str) -> None:
     if language not in ("nl", "en"):
-        raise typer.BadParameter(
-            f"{language!r} is not a language of the reports; nl and en are", param_hint="--lang"
-        )
+        raise typer.BadParameter(f"there are no reports in {language!r}; use nl or en", param_hint="--lang")
 
 
 def _print_usage(found: Usage) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = _console()
     title = f"{found.period.start} to {found.period.last}, {found.party or 'all parties'}"
     _print_lines(console, title, [*found.months, found.total])
     for heading, lines in (
@@ -259,6 +275,13 @@ def _print_usage(found: Usage) -> None:
         _print_table(console, "entries that never hit", ("set", "entries", "hit", "never"), never)
 
 
+def _console() -> Console:
+    """As wide as the tables need where no terminal limits it."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
 def _print_lines(console: Console, title: str, lines: list[Line]) -> None:
     headings = ("", "checked", "hits", "per million", "matches", "entries", "repeats", "first time")
     rows = [
@@ -286,6 +309,8 @@ def _print_repeated(console: Console, found: Usage) -> None:
 
 
 def _print_table(console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="left" if place == 0 or heading == "category" else "right")

@@ -1,11 +1,10 @@
-"""`hashserver scan`: a whole storage against a server."""
+"""`hashserver scan`: check whole folders and buckets against a server."""
 
 from __future__ import annotations
 
 import gc
 import hashlib
 import os
-import re
 import shlex
 import sys
 import time
@@ -17,76 +16,110 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from hashserver.cli.options import FastDecode
+from hashserver.cli.commands import Commands
+from hashserver.cli.options import LOCAL_SERVER, ApiKey, FastDecode, ServerUrl
 from hashserver.cli.progress import short
+from hashserver.cli.quantities import read_duration, read_rate
 from hashserver.kernels import choose_cache
 
 if TYPE_CHECKING:
     from hashserver.provider.scanning.scan import ScanResult
 
-HELP = """Scan folders and buckets: hash what is new or changed, ask about everything, report what matched.
+HELP = """Scan folders and buckets: hash what is new or changed, check all hashes, report what matched.
 
-No file leaves this machine, only hashes. What has been done is remembered, so a scan that is interrupted
-goes on where it was, and the next one reads only what has changed. Exit codes: 0 nothing matched, 1
-something matched, 2 bad input, 3 trouble with the server or the network.
+No file leaves this machine, only hashes. The scan keeps a state: one that is interrupted continues where it
+stopped, and the next one reads only what has changed.
 
-[bold]Examples[/bold]
+Exit codes: 0 nothing matched, 1 something matched, 2 bad input, 3 trouble with the server or the network.
 
-  hashserver scan /srv/www --server https://hashes.example.org --report hits.csv
+Examples:
 
-  hashserver scan /srv --include '*.jpg' --include '*.png' --newer-than 2d --nice 10
-
+  hashserver scan /srv/www --server https://hashes.example.org
+  hashserver scan /srv --include '*.jpg' --newer-than 2d --nice 10
   AWS_PROFILE=backup hashserver scan s3://bucket/uploads/ --report hits.csv
-
   hashserver scan /srv/www --on-hit '/usr/local/bin/quarantine --json -'
 """
 
 _LOG_EVERY = 30.0
-_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
-_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_OLD_TYPES = typer.Option("--hash", hidden=True)  # what --type was called
+
+app = Commands()
 
 
+@app.command("scan", help=HELP)
 def scan(
-    paths: Annotated[list[str], typer.Argument(help="Folders, files, and s3://bucket/prefix.")],
-    server: Annotated[
-        str, typer.Option(envvar="HASHSERVER_URL", help="URL of the server.")
-    ] = "http://127.0.0.1:8080",
-    key: Annotated[
-        str | None, typer.Option(envvar="HASHSERVER_KEY", help="API key; better in the environment than here.")
-    ] = None,
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS", help="Folders, files, and s3://bucket/prefix.")],
+    server: ServerUrl = LOCAL_SERVER,
+    key: ApiKey = None,
     report: Annotated[
-        Path | None, typer.Option(help="Report to write: .csv, .jsonl or .parquet.  [default: CSV to the screen]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Report to write: .csv, .jsonl or .parquet.",
+            show_default="CSV on standard output",
+        ),
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="What is remembered.  [default: a file for these paths in the home folder]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the scan keeps its state.",
+            show_default="for these paths, below ~/.local/state",
+        ),
     ] = None,
-    hashes: Annotated[
-        str | None, typer.Option("--hash", help="Hashes to use, such as md5,pdq.  [default: those of the sets]")
+    types: Annotated[
+        str | None,
+        typer.Option(
+            "--type", metavar="TYPES", help="Hash types to use, such as md5,pdq.", show_default="those of the sets"
+        ),
     ] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Only files of such a name; may be repeated.")] = None,
+    old_types: Annotated[str | None, _OLD_TYPES] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only files whose names match, such as '*.jpg'; may be repeated."),
+    ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Not files or folders of such a name; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Skip files and folders whose names match; may be repeated."),
     ] = None,
-    newer_than: Annotated[str | None, typer.Option(help="Only files changed within such a time: 12h, 2d.")] = None,
+    newer_than: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Only files changed within this time, such as 12h or 2d."),
+    ] = None,
     follow_links: Annotated[bool, typer.Option("--follow-links", help="Follow symbolic links.")] = False,
     one_file_system: Annotated[
         bool, typer.Option("--one-file-system", help="Do not enter other file systems.")
     ] = False,
     processes: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes that hash.  [default: CPUs]")
+        int | None,
+        typer.Option(metavar="N", min=1, max=256, help="Processes that hash.", show_default="number of CPUs"),
     ] = None,
-    nice: Annotated[int, typer.Option(min=0, max=19, help="Added to their niceness.")] = 0,
-    max_read_rate: Annotated[str | None, typer.Option(help="Bytes a second at most: 50M.")] = None,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds to wait for a server that is away.")] = 900,
+    nice: Annotated[
+        int, typer.Option(metavar="N", min=0, max=19, help="Run these processes with this niceness added.")
+    ] = 0,
+    max_read_rate: Annotated[
+        str | None, typer.Option(metavar="RATE", help="Bytes to read per second at most, such as 50M.")
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that does not answer.")
+    ] = 900,
     on_hit: Annotated[
-        str | None, typer.Option(help="Command that gets the JSON of each new hit on its standard input.")
+        str | None,
+        typer.Option(metavar="COMMAND", help="Command that gets each new hit as JSON on its standard input."),
     ] = None,
     file_timeout: Annotated[
-        float, typer.Option(min=0.001, max=86400, help="Seconds for one file at most; it is named and left then.")
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.001,
+            max=86400,
+            help="Time limit for one file; beyond it, the file is skipped.",
+        ),
     ] = 60,
     fast_decode: FastDecode = False,
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
+    """Scan folders and buckets, and report what matched; see `HELP`. Returns the exit code."""
     choose_cache(Path.home() / ".cache" / "hashserver")
     from hashserver.client import Client
     from hashserver.provider.scanning.report import check_name, write_report
@@ -102,14 +135,14 @@ def scan(
     walk = WalkOptions(
         include=include or (),
         exclude=exclude or (),
-        newer_than=None if newer_than is None else time.time() - _duration(newer_than),
+        newer_than=None if newer_than is None else time.time() - read_duration(newer_than, "--newer-than"),
         follow_links=follow_links,
         one_file_system=one_file_system,
     )
-    rate = None if max_read_rate is None else _rate(max_read_rate)
+    rate = None if max_read_rate is None else read_rate(max_read_rate, "--max-read-rate", "50M")
     with Client(server, key) as client, State(state or _state_of(roots)) as remembered, _Display() as display:
         options = ScanOptions(
-            types=_types(hashes, client.sets()),
+            types=_types(types or old_types, client.sets()),
             processes=processes or os.cpu_count() or 1,
             nice=nice,
             max_read_rate=rate,
@@ -153,13 +186,13 @@ def _types(chosen: str | None, sets: dict[str, object]) -> frozenset[str]:
         names = frozenset(name.strip() for name in chosen.split(","))
         if unknown := sorted(names - set(TYPES)):
             raise typer.BadParameter(
-                f"{', '.join(unknown)} cannot be computed; known: {', '.join(TYPES)}", param_hint="--hash"
+                f"{', '.join(unknown)} cannot be computed; use {', '.join(TYPES)}", param_hint="--type"
             )
         return names
     listed = sets["sets"]
     assert isinstance(listed, list)
     names = frozenset(name for entry in listed if entry["role"] == "match" for name in entry["hashes"])
-    # An empty server may have a set by the time of the next scan; MD5 is what most sets have.
+    # A server without sets may have one by the next scan; most sets have MD5.
     return names & set(TYPES) or frozenset({"md5"})
 
 
@@ -175,7 +208,7 @@ def _root_of(path: str) -> bytes:
     except StorageError as error:
         raise typer.BadParameter(str(error), param_hint="PATHS") from None
     if not os.path.lexists(root):
-        raise typer.BadParameter(f"there is no {path}", param_hint="PATHS")
+        raise typer.BadParameter(f"{path} does not exist", param_hint="PATHS")
     return os.fsencode(Path(path).absolute())
 
 
@@ -186,22 +219,8 @@ def _state_of(roots: list[bytes]) -> Path:
     return folder / f"scan-{name}.sqlite"
 
 
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is not a time such as 12h or 2d", param_hint="--newer-than")
-    return float(found[1]) * _TIMES[found[2]]
-
-
-def _rate(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)B?", text)
-    if found is None or not float(found[1]):
-        raise typer.BadParameter(f"{text!r} is not a rate such as 50M", param_hint="--max-read-rate")
-    return float(found[1]) * _UNITS[found[2]]
-
-
 class _Display:
-    """A table that stays up to date where a person looks on, and a line now and then where not."""
+    """A live table on a terminal, and a line now and then elsewhere."""
 
     def __init__(self) -> None:
         self._live = Live(console=Console(stderr=True), refresh_per_second=4) if sys.stderr.isatty() else None

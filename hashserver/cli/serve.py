@@ -10,45 +10,48 @@ from typing import Annotated
 
 import typer
 
+from hashserver.cli.commands import Commands
 from hashserver.cli.options import DataDir
 from hashserver.kernels import choose_cache
-from hashserver.server.loopback import listens_on_loopback_only
-from hashserver.server.metrics_folder import share_between_workers
 from hashserver.settings import Settings, as_environment, load_settings
 
 HELP = """Answer checks over HTTP.
 
-Parties are configured with `hashserver party add`; without any the server listens on this machine's
-loopback addresses only.
+Use `hashserver party add` to configure the parties that may ask. Until there is one, the server only listens on
+loopback addresses of this machine.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver serve
-
   hashserver serve --port 8081 --workers 2 --data-dir /srv/hashes
 """
 
 
+app = Commands()
+
+
+@app.command("serve", help=HELP)
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]", show_default=False)
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on.", show_default="127.0.0.1")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port; 0 lets the system choose.  [default: 8080]", show_default=False)
+        int | None,
+        typer.Option(metavar="PORT", help="Port to listen on; 0 lets the system choose.", show_default="8080"),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Server processes.  [default: 1]", show_default=False)
-    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Server processes.", show_default="1")] = None,
     data_dir: DataDir = None,
 ) -> int:
+    """Serve until a signal ends it; see `HELP`. Returns the exit code."""
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
     choose_cache(settings.data_dir)
+    from hashserver.server.metrics_folder import share_between_workers
+
     share_between_workers()
-    # Refuse a store or ledger that cannot be opened here, in one sentence, rather than in every
-    # worker.
     from hashserver.data_folder.store import open_store
     from hashserver.parties import Directory
 
+    # A store or ledger that cannot be opened is refused here, in one sentence, not in every worker.
     open_store(settings).close()
     directory = Directory(settings.data_dir)
     parties = None if directory.is_open else len(directory.parties)
@@ -61,7 +64,7 @@ def serve(
     if parties is None:
         print(f"hashserver: no parties are configured, so only this machine may ask: {url}")
     else:
-        print(f"hashserver: answering {parties:,} {'party' if parties == 1 else 'parties'}: {url}")
+        print(f"hashserver: serving {parties:,} {'party' if parties == 1 else 'parties'}: {url}")
     sys.stdout.flush()
     os.environ.update(as_environment(settings))
     _run(settings, listener)
@@ -69,16 +72,18 @@ def serve(
 
 
 def _require_loopback(host: str) -> None:
+    from hashserver.server.loopback import listens_on_loopback_only
+
     try:
         alone = listens_on_loopback_only(host)
     except OSError as error:
         raise typer.BadParameter(
-            f"{host!r} is no address of this machine: {error}", param_hint="--host"
+            f"{host!r} is not an address of this machine: {error}", param_hint="--host"
         ) from error
     if not alone:
         raise typer.BadParameter(
-            f"{host} can be reached from other machines, and no parties are configured who may ask; listen on "
-            "127.0.0.1, behind a proxy that authenticates, until they are",
+            f"{host} can be reached from other machines, and no parties are configured yet; add one with "
+            "hashserver party add, or listen on 127.0.0.1",
             param_hint="--host",
         )
 
@@ -121,7 +126,8 @@ def _run(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=30,
         backlog=2048,
     )
-    # When all is answered uvicorn raises the signal again that ended it; that is no failure.
+    # When all requests are answered, uvicorn raises the signal that ended it again; this is not a
+    # failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if settings.workers == 1:
         uvicorn.Server(config).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""`hashserver sets`: what is in the store, how it came to be, and undoing it."""
+"""`hashserver sets`: the sets in the store, their history, and undoing changes."""
 
 from __future__ import annotations
 
@@ -10,40 +10,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from hashserver.cli.commands import Commands
 from hashserver.cli.options import DataDir, Json, Wait
 from hashserver.kernels import choose_cache
 from hashserver.settings import load_settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hashcore import KnownEntry, Outcome, Snapshot, Store
 
-Name = Annotated[str, typer.Argument(help="Name of the set.")]
-Ids = Annotated[list[str], typer.Argument(help="External ids of entries.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set.")]
+Ids = Annotated[list[str], typer.Argument(metavar="IDS", help="External ids of entries.")]
 
-app = typer.Typer(
-    help="""Show the hash sets, their history, and undo changes.
+app = Commands(
+    help="""Show the hash sets and their history, and undo changes.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver sets
-
   hashserver sets history
-
   hashserver sets rollback --to 41
-
   hashserver sets remove police
-
   hashserver sets show police A-17
-
   hashserver sets withdraw police A-17 A-18
-
   hashserver sets quarantine police A-17
 """,
     invoke_without_command=True,
-    rich_markup_mode="rich",
+    subcommand_metavar="[COMMAND] [ARGS]...",
 )
 
 
@@ -56,7 +51,9 @@ def _open(data_dir: Any) -> Store:
 
 
 def _print(table: Table) -> None:
-    """Print a table as wide as it needs to be where no terminal bounds it."""
+    """Print a table, as wide as it needs to be where no terminal limits it."""
+    from rich.console import Console
+
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)
 
@@ -78,6 +75,8 @@ def list_sets(context: typer.Context, data_dir: DataDir = None, as_json: Json = 
     if as_json:
         print(orjson.dumps(described).decode())
         return
+    from rich.table import Table
+
     table = Table(title=f"generation {described['generation']}")
     for heading in ("set", "role", "entries", "hashes", "last change", "added", "removed"):
         numeric = heading in ("entries", "added", "removed")
@@ -93,7 +92,9 @@ def list_sets(context: typer.Context, data_dir: DataDir = None, as_json: Json = 
 def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Show the generations that are kept, newest last.
 
-    Example:  hashserver sets history --json
+    Example:
+
+      hashserver sets history --json
     """
     from hashserver.sets.describe import describe
     from hashserver.times import timestamp
@@ -104,6 +105,8 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
         rows = [{"action": manifest.action, **describe(manifest)} for manifest in manifests]
         print(orjson.dumps(rows).decode())
         return
+    from rich.table import Table
+
     table = Table("generation", "published", "action", "sets", "entries")
     for manifest in manifests:
         entries = sum(entry.entries for entry in manifest.sets.values())
@@ -121,9 +124,11 @@ def remove(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Take a set out of the store; `sets rollback` brings it back.
+    """Remove a set from the store; `sets rollback` brings it back.
 
-    Example:  hashserver sets remove police
+    Example:
+
+      hashserver sets remove police
     """
     _change(
         data_dir or context.obj,
@@ -138,14 +143,16 @@ def remove(
 @app.command()
 def rollback(
     context: typer.Context,
-    to: Annotated[int, typer.Option("--to", help="Generation whose sets to bring back.")],
+    to: Annotated[int, typer.Option("--to", metavar="GENERATION", help="Generation whose sets to bring back.")],
     wait: Wait = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Bring back the sets of an earlier generation, as a new generation.
 
-    Example:  hashserver sets rollback --to 41
+    Example:
+
+      hashserver sets rollback --to 41
     """
     _change(
         data_dir or context.obj,
@@ -155,7 +162,7 @@ def rollback(
         lambda outcome: (
             f"generation {outcome.generation} holds the sets of generation {to}"
             if outcome.changed
-            else f"nothing to do: generation {outcome.generation} holds the sets of generation {to} already"
+            else f"nothing to do: generation {outcome.generation} already holds the sets of generation {to}"
         ),
         as_json,
     )
@@ -170,11 +177,13 @@ def withdraw(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Take entries out of a set by their external ids; `sets rollback` brings them back.
+    """Withdraw entries from a set by their external ids; `sets rollback` brings them back.
 
-    A later load whose file holds them adds them again: see `sets quarantine`.
+    A later load adds them again if its file holds them; to prevent that, use `sets quarantine`.
 
-    Example:  hashserver sets withdraw police A-17 A-18
+    Example:
+
+      hashserver sets withdraw police A-17 A-18
     """
     with _open(data_dir or context.obj) as store, _audited(store, "sets withdraw", name, ids=ids) as note:
         outcome = store.withdraw(name, ids, now=time.time(), timeout=wait, on_wait=_say, on_done=note)
@@ -190,27 +199,29 @@ def withdraw(
 def show(
     context: typer.Context,
     name: Name,
-    id: Annotated[str, typer.Argument(help="External id of the entry.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="External id of the entry.")],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Show what an entry of a set holds.
+    """Show an entry of a set: its hashes, its category, and when it was added.
 
-    Example:  hashserver sets show police A-17
+    Example:
+
+      hashserver sets show police A-17
     """
     from hashserver.times import timestamp
 
     with _open(data_dir or context.obj) as store, store.read() as snapshot:
         entries = _find(snapshot, name, id)
     for entry in entries:
-        hashes = {kind: digest.hex() for kind, digest in entry.hashes.items()}
+        hashes = {hash_type: digest.hex() for hash_type, digest in entry.hashes.items()}
         if as_json:
             described = {"set": name, "id": id, "category": entry.category, "added": timestamp(entry.added)}
             print(orjson.dumps({**described, "hashes": hashes}).decode())
         else:
             print(f"{id} in {name}, category {entry.category or 'none'}, added {timestamp(entry.added)}")
-            for kind, digits in hashes.items():
-                print(f"  {kind:8} {digits}")
+            for hash_type, digits in hashes.items():
+                print(f"  {hash_type:8} {digits}")
 
 
 @app.command()
@@ -222,11 +233,13 @@ def quarantine(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Suppress entries for good: their hashes go into a known-good set named "quarantine".
+    """Suppress entries for good: add their hashes to a known-good set named "quarantine".
 
-    They stay suppressed whatever later loads bring, until they are withdrawn from that set.
+    They stay suppressed, whatever later loads add, until they are withdrawn from that set.
 
-    Example:  hashserver sets quarantine police A-17
+    Example:
+
+      hashserver sets quarantine police A-17
     """
     from hashcore import LoadOptions
     from hashserver.sets.quarantine import QUARANTINE, rows_to_quarantine
@@ -263,7 +276,7 @@ def _print_json(outcome: Outcome, **more: Any) -> None:
 
 @contextmanager
 def _audited(store: Store, action: str, subject: str, **details: Any) -> Iterator[Callable[[Outcome], None]]:
-    """What a change of the store calls when it is done, so that the audit log has a line of it."""
+    """The function that a change of the store calls when done, to write it to the audit log."""
     from hashserver.ledger import Ledger
     from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited

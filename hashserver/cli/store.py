@@ -1,4 +1,4 @@
-"""`hashserver store`: backups of everything, verifying, and restoring."""
+"""`hashserver store`: back up, verify, restore and prune a data folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from hashserver.cli.commands import Commands
 from hashserver.cli.options import DataDir, Json
-from hashserver.cli.progress import bytes_progress
 from hashserver.kernels import choose_cache
 from hashserver.settings import load_settings
 
@@ -21,28 +21,25 @@ if TYPE_CHECKING:
 
 PROBLEMS = 2
 
-app = typer.Typer(
-    help="""Back everything up while it is served, verify it, and restore it.
+app = Commands(
+    help="""Back up, verify and restore sets, parties and the ledger, while servers run.
 
-[bold]Examples[/bold]
+Examples:
 
   hashserver store backup /backups/2026-07-01
-
   hashserver store verify
-
   hashserver store verify /backups/2026-07-01
-
   hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
-
   hashserver store prune --keep-hits-days 365
 """,
     no_args_is_help=True,
-    rich_markup_mode="rich",
 )
 
 
 @contextmanager
 def _progress() -> Iterator[OnProgress]:
+    from hashserver.cli.progress import bytes_progress
+
     with bytes_progress("B") as bar:
         tasks: dict[str, Any] = {}
 
@@ -56,13 +53,15 @@ def _progress() -> Iterator[OnProgress]:
 
 @app.command()
 def backup(
-    target: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="Folder to create; it must not exist.")],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Copy sets, ledger and key secret into a new folder, consistently, while servers run and sets are loaded.
+    """Copy sets, ledger and key secret to a new folder, consistently, even while servers run.
 
-    Example:  hashserver store backup /backups/2026-07-01
+    Example:
+
+      hashserver store backup /backups/2026-07-01
     """
     settings = load_settings(data_dir=data_dir)
     _must_exist(settings.data_dir)
@@ -82,16 +81,20 @@ def backup(
 @app.command()
 def verify(
     folder: Annotated[
-        Path | None, typer.Argument(help="A backup or a data folder.  [default: --data-dir]")
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="A backup or a data folder.", show_default="--data-dir"),
     ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Check structure, counts and checksums of a store and its ledger; of a backup also the SHA-256 of its files.
+    """Verify the structure, counts and checksums of a store and its ledger.
 
-    Exit code 0: no problems; 2: problems were found, and each is printed.
+    In a backup, the SHA-256 of each file is verified as well. Each problem is printed, and the
+    exit code is then 2.
 
-    Example:  hashserver store verify /backups/2026-07-01
+    Example:
+
+      hashserver store verify /backups/2026-07-01
     """
     chosen = folder or load_settings(data_dir=data_dir).data_dir
     _must_exist(chosen)
@@ -117,13 +120,15 @@ def verify(
 
 @app.command()
 def restore(
-    backup: Annotated[Path, typer.Argument(help="A folder that `store backup` made.")],
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="Folder that `store backup` created.")],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Make a data folder of a backup. The data folder must not exist or be empty.
+    """Create a data folder from a backup; the data folder must be empty or not exist.
 
-    Example:  hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
+    Example:
+
+      hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
     """
     from hashserver.data_folder import backup as backups
 
@@ -138,20 +143,30 @@ def restore(
 
 @app.command()
 def prune(
-    keep_hits_days: Annotated[int | None, typer.Option(min=1, help="Delete single hits older than this.")] = None,
-    keep_counts_days: Annotated[int | None, typer.Option(min=1, help="Delete counts older than this.")] = None,
+    keep_hits_days: Annotated[
+        int | None,
+        typer.Option(
+            metavar="DAYS", min=1, help="Delete single hits older than this.", show_default="the setting"
+        ),
+    ] = None,
+    keep_counts_days: Annotated[
+        int | None,
+        typer.Option(metavar="DAYS", min=1, help="Delete counts older than this.", show_default="the setting"),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Delete old hits and counts now, as a running server does every hour; without options, as the settings say.
+    """Delete old hits and counts now, as a running server does every hour.
 
-    Example:  hashserver store prune --keep-hits-days 365
+    Example:
+
+      hashserver store prune --keep-hits-days 365
     """
     settings = load_settings(data_dir=data_dir, keep_hits_days=keep_hits_days, keep_counts_days=keep_counts_days)
     _must_exist(settings.data_dir)
     if settings.keep_hits_days is None and settings.keep_counts_days is None:
         print(
-            "hashserver: nothing is to be deleted: keep_hits_days and keep_counts_days are not set",
+            "hashserver: nothing to delete: neither keep_hits_days nor keep_counts_days is set",
             file=sys.stderr,
         )
     from hashserver.ledger.retention import apply_retention

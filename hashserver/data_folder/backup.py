@@ -1,14 +1,12 @@
-"""Backups of a data folder: made while it is served and loaded, verified, and restored.
+"""Backing up a data folder while it is in use, verifying a backup, and restoring it.
 
 A backup is a folder with the store (`data.mdb`), the ledger (`ledger.sqlite`), the secret that keys
-are kept under (`key-secret`), and `manifest.json`, which has the sizes and SHA-256s of the others.
-It is written under another name and renamed when all of it is on the disk, and so is a restored
-folder.
+are hashed with (`key-secret`), and `manifest.json`, which has the sizes and SHA-256s of the others.
+It is written under another name and renamed when all of it is on disk, and so is a restored folder.
 
-The ledger is copied first and the store after it: every generation that a hit of the ledger names
-is then one that the store has published, and a generation number is never given twice. What was
-loaded while the ledger was being copied is in the store; what was hit meanwhile is not in the
-ledger.
+The ledger is copied first and then the store, so the store has published every generation that a
+hit in the ledger names, and no generation number is used twice. The store has what was loaded while
+the ledger was being copied; the ledger does not have what was hit meanwhile.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ _LEDGER_PAGES = 4096
 _BLOCK = 4 << 20
 
 OnProgress = Callable[[str, int, int], None]
-"""Told what is being done, the bytes done, and in all."""
+"""Called with what is being done, the bytes done, and the bytes in total."""
 
 
 class BackupError(Trouble):
@@ -52,7 +50,7 @@ class BackupError(Trouble):
 
 
 class BackupRefused(BadInput, BackupError):
-    """Doing what was asked for would overwrite something, or there is nothing to do it with."""
+    """The request would overwrite something, or names a folder that is not a backup."""
 
 
 def _no_progress(_what: str, _done: int, _total: int) -> None:
@@ -64,27 +62,27 @@ def back_up(data_dir: Path, store: Store, target: Path, on_progress: OnProgress 
 
     Args:
         data_dir: the data folder.
-        store: of that folder.
-        target: the folder to make.
-        on_progress: told how far it is.
+        store: the open store of that folder.
+        target: the folder to create.
+        on_progress: called now and then.
 
     Returns:
         The manifest.
 
     Raises:
-        BackupRefused: the target exists, or another backup is being made there.
-        BackupError, LedgerError, StoreError: it could not be made, and nothing is left.
+        BackupRefused: the target exists, or another backup is being written to it.
+        BackupError, LedgerError, StoreError: the backup failed, and nothing is left of it.
     """
     if os.path.lexists(target):
-        raise BackupRefused(f"{target} exists; nothing was overwritten. Name a folder that does not exist")
+        raise BackupRefused(f"{target} exists already; nothing was overwritten. Name a folder that does not exist")
     with _unfinished(target) as folder:
         _copy_ledger(data_dir, folder / LEDGER_FILE, on_progress)
-        if (data_dir / SECRET_FILE).exists():  # after the ledger: a key in it has had its secret by then
+        if (data_dir / SECRET_FILE).exists():  # after the ledger: every key in it has its secret by then
             _write(folder / SECRET_FILE, (data_dir / SECRET_FILE).read_bytes())
         _copy_store(store, folder, on_progress)
         with Store(folder) as copy, copy.read() as snapshot:
             generation = snapshot.generation
-        (folder / "lock.mdb").unlink()  # of having looked into it
+        (folder / "lock.mdb").unlink()  # from opening the copy
         files = {}
         for file in sorted(folder.iterdir()):
             file.chmod(0o600)
@@ -107,13 +105,13 @@ def read_manifest(backup: Path) -> dict[str, Any]:
     """The manifest of a backup.
 
     Raises:
-        BackupRefused: the folder is no backup.
+        BackupRefused: the folder is not a backup.
         BackupError: the manifest cannot be read.
     """
     file = backup / MANIFEST
     if not file.is_file():
         raise BackupRefused(
-            f"{backup} is no backup: there is no {MANIFEST} in it; name a folder that `store backup` made"
+            f"{backup} is not a backup: it has no {MANIFEST}; name a folder that `store backup` created"
         )
     try:
         manifest = orjson.loads(file.read_bytes())
@@ -122,14 +120,14 @@ def read_manifest(backup: Path) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BackupError(f"{file} cannot be read ({error!r}); use another backup") from error
     if version != FORMAT:
-        raise BackupError(f"{backup} has backup format {version}, this program reads format {FORMAT}")
+        raise BackupError(f"{backup} has backup format {version}, but this program reads format {FORMAT}")
     if {STORE_FILE, LEDGER_FILE} - files.keys() or any(Path(name).name != name for name in files):
-        raise BackupError(f"{file} does not name the files of a backup; use another backup")
+        raise BackupError(f"{file} does not list the files of a backup; use another backup")
     return dict(manifest)
 
 
 def problems_of_files(backup: Path, on_progress: OnProgress = _no_progress) -> list[str]:
-    """Compare the files of a backup with its manifest, and say in sentences what differs.
+    """Compare the files of a backup with its manifest; a sentence for each that differs.
 
     Raises:
         BackupError: see `read_manifest`.
@@ -142,19 +140,19 @@ def problems_of_files(backup: Path, on_progress: OnProgress = _no_progress) -> l
         elif file.stat().st_size != expected["bytes"]:
             problems.append(f"{file} has {file.stat().st_size:,} bytes instead of {expected['bytes']:,}")
         elif _digest(file, on_progress) != expected["sha256"]:
-            problems.append(f"{file} is not what was backed up: its SHA-256 is another one than in {MANIFEST}")
+            problems.append(f"{file} is not what was backed up: its SHA-256 differs from that in {MANIFEST}")
     return problems
 
 
 def restore(backup: Path, data_dir: Path, on_progress: OnProgress = _no_progress) -> dict[str, Any]:
-    """Make a data folder of a backup.
+    """Create a data folder from a backup.
 
     Returns:
         The backup's manifest.
 
     Raises:
-        BackupRefused: the data folder is not empty, or the folder is no backup.
-        BackupError: the backup is damaged, or could not be copied; nothing is left.
+        BackupRefused: the data folder is not empty, or `backup` is not a backup.
+        BackupError: the backup is damaged or could not be copied; nothing is left of the copy.
     """
     manifest = read_manifest(backup)
     data_dir = data_dir.resolve()
@@ -164,7 +162,7 @@ def restore(backup: Path, data_dir: Path, on_progress: OnProgress = _no_progress
         )
     if os.path.ismount(data_dir):
         raise BackupRefused(
-            f"{data_dir} is a mount point, which nothing can be renamed to; name a folder below it"
+            f"{data_dir} is a mount point, so no folder can be renamed to it; name a folder below it"
         )
     with _unfinished(data_dir) as folder:
         for name, expected in manifest["files"].items():
@@ -174,7 +172,7 @@ def restore(backup: Path, data_dir: Path, on_progress: OnProgress = _no_progress
             (folder / name).chmod(0o600)
             if _digest(folder / name, on_progress) != expected["sha256"]:
                 raise BackupError(
-                    f"{backup / name} is not what was backed up: its SHA-256 is another one than in {MANIFEST}; "
+                    f"{backup / name} is not what was backed up: its SHA-256 differs from that in {MANIFEST}; "
                     "use another backup. Nothing was restored"
                 )
             _synchronise(folder / name)
@@ -185,10 +183,10 @@ def restore(backup: Path, data_dir: Path, on_progress: OnProgress = _no_progress
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """A folder beside the target to write into, which is gone afterwards unless it was published.
+    """A folder beside the target to write to, which is removed afterwards unless it was published.
 
-    A process that is killed leaves it behind, unlocked, and the next one with that target clears it
-    away.
+    A process that is killed leaves it behind, unlocked, and the next one with that target empties
+    it.
     """
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +213,7 @@ def _unfinished(target: Path) -> Iterator[Path]:
 
 def _publish(folder: Path, target: Path) -> None:
     try:
-        folder.rename(target)  # an empty folder is replaced, one that is not is not
+        folder.rename(target)  # replaces an empty folder, but no other
     except OSError as error:
         raise BackupRefused(
             f"cannot rename {folder} to {target}: {error.strerror}; nothing was overwritten"
@@ -228,8 +226,8 @@ def _copy_ledger(data_dir: Path, target: Path, on_progress: OnProgress) -> None:
         fold(ledger)
         try:
             with closing(sqlite3.connect(target)) as copy:
-                # Within a read transaction: the copy would begin again with every hit that is
-                # recorded meanwhile.
+                # Within a read transaction: otherwise the copy would start over with every hit
+                # that is recorded meanwhile.
                 ledger.connection.execute("BEGIN")
                 ledger.connection.execute("SELECT value FROM meta").fetchone()
                 size = int(ledger.connection.execute("PRAGMA page_size").fetchone()[0])

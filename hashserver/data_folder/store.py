@@ -1,4 +1,4 @@
-"""Opening the store as the settings say."""
+"""Opening the store of the data folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from hashserver.settings import Settings
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the store that the settings name."""
+    """Open the store in `data_dir` of the settings, with their limits; it is created if missing."""
     limits = Limits(run_bytes=settings.load_memory_bytes, keep_generations=settings.keep_generations)
     return Store(settings.data_dir, map_size=settings.map_size_bytes, limits=limits)

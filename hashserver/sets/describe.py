@@ -1,4 +1,4 @@
-"""The sets of a generation in words and numbers: names and counts, never hashes."""
+"""Describing the sets of a generation: names and counts, never hashes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashserver.times import timestamp
 
 
 def describe(manifest: Manifest) -> dict[str, Any]:
-    """The sets of a generation, as the API and the command line show them."""
+    """The sets of a generation as the API and the command line show them, for JSON."""
     return {
         "generation": manifest.generation,
         "published": timestamp(manifest.created) if manifest.generation else None,

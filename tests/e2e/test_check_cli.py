@@ -23,7 +23,7 @@ COLUMNS = ["line", "name", "type", "hash", "distance", "set", "category", "id"]
 
 @pytest.fixture(scope="module", autouse=True)
 def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    """A check against a port where nobody listens; it tries for a while, so it runs beside the other tests."""
+    """A check against a port where nobody listens; it retries, so it runs beside other tests."""
     folder = tmp_path_factory.mktemp("down")
     (folder / "list.txt").write_text(KNOWN[0] + "\n")
     with socket.socket() as held:
@@ -199,7 +199,7 @@ def test_an_inventory_is_checked_and_what_it_tells_no_hash_of_is_counted(
     assert [(hit["name"], hit["hash"], str(hit["line"])) for hit in found] == [(" found ", KNOWN[3], "2")]
     assert "2 hashes checked" in ran.err
     assert "1 matched, 0 lines not checked, generation 1, 2 not checkable" in ran.err
-    assert "what is not checkable has no hash" in ran.err
+    assert "the listing has no hash of the contents" in ran.err
 
 
 def test_an_inventory_in_which_nothing_matches_is_code_0_and_one_without_any_hash_bad_input(
@@ -232,7 +232,7 @@ def test_rclones_base64_is_refused_in_one_sentence(server: Server, tmp_path: Pat
 
 @contextmanager
 def busy_before(server: Server, refusals: int) -> Iterator[tuple[str, list[int]]]:
-    """A proxy that says 503 a few times, and then forwards; its URL, and the status of every answer."""
+    """A proxy that answers 503 a few times, then forwards; its URL, and each answer's status."""
     answered: list[int] = []
     lock = threading.Lock()
 

@@ -61,7 +61,7 @@ def test_rows_of_an_inventory_that_tell_no_hash_are_counted(tmp_path: Path) -> N
     ran = run("load", "-", "--set", "own", "--data-dir", "store", cwd=tmp_path, stdin=listing)
     assert ran.code == 0, ran.err
     assert "1 added, 0 already there, 0 removed, 0 rejected" in ran.out
-    assert "1 rows tell no hash" in ran.out
+    assert "1 rows have no hash" in ran.out
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -138,7 +138,7 @@ def test_the_same_file_twice_changes_nothing_and_append_and_replace_do_what_they
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """A set loaded, another loaded, the first removed, and the removal undone; what each command said."""
+    """Load a set, load another, remove the first, undo that; what each command said."""
     folder = tmp_path_factory.mktemp("changes")
     load(folder / "store", "police", CSV)
     load(folder / "store", "nsrl", f"{md5_of('benign')}\n{md5_of('dull')}\n", "--role", "known-good")
@@ -246,7 +246,7 @@ def test_a_load_that_fails_on_the_way_publishes_nothing(bad: dict[str, Ran]) -> 
     ("arguments", "words"),
     [
         (("load", "-"), "--set"),
-        (("load", "-", "--set", "a/b"), "cannot name a set"),
+        (("load", "-", "--set", "a/b"), "is not a valid name for a set"),
         (("sets", "rollback", "--to", "soon"), "--to"),
         (("unload",), "unload"),
     ],
@@ -290,7 +290,7 @@ def test_a_new_set_from_nsrl_is_known_good_unless_said_otherwise(tmp_path: Path)
         assert ran.code == 0, ran.err
         return ran
 
-    said = "known becomes a known-good set, since it comes from NSRL"
+    said = "known becomes a known-good set, because it comes from NSRL"
     assert said in load_nsrl("known").err
     assert "becomes" not in load_nsrl("known").err  # it is one already
     assert "becomes" not in load_nsrl("other", "--role", "match").err

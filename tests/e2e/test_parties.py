@@ -114,7 +114,7 @@ def test_bearer_and_basic_are_answered_alike(office: Office) -> None:
 def test_permissions_are_taken_and_given(office: Office) -> None:
     key = office.add("Reporters", "--permission", "report")
     assert_problem(check(office, bearer(key), [KNOWN]), 403, "no permission to check")
-    office.party("allow", "Reporters", "--permission", "check")
+    office.party("change", "Reporters", "--permission", "check")
     time.sleep(WITHIN)
     assert all(check(office, bearer(key), [KNOWN]).status_code == 200 for _ in range(10))
 
@@ -126,10 +126,10 @@ def test_a_subset_of_sets_is_all_it_matches(office: Office) -> None:
 
     key = office.add("Some Sets", "--sets", "interpol")
     assert sets_named() == {"interpol"}
-    office.party("allow", "Some Sets", "--sets", "police")
+    office.party("change", "Some Sets", "--sets", "police")
     time.sleep(WITHIN)
     assert all(sets_named() == {"police"} for _ in range(10))
-    office.party("allow", "Some Sets", "--sets", "all")
+    office.party("change", "Some Sets", "--sets", "all")
     time.sleep(WITHIN)
     assert all(sets_named() == {"police", "interpol"} for _ in range(10))
 
@@ -201,7 +201,7 @@ def test_a_quota_counts_hashes_over_both_workers(office: Office) -> None:
     assert 0 < int(response.headers["retry-after"]) <= 86400
     assert response.headers["ratelimit"].startswith('"day";r=0;')
     assert response.json()["type"] == "/problems/quota-exceeded"
-    office.party("allow", "Small Quota", "--daily-quota", "none")
+    office.party("change", "Small Quota", "--daily-quota", "none")
     time.sleep(WITHIN)
     response = check(office, bearer(key), MISSED)
     assert response.status_code == 200
@@ -271,11 +271,11 @@ def _refusal(*arguments: object, cwd: Path) -> str:
     [
         (["add", "x:y"], "cannot name a party"),
         (["add", "x", "--max-rate", "fast"], "is not a rate"),
-        (["add", "x", "--max-rate", "9" * 400], "is no rate"),
-        (["add", "x", "--daily-quota", "-1"], "is not a number of hashes"),
+        (["add", "x", "--max-rate", "9" * 400], "is not a rate"),
+        (["add", "x", "--daily-quota", "-1"], "is not a whole number such as"),
         (["add", "x", "--sets", ","], "no set is named"),
         (["add", "x", "--permission", "root"], "unknown permission root"),
-        (["rotate-key", "x", "--overlap", "soon"], "is not a time"),
+        (["rotate-key", "x", "--overlap", "soon"], "is not a duration such as 30s, 15m, 6h or 30d"),
         (["show", "nobody"], "no party named 'nobody'"),
     ],
 )
@@ -287,7 +287,7 @@ def test_a_set_that_is_not_there_is_taken_and_named(tmp_path: Path) -> None:
     data = tmp_path / "data"
     added = run("party", "add", "Early", "--sets", "police", "--data-dir", data, "--json", cwd=tmp_path)
     assert added.code == 0
-    assert "no set named police, which matches nothing until there is; it has no sets" in added.err
+    assert "no set named police, which matches nothing until it is loaded; it has no sets" in added.err
     assert not (data / "data.mdb").exists(), "looking for the sets made a store"
     load(data, "police", f"md5,id\n{KNOWN},P-1\n")
     load(data, "interpol", f"md5,id\n{KNOWN},I-1\n")
@@ -296,9 +296,10 @@ def test_a_set_that_is_not_there_is_taken_and_named(tmp_path: Path) -> None:
     assert "no set named" not in late.err
     changed = run("party", "allow", "Late", "--sets", "polcie,police", "--data-dir", data, "--json", cwd=tmp_path)
     assert changed.json["sets"] == ["polcie", "police"]
+    assert "party allow is now called party change" in changed.err
     assert "no set named polcie, which" in changed.err
     assert "the sets are interpol, police" in changed.err
-    assert "no set" not in run("party", "allow", "Late", "--sets", "all", "--data-dir", data, cwd=tmp_path).err
+    assert "no set" not in run("party", "change", "Late", "--sets", "all", "--data-dir", data, cwd=tmp_path).err
 
 
 def test_a_server_whose_key_secret_is_lost_does_not_start(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_usage_in_words(year: Path) -> None:
         (("usage", "--from", "2020-03", "--to", "2020-02"), "before it begins"),
         (("usage", "--party", "Nobody"), "no party named 'Nobody'"),
         (("usage", "--csv", "--json"), "exclude each other"),
-        (("annual", "--year", "2020", "--lang", "de", "-o", "x.html"), "is not a language"),
+        (("annual", "--year", "2020", "--lang", "de", "-o", "x.html"), "no reports in 'de'; use nl or en"),
         (("annual", "--year", "20200", "-o", "x.html"), "is not a year"),
         (("effect", "--reports", "missing.csv"), "missing.csv"),
         (("effect", "--reports", "empty.csv"), "no column"),

@@ -197,8 +197,8 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, server: Serve
     tree = plant(tmp_path / "tree", {"a": b"a"})
     for options, words in (
         (["--report", "hits.pdf"], "ends in one of"),
-        (["--hash", "md4"], "cannot be computed"),
-        (["--newer-than", "yesterday"], "such as 12h"),
+        (["--type", "md4"], "cannot be computed"),
+        (["--newer-than", "yesterday"], "such as 30s, 15m, 6h or 30d"),
         (["--max-read-rate", "fast"], "such as 50M"),
         (["--state", tree / "a"], "not the state of a scan"),
     ):
@@ -215,10 +215,17 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, server: Serve
     assert "cannot be reached" in away.err
 
 
+def test_the_old_name_of_the_option_for_hash_types_still_works(tmp_path: Path, server: Server) -> None:
+    tree = plant(tmp_path / "tree", {"a.txt": b"known"})
+    assert scan(tree, server, "--hash", "md5").code == 1
+    assert scan(tree, server, "--hash", "sha1").code == 0
+    assert "--hash" not in run("scan", "--help", cwd=tmp_path).out
+
+
 def test_a_slow_picture_is_counted_and_the_scan_goes_on(tmp_path: Path, server: Server) -> None:
     tree = plant(tmp_path / "tree", {"a": b"known"})
     Image.new("RGB", (12_000, 12_000)).save(tree / "slow.png", compress_level=1)
-    options = ("--hash", "md5,pdq", "--file-timeout", "0.5")
+    options = ("--type", "md5,pdq", "--file-timeout", "0.5")
     ran = scan(tree, server, *options)
     assert [Path(row["path"]).name for row in rows(ran.out)] == ["a"], ran.err
     assert "slow.png: decoding the picture took longer than 0.5 s" in ran.err
@@ -238,7 +245,7 @@ def test_a_picture_decoded_fast_is_decoded_again_for_a_scan_that_does_not(tmp_pa
     load(data, "pictures", listed[0].out)
     with serving(data) as server:
         for options, hashed in ((["--fast-decode"], 1), (["--fast-decode"], 0), ([], 1), (["--fast-decode"], 0)):
-            ran = scan(tmp_path / "tree", server, "--hash", "md5,pdq", *options)
+            ran = scan(tmp_path / "tree", server, "--type", "md5,pdq", *options)
             assert ran.code == 1, ran.err
             assert f"1 files, {hashed} of them hashed" in ran.err
             pdq = next(row for row in rows(ran.out) if row["type"] == "pdq")

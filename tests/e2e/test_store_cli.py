@@ -90,14 +90,14 @@ def test_nothing_is_ever_overwritten(data: Path, tmp_path: Path) -> None:
     before = {each.name: each.read_bytes() for each in backup.iterdir()}
     again = run("store", "backup", backup, "--data-dir", data, cwd=tmp_path)
     assert again.code == 2
-    assert "exists; nothing was overwritten" in again.err
+    assert "exists already; nothing was overwritten" in again.err
     assert {each.name: each.read_bytes() for each in backup.iterdir()} == before
     refused = run("store", "restore", backup, "--data-dir", data, cwd=tmp_path)
     assert refused.code == 2
     assert "is not empty; nothing was overwritten" in refused.err
     no_backup = run("store", "restore", data, "--data-dir", tmp_path / "new", cwd=tmp_path)
     assert no_backup.code == 2
-    assert "is no backup" in no_backup.err
+    assert "is not a backup" in no_backup.err
     (tmp_path / "empty").mkdir()
     assert run("store", "restore", backup, "--data-dir", tmp_path / "empty", cwd=tmp_path).code == 0
     assert run("sets", "--data-dir", tmp_path / "empty", "--json", cwd=tmp_path).json["sets"][0]["entries"] == 2
