@@ -13,7 +13,7 @@ import orjson
 from hashserver.ledger import Ledger
 from hashserver.parties.keys import MOST_KEY_BYTES, Digester, read_secret
 from hashserver.parties.party import LOCAL, Party
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 
 _CHALLENGE = 'Bearer realm="hashserver", Basic realm="hashserver", charset="UTF-8"'
 _MOST_HEADER = 4 * MOST_KEY_BYTES

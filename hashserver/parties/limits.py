@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashserver.parties.party import Party
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 from hashserver.times import DAY_SECONDS
 
 FILE = "limits.bin"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from hashserver.problems import Problem, too_large, unsupported
+from hashserver.server.problems import Problem, too_large, unsupported
 
 
 async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> bytearray:

@@ -12,10 +12,10 @@ from hashserver.ledger.entry_keys import key_of
 from hashserver.ledger.fold import MatchRow
 from hashserver.ledger.writer import Tally
 from hashserver.parties.directory import require
-from hashserver.problems import Problem
 from hashserver.server.answers import Answer, Match
 from hashserver.server.bodies.request import Asked, CheckRequest
 from hashserver.server.parts import Caller, Parts
+from hashserver.server.problems import Problem
 from hashserver.times import now_ms
 
 _INLINE_HASHES = 1 << 15  # below this a hop to another thread costs more than the work holds others up

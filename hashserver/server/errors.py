@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 
 log = logging.getLogger("hashserver")
 MEDIA_TYPE = "application/problem+json"

@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 
 log = logging.getLogger("hashserver")
 _ALWAYS = "/healthz"

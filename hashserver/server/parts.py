@@ -19,7 +19,7 @@ from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory, Party
 from hashserver.parties.limits import Meter
-from hashserver.problems import Limits
+from hashserver.server.problems import RequestLimits
 from hashserver.settings import Settings
 from hashserver.times import DAY_MS, now_ms
 
@@ -39,7 +39,7 @@ class Parts:
     """
 
     settings: Settings
-    limits: Limits
+    limits: RequestLimits
     store: Store
     ledger: LedgerWriter
     directory: Directory
@@ -84,8 +84,8 @@ async def open_parts(settings: Settings) -> Parts:
     return Parts(settings, limits, store, await LedgerWriter.start(settings.data_dir), directory, meter)
 
 
-def _open_parts(settings: Settings) -> tuple[Limits, Store, Directory, Meter]:
-    limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
+def _open_parts(settings: Settings) -> tuple[RequestLimits, Store, Directory, Meter]:
+    limits = RequestLimits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
     store = open_store(settings)
     _audit_what_was_killed(store)
     directory = Directory(settings.data_dir)

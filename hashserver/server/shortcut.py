@@ -10,11 +10,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hashserver.problems import Problem
 from hashserver.server.errors import as_response, failed
 from hashserver.server.loopback import AloneWithoutParties, no_parties
 from hashserver.server.metrics import observe
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 
 _GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
 

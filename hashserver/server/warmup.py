@@ -22,8 +22,8 @@ def warm_up(data_dir: Path) -> None:
     """Run every kernel that a check may need, on a little data, one worker at a time."""
     from hashcore import HASH_TYPES
     from hashcore.warmup import warm_kernels
-    from hashserver.problems import Limits
     from hashserver.server.bodies import parse_body
+    from hashserver.server.problems import RequestLimits
 
     with _turn(data_dir):
         warm_kernels()
@@ -34,7 +34,7 @@ def warm_up(data_dir: Path) -> None:
                 ("text/plain", text),
                 ("application/json", b'{"%s":["%s"]}' % (kind.name.encode(), text)),
             ):
-                parse_body(content_type, kind.name, bytearray(body), Limits())
+                parse_body(content_type, kind.name, bytearray(body), RequestLimits())
 
 
 def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:

@@ -28,7 +28,7 @@ from hashserver.ledger import Ledger
 from hashserver.ledger.publications import audited
 from hashserver.parties import Party
 from hashserver.parties.directory import forbidden
-from hashserver.problems import Problem, malformed, too_large, unprocessable
+from hashserver.server.problems import Problem, malformed, too_large, unprocessable
 from hashserver.sets.names import RULE, is_set_name
 
 MOST_ENTRIES = 10_000

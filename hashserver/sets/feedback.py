@@ -10,7 +10,7 @@ import orjson
 from hashcore import Store
 from hashserver.ledger import Ledger
 from hashserver.parties import Party
-from hashserver.problems import Problem, malformed, unprocessable
+from hashserver.server.problems import Problem, malformed, unprocessable
 from hashserver.sets.entries import MOST_ID_BYTES
 from hashserver.times import now_ms
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from hashcore.hashtypes import HASH_TYPES, HashType
-from hashserver.problems import Limits, unprocessable, unsupported
 from hashserver.server.bodies.arrow import parse_arrow
 from hashserver.server.bodies.json_body import parse_json
 from hashserver.server.bodies.packed import parse_packed
 from hashserver.server.bodies.request import CheckRequest, checked_distance, known_type
 from hashserver.server.bodies.text import parse_text
+from hashserver.server.problems import RequestLimits, unprocessable, unsupported
 
 JSON = "application/json"
 PACKED = "application/octet-stream"
@@ -21,7 +21,7 @@ def parse_body(
     content_type: str,
     type_parameter: str | None,
     body: bytes | bytearray,
-    limits: Limits,
+    limits: RequestLimits,
     *,
     max_distance: int | None = None,
 ) -> CheckRequest:

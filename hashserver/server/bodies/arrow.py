@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from hashcore.hashtypes import HashType
-from hashserver.problems import Limits, malformed, unprocessable
 from hashserver.server.bodies.request import (
     Asked,
     CheckRequest,
@@ -18,13 +17,14 @@ from hashserver.server.bodies.request import (
     places_of_good,
     pointer_to,
 )
+from hashserver.server.problems import RequestLimits, malformed, unprocessable
 
 # Positions of fields in the tables of Arrow's Message.fbs.
 _HEADER_TYPE, _HEADER = 1, 2
 _RECORD_BATCH, _COMPRESSION = 3, 3
 
 
-def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
+def parse_arrow(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
     """Read a stream of record batches. An index counts rows over all batches.
 
     Raises:

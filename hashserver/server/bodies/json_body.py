@@ -10,7 +10,6 @@ import orjson
 from hashcore.hashtypes import HASH_TYPES, HashType
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashcore.text.jsonscan import Scanned, Scanner
-from hashserver.problems import Limits, malformed, too_large, unprocessable
 from hashserver.server.bodies.request import (
     Asked,
     CheckRequest,
@@ -22,6 +21,7 @@ from hashserver.server.bodies.request import (
     places_of_good,
     pointer_to,
 )
+from hashserver.server.problems import RequestLimits, malformed, too_large, unprocessable
 
 _OPTION = "max_distance"
 _LARGE = 4 << 20
@@ -36,7 +36,7 @@ _NAMES = {
 }
 
 
-def parse_json(body: bytes | bytearray, limits: Limits) -> CheckRequest:
+def parse_json(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
     """Read `{"md5": [...], "pdq": [...], "max_distance": {"pdq": 31}}`.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_json(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     return parse_with_orjson(body, limits)
 
 
-def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: Limits) -> CheckRequest:
+def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: RequestLimits) -> CheckRequest:
     asked, invalid = [], []
     for array in scanned.arrays:
         kind = _SCANNER.kinds[array.key]
@@ -78,7 +78,7 @@ def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: Limits) -> Che
     return bounded(CheckRequest(asked, invalid, distances), limits)
 
 
-def parse_with_orjson(body: bytes | bytearray, limits: Limits) -> CheckRequest:
+def parse_with_orjson(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
     """As `parse_json`, without the scanner: what it says is what counts."""
     try:
         value = orjson.loads(body)

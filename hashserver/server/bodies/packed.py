@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from hashcore.hashtypes import HashType
-from hashserver.problems import Limits, malformed
 from hashserver.server.bodies.request import Asked, CheckRequest, bounded
+from hashserver.server.problems import RequestLimits, malformed
 
 
-def parse_packed(body: bytes | bytearray, kind: HashType, limits: Limits) -> CheckRequest:
+def parse_packed(body: bytes | bytearray, kind: HashType, limits: RequestLimits) -> CheckRequest:
     """View a body as digests, without a copy.
 
     Raises:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hashcore.errors import BadDistance
 from hashcore.hashtypes import HASH_TYPES, HashType, check_distance
 from hashcore.rows import Digests
-from hashserver.problems import Limits, too_many, unprocessable
+from hashserver.server.problems import RequestLimits, too_many, unprocessable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ def places_of_good(items: int, bad: list[int]) -> NDArray[np.int64] | None:
     return np.delete(np.arange(items, dtype=np.int64), bad) if bad else None
 
 
-def bounded(request: CheckRequest, limits: Limits) -> CheckRequest:
+def bounded(request: CheckRequest, limits: RequestLimits) -> CheckRequest:
     """Refuse a request that holds too many hashes."""
     check_count(sum(len(asked.digests) for asked in request.asked) + len(request.invalid), limits)
     return request
 
 
-def check_count(hashes: int, limits: Limits) -> None:
+def check_count(hashes: int, limits: RequestLimits) -> None:
     """Refuse too many hashes, where it can be told before each that is bad costs an object.
 
     Raises:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from hashcore.arrays.memory import as_writable
 from hashcore.hashtypes import HashType
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
-from hashserver.problems import Limits
 from hashserver.server.bodies.request import Asked, CheckRequest, Invalid, check_count
+from hashserver.server.problems import RequestLimits
 
 _LF = 0x0A
 
@@ -40,7 +40,7 @@ def _trimmed_lines(
     return found
 
 
-def parse_text(body: bytes | bytearray, kind: HashType, limits: Limits) -> CheckRequest:
+def parse_text(body: bytes | bytearray, kind: HashType, limits: RequestLimits) -> CheckRequest:
     """Read one hash a line; LF or CRLF. Blank lines are passed over, but count in the index.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from hashserver.problems import Problem, malformed, too_large, unsupported
+from hashserver.server.problems import Problem, malformed, too_large, unsupported
 
 # Small steps in: what is left of a step when a member or frame ends is copied, and a body may be
 # made of millions of them; and four bytes of zstd may come out as 128 KiB, which nothing else

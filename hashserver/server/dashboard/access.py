@@ -10,11 +10,11 @@ from fastapi import Request
 
 from hashserver.parties import LOCAL, Party
 from hashserver.parties.directory import forbidden
-from hashserver.problems import Problem
 from hashserver.server.body import read_body
 from hashserver.server.dashboard.session import COOKIE
 from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 
 _MOST_FORM_BYTES = 8192
 

@@ -22,13 +22,13 @@ from hashcore.disk.layout import Manifest
 from hashserver import __version__
 from hashserver.parties import Party
 from hashserver.parties.directory import require
-from hashserver.problems import Problem, malformed
 from hashserver.server.answers import Match
 from hashserver.server.bodies.json_body import decode_items
 from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.server.body import read_body
 from hashserver.server.checks import Checked, check
 from hashserver.server.parts import Parts, identify
+from hashserver.server.problems import Problem, malformed
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
 from hashserver.server.protocols.one_hash import MalformedHash, check_one
 

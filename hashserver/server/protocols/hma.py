@@ -19,10 +19,10 @@ from hashcore import HASH_TYPES, Entry, HashType
 from hashcore.disk.layout import Manifest
 from hashserver.parties import Party
 from hashserver.parties.directory import require
-from hashserver.problems import Problem
 from hashserver.server.answers import Match
 from hashserver.server.checks import Checked
 from hashserver.server.parts import Parts, identify
+from hashserver.server.problems import Problem
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
 from hashserver.server.protocols.one_hash import MalformedHash, check_one
 

@@ -9,8 +9,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from hashserver.problems import Problem
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 from hashserver.server.shortcut import Handler
 
 JSON = "application/json"

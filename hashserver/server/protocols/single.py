@@ -11,10 +11,10 @@ from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, HashType, Rule
 from hashserver.parties.directory import require
-from hashserver.problems import Problem
 from hashserver.server.body import read_body
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Parts, identify
+from hashserver.server.problems import Problem
 from hashserver.server.protocols.one_hash import MalformedHash, check_one, read_hash
 
 router = APIRouter(tags=["existing clients"])

@@ -11,7 +11,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, HashType
-from hashserver.problems import unprocessable
 from hashserver.server.answers import to_arrow, to_json
 from hashserver.server.bodies import parse_body
 from hashserver.server.bodies.request import CheckRequest
@@ -20,6 +19,7 @@ from hashserver.server.body import read_body
 from hashserver.server.checks import check as check_hashes
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Parts, identify
+from hashserver.server.problems import unprocessable
 
 router = APIRouter(tags=["check"])
 

@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import HASH_TYPES
 from hashcore.errors import StoreBusy, StoreFull
 from hashserver.ledger import LedgerError
-from hashserver.problems import Problem
 from hashserver.server.access import MayContribute
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body, require_json
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 from hashserver.sets.entries import (
     MOST_BYTES,
     MOST_CATEGORY_BYTES,

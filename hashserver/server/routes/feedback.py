@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from hashserver.ledger import LedgerError
-from hashserver.problems import Problem
 from hashserver.server.access import MayGiveFeedback
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body, require_json
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 from hashserver.sets.entries import MOST_ID_BYTES
 from hashserver.sets.feedback import MOST_NOTE, VERDICTS, read_feedback, record_feedback
 

@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.parties import Party
 from hashserver.parties.directory import require
-from hashserver.problems import Problem, unprocessable
 from hashserver.reports.party_usage import read_usage
 from hashserver.reports.period import BadPeriod, Period, period_of
 from hashserver.server.access import AnyParty
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Caller, Parts
+from hashserver.server.problems import Problem, unprocessable
 
 router = APIRouter(tags=["usage"])
 

@@ -16,7 +16,7 @@ from hashserver.parties import LOCAL, Directory
 from hashserver.parties.admin import PartyAdmin
 from hashserver.parties.directory import require
 from hashserver.parties.keys import new_key
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 
 NAME = "Exämple Hosting"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hashserver.parties import Party
 from hashserver.parties.limits import FILE, Meter
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 
 DAY = 86400
 NOON = 20_000 * DAY + DAY / 2

@@ -19,11 +19,11 @@ from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
 from hashserver.ledger.writer import Tally
 from hashserver.parties import LOCAL, Party
-from hashserver.problems import Problem
 from hashserver.server.answers import Answer, Match
 from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
 from hashserver.server.checks import _rows, check
 from hashserver.server.parts import Caller, close_parts, identify, open_parts
+from hashserver.server.problems import Problem
 from hashserver.settings import Settings
 
 MD5 = hash_type("md5")

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.arrow import parse_arrow
 from hashserver.server.bodies.request import CheckRequest, Invalid
+from hashserver.server.problems import Problem, RequestLimits
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 Values = list[bytes | None]
 
 
@@ -34,7 +34,7 @@ def one_column(name: str, array: pa.Array) -> bytes:
     return stream([pa.record_batch([array], names=[name])])
 
 
-def refused(body: bytes, limits: Limits = LIMITS) -> Problem:
+def refused(body: bytes, limits: RequestLimits = LIMITS) -> Problem:
     with pytest.raises(Problem) as caught:
         parse_arrow(body, limits)
     return caught.value
@@ -168,7 +168,7 @@ def test_a_column_name_that_stands_twice_is_refused() -> None:
 
 
 def test_more_rows_than_a_request_may_hold_are_refused_nulls_included() -> None:
-    limits = Limits(max_hashes=4)
+    limits = RequestLimits(max_hashes=4)
     good = pa.record_batch([column("md5", [bytes(16), None])], names=["md5"])
     assert len(parse_arrow(stream([good, good]), limits).invalid) == 2
     assert refused(stream([good, good, good]), limits).status == 413

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies import ACCEPTED, ARROW, JSON, PACKED, TEXT, parse_body
+from hashserver.server.problems import Problem, RequestLimits
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 DIGEST = bytes(range(8))
 
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.json_body import parse_json, parse_with_orjson
 from hashserver.server.bodies.request import CheckRequest, Invalid
+from hashserver.server.problems import Problem, RequestLimits
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 PDQ = "f8" * 32
 WHOLE = (
@@ -38,14 +38,14 @@ def values(request: CheckRequest) -> list[Any]:
     return [asked, request.invalid, request.max_distance]
 
 
-def outcome(parse: Any, body: bytes, limits: Limits) -> list[Any]:
+def outcome(parse: Any, body: bytes, limits: RequestLimits) -> list[Any]:
     try:
         return values(parse(body, limits))
     except Problem as problem:
         return [problem.status, problem.slug, problem.detail, problem.extra]
 
 
-def same(body: bytes, limits: Limits = LIMITS) -> list[Any]:
+def same(body: bytes, limits: RequestLimits = LIMITS) -> list[Any]:
     """Both ways of reading a body, which have to agree."""
     scanned, parsed = (outcome(parse, body, limits) for parse in (parse_json, parse_with_orjson))
     assert scanned == parsed
@@ -149,7 +149,7 @@ def requests(draw: st.DrawFn, *, plain: bool = False) -> bytes:
 @settings(max_examples=200, deadline=None)
 @given(body=requests(), most=st.sampled_from([1_000_000, 1_000_000, 3]))
 def test_scanner_and_parser_agree_on_requests(body: bytes, most: int) -> None:
-    same(body, Limits(max_hashes=most))
+    same(body, RequestLimits(max_hashes=most))
 
 
 @settings(max_examples=300, deadline=None)
@@ -302,7 +302,7 @@ def test_scanner_and_parser_agree_on_many_bad_items(bad: int) -> None:
 
 @pytest.mark.parametrize(("size", "status"), [(3, None), (4, 413), (5000, 413)])
 def test_more_hashes_than_a_request_may_hold_are_refused(size: int, status: int | None) -> None:
-    limits = Limits(max_hashes=3)
+    limits = RequestLimits(max_hashes=3)
     for item in (MD5, "bad", None, "\x7f", "\u00e9"):
         got = same(orjson.dumps({"md5": [item] * size}), limits)
         assert (got[0] if status else None) == status
@@ -318,7 +318,7 @@ def test_too_many_hashes_are_refused_before_a_reason_is_found_for_each() -> None
     body = b'{"md5":[' + b'"",' * 300_000 + b'""]}'
     tracemalloc.start()
     try:
-        assert outcome(parse_json, body, Limits(max_hashes=1000))[0] == 413
+        assert outcome(parse_json, body, RequestLimits(max_hashes=1000))[0] == 413
         assert tracemalloc.get_traced_memory()[1] < 20 * len(body)
     finally:
         tracemalloc.stop()
@@ -373,7 +373,7 @@ def test_a_syntax_error_says_where_it_is() -> None:
 @pytest.mark.parametrize("body", [b"[" + b"[]," * 3_000_000 + b"[]]", b'{"md5":[' + b"1," * 3_000_000 + b"1]}"])
 def test_a_swarm_of_values_is_refused_before_each_becomes_an_object(body: bytes) -> None:
     with pytest.raises(Problem) as refusal:
-        parse_json(body, Limits(max_hashes=1000))
+        parse_json(body, RequestLimits(max_hashes=1000))
     assert refusal.value.status == 413
 
 

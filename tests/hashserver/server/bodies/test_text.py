@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES, HashType
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.request import CheckRequest, Invalid
 from hashserver.server.bodies.text import parse_text
+from hashserver.server.problems import Problem, RequestLimits
 
 MD5 = HASH_TYPES["md5"]
 KINDS = st.sampled_from(list(HASH_TYPES.values()))
@@ -59,19 +59,19 @@ def bodies(draw: st.DrawFn) -> tuple[HashType, bytes]:
 @given(case=bodies())
 def test_every_line_is_a_hash_or_named_with_its_number(case: tuple[HashType, bytes]) -> None:
     kind, body = case
-    assert read(parse_text(body, kind, Limits())) == model(body, kind)
-    assert read(parse_text(bytearray(body), kind, Limits())) == model(body, kind)
+    assert read(parse_text(body, kind, RequestLimits())) == model(body, kind)
+    assert read(parse_text(bytearray(body), kind, RequestLimits())) == model(body, kind)
 
 
 @settings(max_examples=200, deadline=None)
 @given(kind=KINDS, body=st.binary(max_size=200))
 def test_arbitrary_bytes_are_lines_like_any_other(kind: HashType, body: bytes) -> None:
-    assert read(parse_text(body, kind, Limits())) == model(body, kind)
+    assert read(parse_text(body, kind, RequestLimits())) == model(body, kind)
 
 
 def test_a_bad_line_says_why() -> None:
     body = b"9e107d9d372bb6826bd81d3542a419d6\n\nabc\n9e107d9d372bb6826bd81d3542a419dx"
-    request = parse_text(body, MD5, Limits())
+    request = parse_text(body, MD5, RequestLimits())
     assert request.invalid == [
         Invalid("md5", 2, "expected 32 hexadecimal digits, got 3"),
         Invalid("md5", 3, "character 32 is not a hexadecimal digit"),
@@ -80,11 +80,11 @@ def test_a_bad_line_says_why() -> None:
 
 def test_lines_without_a_gap_need_no_index() -> None:
     body = b"9e107d9d372bb6826bd81d3542a419d6\r\n" * 3
-    assert parse_text(body, MD5, Limits()).asked[0].index is None
+    assert parse_text(body, MD5, RequestLimits()).asked[0].index is None
 
 
 def test_blank_lines_do_not_count_as_hashes_but_bad_ones_do() -> None:
-    limits = Limits(max_hashes=3)
+    limits = RequestLimits(max_hashes=3)
     assert len(parse_text(b"\n\nx\ny\n \nz\n", MD5, limits).invalid) == 3
     with pytest.raises(Problem) as caught:
         parse_text(b"x\ny\nz\nw", MD5, limits)
@@ -97,7 +97,7 @@ def test_too_many_lines_are_refused_before_each_takes_memory() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(Problem) as caught:
-            parse_text(body, MD5, Limits(max_hashes=1000))
+            parse_text(body, MD5, RequestLimits(max_hashes=1000))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

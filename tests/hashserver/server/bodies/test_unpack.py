@@ -10,8 +10,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashserver.problems import Problem
 from hashserver.server.bodies.unpack import unpack
+from hashserver.server.problems import Problem
 
 Pack = Callable[[bytes], bytes]
 

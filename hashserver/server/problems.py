@@ -9,7 +9,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Bounds on one request; beyond them the answer is 413.
 
     Args:
@@ -55,7 +55,7 @@ def too_large(detail: str, limit: int) -> Problem:
     return Problem(413, "too-large", "Request too large", detail, limit=limit)
 
 
-def too_many(hashes: int, limits: Limits) -> Problem:
+def too_many(hashes: int, limits: RequestLimits) -> Problem:
     """413: more hashes than a request may hold."""
     return too_large(
         f"the request holds {hashes:,} hashes, more than {limits.max_hashes:,}; send them in several requests",
