@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from hashserver.parties.directory import require
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Caller, identify
 
 
@@ -17,7 +18,7 @@ async def known_caller(request: Request) -> Caller:
     Raises:
         Problem: 401.
     """
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     return identify(request.app.state.parts, headers)
 
 

@@ -27,6 +27,7 @@ from hashserver.server.bodies.json_body import decode_items
 from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.server.body import read_body
 from hashserver.server.checks import Checked, check
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import Problem, malformed
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
@@ -54,7 +55,7 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """
     _, _, name, text = scope["path"].split("/", 3)
     kind = _kind(name)
-    caller = identify(parts, {name: value.decode("latin-1") for name, value in scope["headers"]})
+    caller = identify(parts, headers_of(scope))
     try:
         checked = await check_one(parts, caller, kind, text.encode())
     except MalformedHash as error:
@@ -74,7 +75,7 @@ async def respond_to_bulk(parts: Parts, scope: Scope, receive: Receive) -> Respo
         Problem: 400 when the body is not what it should be, 401, 403, 404, 413, 429 or 503.
     """
     kind = _kind(scope["path"].rpartition("/")[2])
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope)
     caller = identify(parts, headers)
     body = await read_body(headers, receive, parts.limits.max_body_bytes)
     if len(body) > _INLINE_BYTES:
@@ -127,7 +128,7 @@ async def respond_to_info(parts: Parts, scope: Scope, receive: Receive) -> Respo
     Raises:
         Problem: 401 or 403.
     """
-    caller = identify(parts, {name: value.decode("latin-1") for name, value in scope["headers"]})
+    caller = identify(parts, headers_of(scope))
     require(caller.party, "check")
     with parts.store.read() as snapshot:
         return Response(orjson.dumps(describe(snapshot.manifest, caller.party)), media_type=JSON)

@@ -21,6 +21,7 @@ from hashserver.parties import Party
 from hashserver.parties.directory import require
 from hashserver.server.answers import Match
 from hashserver.server.checks import Checked
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import Problem
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
@@ -70,7 +71,7 @@ async def respond_to_status(parts: Parts, scope: Scope, receive: Receive) -> Res
     Raises:
         Problem: 400 for a bad parameter, 401 or 403.
     """
-    caller = identify(parts, {name: value.decode("latin-1") for name, value in scope["headers"]})
+    caller = identify(parts, headers_of(scope))
     require(caller.party, "check")
     only = _parameters(scope).get("signal_type")
     kinds = {_signal_name(kind): kind for kind in HASH_TYPES.values()} if only is None else {only: _kind(only)}
@@ -95,7 +96,7 @@ def describe(manifest: Manifest, party: Party, kind: HashType) -> dict[str, Any]
 
 
 async def _look_up(parts: Parts, scope: Scope, asked: dict[str, str]) -> Checked:
-    caller = identify(parts, {name: value.decode("latin-1") for name, value in scope["headers"]})
+    caller = identify(parts, headers_of(scope))
     for name in ("signal", "signal_type"):
         if name not in asked:
             raise _bad(f"{name} is required", name)

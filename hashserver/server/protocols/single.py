@@ -13,6 +13,7 @@ from hashcore import HASH_TYPES, HashType, Rule
 from hashserver.parties.directory import require
 from hashserver.server.body import read_body
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import Problem
 from hashserver.server.protocols.one_hash import MalformedHash, check_one, read_hash
@@ -35,7 +36,7 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
         Problem: 400 for what is no hash, 401, 403, 404 for an unknown type, 413, 429 or 503.
     """
     kind = _kind(scope, CHECK)
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope)
     caller = identify(parts, headers)
     body = await read_body(headers, receive, _MOST_BODY)
     try:
@@ -53,7 +54,7 @@ async def respond_to_test(parts: Parts, scope: Scope, receive: Receive) -> Respo
         Problem: as `respond`, without 429 and 503.
     """
     kind = _kind(scope, TEST)
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope)
     caller = identify(parts, headers)
     require(caller.party, "check")
     body = await read_body(headers, receive, _MOST_BODY)

@@ -18,6 +18,7 @@ from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body
 from hashserver.server.checks import check as check_hashes
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import unprocessable
 
@@ -121,7 +122,7 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     Raises:
         Problem: the request cannot be answered as it stands.
     """
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope)
     caller = identify(parts, headers)
     # Nothing here keeps the hashes: while hits wait for the disk, others need the memory.
     checked = await check_hashes(parts, caller, await _asked(parts, headers, scope["query_string"], receive))

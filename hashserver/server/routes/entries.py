@@ -17,6 +17,7 @@ from hashserver.server.access import MayContribute
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body, require_json
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts
 from hashserver.server.problems import Problem
 from hashserver.sets.entries import (
@@ -96,7 +97,7 @@ async def add(request: Request, caller: MayContribute) -> Response:
     matches at once. An entry whose id is in the set already with other hashes or another category
     replaces it."""
     parts: Parts = request.app.state.parts
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     require_json(headers)
     body = await read_body(headers, request.receive, min(MOST_BYTES, parts.limits.max_body_bytes))
     contribution = await run_in_threadpool(_read, body, headers.get(b"content-encoding"))

@@ -11,6 +11,7 @@ from hashserver.server.access import MayGiveFeedback
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body, require_json
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts
 from hashserver.server.problems import Problem
 from hashserver.sets.entries import MOST_ID_BYTES
@@ -59,7 +60,7 @@ _EXAMPLE = {"set": "police", "id": "A-17", "verdict": "false-positive", "note": 
 async def give_feedback(request: Request, caller: MayGiveFeedback) -> Response:
     """The entry is named as a match names it, by set and id."""
     parts: Parts = request.app.state.parts
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     require_json(headers)
     body = await read_body(headers, request.receive, _MOST_BYTES)
     feedback = read_feedback(unpack(body, headers.get(b"content-encoding"), _MOST_BYTES))
