@@ -13,22 +13,16 @@ import orjson
 from hashserver.ledger import Ledger
 from hashserver.parties.keys import MOST_KEY_BYTES, Digester, read_secret
 from hashserver.parties.party import LOCAL, Party
-from hashserver.server.problems import Problem
 
-_CHALLENGE = 'Bearer realm="hashserver", Basic realm="hashserver", charset="UTF-8"'
 _MOST_HEADER = 4 * MOST_KEY_BYTES
 
 
-def unauthorized(detail: str) -> Problem:
-    """401: nobody that we know."""
-    problem = Problem(401, "unauthorized", "Unauthorized", detail)
-    problem.headers["WWW-Authenticate"] = _CHALLENGE
-    return problem
+class NotAuthenticated(Exception):
+    """A request has no valid key; the message says what to send instead."""
 
 
-def forbidden(detail: str) -> Problem:
-    """403: known, but not allowed."""
-    return Problem(403, "forbidden", "Forbidden", detail)
+class NotPermitted(Exception):
+    """A party is known, but may not do this; the message says what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +119,12 @@ class Directory:
         """The party that an Authorization header names, by Bearer key or by Basic name and key.
 
         Raises:
-            Problem: 401.
+            NotAuthenticated: there is no valid key in it.
         """
         if not self._any:
             return LOCAL
         if not authorization:
-            raise unauthorized("this server answers parties only; send Authorization: Bearer KEY")
+            raise NotAuthenticated("this server answers parties only; send Authorization: Bearer KEY")
         scheme, _, credentials = authorization[:_MOST_HEADER].partition(" ")
         scheme = scheme.lower()
         if scheme == "bearer":
@@ -138,9 +132,9 @@ class Directory:
         elif scheme == "basic":
             key = self._basic(credentials.strip())
         else:
-            raise unauthorized("the Authorization header is neither Bearer nor Basic; send Bearer KEY")
+            raise NotAuthenticated("the Authorization header is neither Bearer nor Basic; send Bearer KEY")
         if key is None:
-            raise unauthorized("the key is not known, has expired or was removed; ask the operator for a new one")
+            raise NotAuthenticated("the key is unknown, expired or revoked; ask the operator for a new one")
         return key.party
 
     def find_key(self, key: str) -> Key | None:
@@ -162,7 +156,7 @@ class Directory:
         try:
             name, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
         except ValueError:  # not base64, not ASCII or not UTF-8
-            raise unauthorized("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
+            raise NotAuthenticated("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
         found = self.find_key(key)
         if found is None or not hmac.compare_digest(
             found.party.name.casefold().encode(), name.casefold().encode()
@@ -175,7 +169,7 @@ def require(party: Party, permission: str) -> None:
     """Refuse what a party may not do.
 
     Raises:
-        Problem: 403.
+        NotPermitted: it does not have the permission.
     """
     if not party.may(permission):
-        raise forbidden(f"party {party.name!r} has no permission to {permission}; the operator can allow it")
+        raise NotPermitted(f"party {party.name!r} has no permission to {permission}; the operator can allow it")

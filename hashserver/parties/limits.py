@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hashserver.parties.party import Party
-from hashserver.server.problems import Problem
 from hashserver.times import DAY_SECONDS
 
 FILE = "limits.bin"
@@ -28,15 +28,35 @@ _SLOTS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a party stands after a request, for the RateLimit headers."""
+class Allowance:
+    """What a party may check, and what is left of it.
+
+    Args:
+        policy: its limits, as the header RateLimit-Policy.
+        state: what is left of each, as the header RateLimit.
+    """
 
     policy: str
     state: str
 
     def headers(self) -> dict[str, str]:
-        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        """Both headers, as in draft-ietf-httpapi-ratelimit-headers."""
         return {"RateLimit-Policy": self.policy, "RateLimit": self.state}
+
+
+class OverLimit(Exception):
+    """A party may not check that many hashes now.
+
+    Args:
+        message: the limit, what is left of it, and when to try again.
+        limit: which one it is.
+        wait: seconds until the same request is accepted.
+        allowance: what is left; nothing was taken from it.
+    """
+
+    def __init__(self, message: str, limit: Literal["rate", "quota"], wait: float, allowance: Allowance) -> None:
+        super().__init__(message)
+        self.limit, self.wait, self.allowance = limit, wait, allowance
 
 
 @dataclass(slots=True)
@@ -87,14 +107,14 @@ class Meter:
             os.close(self._file)
         self._file = -1
 
-    def charge(self, party: Party, hashes: int) -> Standing | None:
+    def charge(self, party: Party, hashes: int) -> Allowance | None:
         """Take hashes off what a party may ask.
 
         Returns:
             How it stands, or None if it has no limits.
 
         Raises:
-            Problem: 429; nothing was taken.
+            OverLimit: they are too many; nothing was taken.
         """
         if party.max_rate is None and party.daily_quota is None:
             return None
@@ -108,7 +128,7 @@ class Meter:
             if party.max_rate is not None:
                 slot.tokens -= hashes
             day[1] += hashes
-        return _standing(party, slot.tokens, day[1], now)
+        return _allowance(party, slot.tokens, day[1], now)
 
     def refund(self, party: Party, hashes: int) -> None:
         """Give back what was charged for a request that could not be answered."""
@@ -171,23 +191,16 @@ def _refuse_beyond(party: Party, tokens: float, used: int, hashes: int, now: flo
             f"party {party.name!r} may check {party.daily_quota:,} hashes a day (UTC) and has {left:,} left, "
             f"fewer than this request's {hashes:,}; the next day begins in {wait:,.0f} s"
         )
-        raise _too_fast(party, "quota-exceeded", detail, wait, tokens, used, now)
+        raise OverLimit(detail, "quota", wait, _allowance(party, tokens, used, now))
     if party.max_rate is not None and tokens <= 0:
         wait = -tokens / party.max_rate + min(1.0, 1 / party.max_rate)
         detail = (
             f"party {party.name!r} may check {party.max_rate:,.0f} hashes a second; try again in {wait:,.1f} s"
         )
-        raise _too_fast(party, "rate-exceeded", detail, wait, tokens, used, now)
+        raise OverLimit(detail, "rate", wait, _allowance(party, tokens, used, now))
 
 
-def _too_fast(party: Party, slug: str, detail: str, wait: float, tokens: float, used: int, now: float) -> Problem:
-    problem = Problem(429, slug, "Too many hashes", detail, retry_after=round(wait, 3))
-    problem.headers["Retry-After"] = str(max(1, -int(-wait // 1)))
-    problem.headers.update(_standing(party, tokens, used, now).headers())
-    return problem
-
-
-def _standing(party: Party, tokens: float, used: int, now: float) -> Standing:
+def _allowance(party: Party, tokens: float, used: int, now: float) -> Allowance:
     policy, state = [], []
     if party.max_rate is not None:
         wait = max(0.0, -tokens / party.max_rate)
@@ -196,4 +209,4 @@ def _standing(party: Party, tokens: float, used: int, now: float) -> Standing:
     if party.daily_quota is not None:
         policy.append(f'"day";q={party.daily_quota};w={DAY_SECONDS}')
         state.append(f'"day";r={max(0, party.daily_quota - used)};t={int(DAY_SECONDS - now % DAY_SECONDS)}')
-    return Standing(", ".join(policy), ", ".join(state))
+    return Allowance(", ".join(policy), ", ".join(state))

@@ -16,7 +16,7 @@ async def known_caller(request: Request) -> Caller:
     """Whoever asks, with whatever permissions.
 
     Raises:
-        Problem: 401.
+        NotAuthenticated: no key, or one that is not valid.
     """
     headers = headers_of(request.scope)
     return identify(request.app.state.parts, headers)
@@ -26,7 +26,7 @@ def permitted(permission: str) -> Callable[[Request], Awaitable[Caller]]:
     """A dependency: whoever asks, if the party has a permission.
 
     Raises:
-        Problem: 401 or 403.
+        NotAuthenticated, NotPermitted: it may not use the route.
     """
 
     async def caller(request: Request) -> Caller:
@@ -41,4 +41,3 @@ AnyParty = Annotated[Caller, Depends(known_caller)]
 MayContribute = Annotated[Caller, Depends(permitted("contribute"))]
 MayGiveFeedback = Annotated[Caller, Depends(permitted("feedback"))]
 MayReport = Annotated[Caller, Depends(permitted("report"))]
-MayAdministrate = Annotated[Caller, Depends(permitted("admin"))]

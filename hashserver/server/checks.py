@@ -49,16 +49,17 @@ async def check(
         numbered: also return the ledger's numbers of the entries, which costs more.
 
     Raises:
-        Problem: 403, 429, or 503 when something matched that cannot be recorded.
+        NotPermitted, OverLimit: the party may not check, or not that many hashes.
+        Problem: 503, something matched that cannot be recorded.
     """
     party = caller.party
     require(party, "check")
     hashes, is_long = _effort(asked)
     charged = hashes + len(asked.invalid)
-    standing = parts.meter.charge(party, charged)
+    allowance = parts.meter.charge(party, charged)
     headers = {"X-Request-Id": caller.request}
-    if standing is not None:
-        headers.update(standing.headers())
+    if allowance is not None:
+        headers.update(allowance.headers())
     most = parts.settings.max_matches
     if is_long:
         answer = await run_in_threadpool(check_request, parts.store, asked, most, party.sets)

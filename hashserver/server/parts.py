@@ -69,7 +69,7 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
         headers: of the request, names in lower case.
 
     Raises:
-        Problem: 401.
+        NotAuthenticated: no key, or one that is not valid.
     """
     party = parts.directory.authenticate(headers.get(b"authorization"))
     given = headers.get(b"x-request-id")

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+_CHALLENGE = 'Bearer realm="hashserver", Basic realm="hashserver", charset="UTF-8"'
+
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
@@ -43,6 +45,23 @@ class Problem(Exception):
         """The problem as JSON."""
         members = {"type": f"/problems/{self.slug}", "title": self.title, "status": self.status}
         return orjson.dumps({**members, "detail": self.detail, **self.extra})
+
+
+def unauthorized(detail: str) -> Problem:
+    """401: the request has no valid key."""
+    problem = Problem(401, "unauthorized", "Unauthorized", detail)
+    problem.headers["WWW-Authenticate"] = _CHALLENGE
+    return problem
+
+
+def forbidden(detail: str) -> Problem:
+    """403: the party is known, but may not do this."""
+    return Problem(403, "forbidden", "Forbidden", detail)
+
+
+def not_found(detail: str) -> Problem:
+    """404: what the request names does not exist."""
+    return Problem(404, "not-found", "Not found", detail)
 
 
 def malformed(detail: str, **extra: Any) -> Problem:

@@ -10,11 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hashserver.server.errors import as_response, failed
+from hashserver.server.errors import REFUSALS, as_response, failed, problem_of
 from hashserver.server.loopback import AloneWithoutParties, no_parties
 from hashserver.server.metrics import observe
 from hashserver.server.parts import Parts
-from hashserver.server.problems import Problem
 
 _GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
 
@@ -68,8 +67,8 @@ class Shortcut:
         try:
             try:
                 response = await handler(parts, scope, receive)
-            except Problem as problem:
-                response = as_response(problem)
+            except REFUSALS as error:
+                response = as_response(problem_of(error))
             except ClientDisconnect:
                 status = _GONE
                 return

@@ -27,8 +27,8 @@ from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashserver.ledger import Ledger
 from hashserver.ledger.publications import audited
 from hashserver.parties import Party
-from hashserver.parties.directory import forbidden
-from hashserver.server.problems import Problem, malformed, too_large, unprocessable
+from hashserver.parties.directory import NotPermitted
+from hashserver.sets.errors import BadMember, NotInStore, NotJson, TooManyEntries
 from hashserver.sets.names import RULE, is_set_name
 
 MOST_ENTRIES = 10_000
@@ -86,23 +86,24 @@ def read_contribution(body: bytes | bytearray) -> Contribution:
     """Read an entry, or `{"entries": [...]}`.
 
     Raises:
-        Problem: 400 when it is not JSON, 413 when there are too many, 422 when an entry cannot be
-            taken.
+        NotJson: it is not JSON.
+        BadMember: an entry cannot be added.
+        TooManyEntries: there are too many.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise malformed(f"the body is not JSON: {error}") from None
+        raise NotJson(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise unprocessable("the body is not an object; send an entry, or entries as an array", pointer="")
+        raise BadMember("the body is not an object; send an entry, or entries as an array", pointer="")
     if "entries" not in value:
         return _one_set([_read_entry(value, "", "the entry")], [""])
     items = value["entries"]
     if not isinstance(items, list) or not items or len(value) > 1:
-        raise unprocessable("entries is an array of at least one entry, and the only member", pointer="/entries")
+        raise BadMember("entries is an array of at least one entry, and the only member", pointer="/entries")
     if len(items) > MOST_ENTRIES:
         detail = f"the request holds {len(items):,} entries, more than {MOST_ENTRIES:,}; send several requests"
-        raise too_large(detail, MOST_ENTRIES)
+        raise TooManyEntries(detail, MOST_ENTRIES)
     places = [f"/entries/{index}" for index in range(len(items))]
     read = [
         _read_entry(item, place, f"entry {at}") for at, (item, place) in enumerate(zip(items, places, strict=True))
@@ -115,23 +116,21 @@ def _one_set(read: list[tuple[str, NewEntry]], places: list[str]) -> Contributio
     entries: dict[str, NewEntry] = {}
     for at, ((set_name, entry), place) in enumerate(zip(read, places, strict=True)):
         if set_name != name:
-            raise unprocessable(
+            raise BadMember(
                 f"entry {at}: set {set_name!r} is not {name!r}, that of entry 0; one request changes one set",
                 pointer=f"{place}/set",
             )
         if entries.setdefault(entry.id, entry) != entry:
-            raise unprocessable(f"entry {at}: the id stands for another entry before it", pointer=f"{place}/id")
+            raise BadMember(f"entry {at}: the id stands for another entry before it", pointer=f"{place}/id")
     return Contribution(name, list(entries.values()))
 
 
 def _read_entry(item: Any, place: str, who: str) -> tuple[str, NewEntry]:
     if not isinstance(item, dict):
-        raise unprocessable(f"{who} is not an object", pointer=place)
+        raise BadMember(f"{who} is not an object", pointer=place)
     if unknown := [name for name in item if name not in _MEMBERS]:
         words = ", ".join(_MEMBERS)
-        raise unprocessable(
-            f"{who} has an unknown member {unknown[0][:100]!r}; members are {words}", pointer=place
-        )
+        raise BadMember(f"{who} has an unknown member {unknown[0][:100]!r}; members are {words}", pointer=place)
     set_name = _text(item, "set", place, who, 4 * MOST_CATEGORY_BYTES)
     id = _text(item, "id", place, who, MOST_ID_BYTES)
     category = None
@@ -139,7 +138,7 @@ def _read_entry(item: Any, place: str, who: str) -> tuple[str, NewEntry]:
         category = _text(item, "category", place, who, MOST_CATEGORY_BYTES)
     hashes = {kind: _digest(item[kind], kind, place, who) for kind in HASH_TYPES if item.get(kind) is not None}
     if not hashes:
-        raise unprocessable(f"{who} has no hash; give at least one of {', '.join(HASH_TYPES)}", pointer=place)
+        raise BadMember(f"{who} has no hash; give at least one of {', '.join(HASH_TYPES)}", pointer=place)
     return set_name, NewEntry(id, category, hashes)
 
 
@@ -147,11 +146,11 @@ def _text(item: dict[str, Any], name: str, place: str, who: str, most: int) -> s
     value = item.get(name)
     pointer = f"{place}/{name}"
     if not isinstance(value, str) or not value:
-        raise unprocessable(f"{who}: {name} is a text that is not empty", pointer=pointer)
+        raise BadMember(f"{who}: {name} is a text that is not empty", pointer=pointer)
     if len(value.encode()) > most:
-        raise unprocessable(f"{who}: {name} is longer than {most} bytes", pointer=pointer)
+        raise BadMember(f"{who}: {name} is longer than {most} bytes", pointer=pointer)
     if not value.isprintable():
-        raise unprocessable(f"{who}: {name} holds a character that cannot be printed", pointer=pointer)
+        raise BadMember(f"{who}: {name} holds a character that cannot be printed", pointer=pointer)
     return value
 
 
@@ -159,15 +158,15 @@ def _digest(value: Any, name: str, place: str, who: str) -> bytes:
     kind = HASH_TYPES[name]
     pointer = f"{place}/{name}"
     if not isinstance(value, str):
-        raise unprocessable(f"{who}: {name} is a hash written as a text", pointer=pointer)
+        raise BadMember(f"{who}: {name} is a hash written as a text", pointer=pointer)
     text = value.encode()
     buffer = np.frombuffer(text or b"\0", np.uint8)
     digests, status, _ = decode_hex(kind, buffer, np.zeros(1, np.int64), np.array([len(text)], np.int64))
     if status[0] != OK:
-        raise unprocessable(f"{who}: {name}: {explain_invalid(kind, value)}", pointer=pointer)
+        raise BadMember(f"{who}: {name}: {explain_invalid(kind, value)}", pointer=pointer)
     digest = digests.tobytes()
     if digest in kind.benign:
-        raise unprocessable(
+        raise BadMember(
             f"{who}: {name} is that of {kind.benign[digest]}: it is everywhere and harmless", pointer=pointer
         )
     return digest
@@ -177,20 +176,24 @@ def require_set(store: Store, party: Party, name: str, *, may_be_new: bool) -> N
     """Refuse a set that a party may not change.
 
     Raises:
-        Problem: 403 when the party may not, 404 when there is no such set.
+        NotPermitted: the party may not change it.
+        NotInStore: it does not exist, and the party may not make it.
+        BadMember: it would be new, and its name cannot be one.
     """
     if party.sets is not None and name not in party.sets:
-        raise forbidden(f"party {party.name!r} may not change set {name!r}; the operator can allow it")
+        raise NotPermitted(f"party {party.name!r} may not change set {name!r}; the operator can allow it")
     with store.read() as snapshot:
         known = snapshot.manifest.sets.get(name)
     admin = party.may("admin")
     if known is None and not (admin and may_be_new):
         hint = "; a party with the permission admin can make it" if may_be_new else ""
-        raise Problem(404, "not-found", "Not found", f"there is no set named {name!r}{hint}")
+        raise NotInStore(f"there is no set named {name!r}{hint}")
     if known is None and not is_set_name(name):
-        raise unprocessable(f"{name!r} cannot name a set; {RULE}")
+        raise BadMember(f"{name!r} cannot name a set; {RULE}")
     if known is not None and known.role != "match" and not admin:
-        raise forbidden(f"set {name!r} keeps matches from being reported; only the permission admin may change it")
+        raise NotPermitted(
+            f"set {name!r} keeps matches from being reported; changing it takes the permission admin"
+        )
 
 
 def publish(store: Store, party: Party, contribution: Contribution) -> Published:
@@ -262,7 +265,7 @@ def withdraw(store: Store, party: Party, name: str, id: str) -> Outcome:
     """Take the entry with an external id out of a set.
 
     Raises:
-        Problem: 404 when there is none.
+        NotInStore: there is no such entry.
         StoreBusy, StoreFull, LedgerError: as for `publish`.
     """
     with Ledger(store.folder) as ledger:
@@ -270,4 +273,4 @@ def withdraw(store: Store, party: Party, name: str, id: str) -> Outcome:
         try:
             return store.withdraw(name, [id], now=time.time(), timeout=WAIT_SECONDS, on_done=note)
         except (UnknownEntry, UnknownSet) as error:
-            raise Problem(404, "not-found", "Not found", str(error)) from None
+            raise NotInStore(str(error)) from None

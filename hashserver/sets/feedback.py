@@ -10,8 +10,8 @@ import orjson
 from hashcore import Store
 from hashserver.ledger import Ledger
 from hashserver.parties import Party
-from hashserver.server.problems import Problem, malformed, unprocessable
 from hashserver.sets.entries import MOST_ID_BYTES
+from hashserver.sets.errors import BadMember, NotInStore, NotJson
 from hashserver.times import now_ms
 
 VERDICTS = ("false-positive", "confirmed")
@@ -33,28 +33,29 @@ def read_feedback(body: bytes | bytearray) -> Feedback:
     """Read `{"set": ..., "id": ..., "verdict": ..., "note": ...}`.
 
     Raises:
-        Problem: 400 when it is not JSON, 422 when a member is not what it has to be.
+        NotJson: it is not JSON.
+        BadMember: a member is missing, unknown, or not what it should be.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise malformed(f"the body is not JSON: {error}") from None
+        raise NotJson(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise unprocessable(f"the body is not an object with the members {', '.join(_MEMBERS)}", pointer="")
+        raise BadMember(f"the body is not an object with the members {', '.join(_MEMBERS)}", pointer="")
     if unknown := [name for name in value if name not in _MEMBERS]:
         words = ", ".join(_MEMBERS)
-        raise unprocessable(f"unknown member {unknown[0][:100]!r}; members are {words}", pointer="")
+        raise BadMember(f"unknown member {unknown[0][:100]!r}; members are {words}", pointer="")
     set_name, id = (_text(value, name, 1, MOST_ID_BYTES) for name in ("set", "id"))
     verdict = value.get("verdict")
     if verdict not in VERDICTS:
-        raise unprocessable(f"verdict is one of {', '.join(VERDICTS)}", pointer="/verdict")
+        raise BadMember(f"verdict is one of {', '.join(VERDICTS)}", pointer="/verdict")
     return Feedback(set_name, id, verdict, _text({"note": "", **value}, "note", 0, MOST_NOTE))
 
 
 def _text(value: dict[str, Any], name: str, least: int, most: int) -> str:
     text = value.get(name)
     if not isinstance(text, str) or not least <= len(text) <= most:
-        raise unprocessable(f"{name} is a text of {least} to {most:,} characters", pointer=f"/{name}")
+        raise BadMember(f"{name} is a text of {least} to {most:,} characters", pointer=f"/{name}")
     return text
 
 
@@ -62,7 +63,7 @@ def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
     """Put a party's word on disk, and return its number.
 
     Raises:
-        Problem: 404 when the party's sets have no such entry.
+        NotInStore: the party's sets have no such entry.
         LedgerError: it cannot be written.
     """
     with store.read() as snapshot:
@@ -70,7 +71,7 @@ def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
         known = feedback.set in snapshot.manifest.sets and (party.sets is None or feedback.set in party.sets)
         if not known or not snapshot.find(feedback.set, feedback.id):
             detail = f"set {feedback.set!r} has no entry with the id {feedback.id!r}, or has it no longer"
-            raise Problem(404, "not-found", "Not found", detail)
+            raise NotInStore(detail)
     with Ledger(store.folder) as ledger, ledger.transaction() as connection:
         row = (now_ms(), party.number, feedback.set, feedback.id, feedback.verdict, feedback.note)
         cursor = connection.execute(

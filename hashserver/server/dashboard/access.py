@@ -9,13 +9,12 @@ from urllib.parse import parse_qs
 from fastapi import Request
 
 from hashserver.parties import LOCAL, Party
-from hashserver.parties.directory import forbidden
 from hashserver.server.body import read_body
 from hashserver.server.dashboard.session import COOKIE
 from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts
-from hashserver.server.problems import Problem
+from hashserver.server.problems import Problem, forbidden
 
 _MOST_FORM_BYTES = 8192
 

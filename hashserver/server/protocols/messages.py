@@ -9,8 +9,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from hashserver.server.errors import REFUSALS, problem_of
 from hashserver.server.parts import Parts
-from hashserver.server.problems import Problem
 from hashserver.server.shortcut import Handler
 
 JSON = "application/json"
@@ -23,7 +23,8 @@ def speaks_messages(handler: Handler) -> Handler:
     async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
         try:
             return await handler(parts, scope, receive)
-        except Problem as problem:
+        except REFUSALS as error:
+            problem = problem_of(error)
             content = orjson.dumps({"message": problem.detail, **problem.extra})
             return Response(content, problem.status, dict(problem.headers), JSON)
 

@@ -17,7 +17,7 @@ from hashserver.reports.period import BadPeriod, Period, period_of
 from hashserver.server.access import AnyParty
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Caller, Parts
-from hashserver.server.problems import Problem, unprocessable
+from hashserver.server.problems import Problem, not_found, unprocessable
 
 router = APIRouter(tags=["usage"])
 
@@ -81,7 +81,7 @@ def _chosen(parts: Parts, caller: Caller, name: str | None) -> Party:
     for party in parts.directory.parties.values():
         if party.name.casefold() == name.casefold():
             return party
-    raise Problem(404, "not-found", "Not found", f"no party named {name[:100]!r} is let in")
+    raise not_found(f"no party named {name[:100]!r} is let in")
 
 
 def _read(parts: Parts, party: Party, period: Period) -> dict[str, Any]:
