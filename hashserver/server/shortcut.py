@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from hashserver.server.direct import DirectRoutes
 from hashserver.server.errors import REFUSALS, as_response, failed, problem_of
 from hashserver.server.loopback import AloneWithoutParties, no_parties
 from hashserver.server.metrics import observe
 from hashserver.server.parts import Parts
 
 _GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
-
-Handler = Callable[[Parts, Scope, Receive], Awaitable[Response]]
 
 
 class Shortcut:
@@ -28,27 +26,16 @@ class Shortcut:
     Args:
         app: everything else, with its state.
         alone: tells what is refused without parties.
-        handlers: by method and path; a path that ends in / stands for all below it.
+        direct: the routes to answer here.
     """
 
-    def __init__(
-        self, app: FastAPI, alone: AloneWithoutParties, handlers: Mapping[tuple[str, str], Handler]
-    ) -> None:
+    def __init__(self, app: FastAPI, alone: AloneWithoutParties, direct: Iterable[DirectRoutes]) -> None:
         self.app = app
-        self._alone, self._handlers = alone, dict(handlers)
-        self._parts: Parts | None = None
-
-    @property
-    def parts(self) -> Parts | None:
-        """What requests are answered with; None before the start is through."""
-        return self._parts
-
-    @parts.setter
-    def parts(self, parts: Parts) -> None:
-        self._parts = self.app.state.parts = parts
+        self._alone = alone
+        self._handlers = {key: handler for routes in direct for key, handler in routes.handlers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts = self._parts
+        parts: Parts | None = getattr(self.app.state, "parts", None)
         if parts is None or scope["type"] != "http":
             await self.app(scope, receive, send)
             return

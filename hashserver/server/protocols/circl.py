@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
+from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope
 
@@ -27,18 +27,17 @@ from hashserver.server.bodies.json_body import decode_items
 from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.server.body import read_body
 from hashserver.server.checks import Checked, check
+from hashserver.server.direct import DirectRoutes
 from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import Problem, malformed
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
 from hashserver.server.protocols.one_hash import MalformedHash, check_one
 
-router = APIRouter(tags=["existing clients"])
+routes = DirectRoutes("existing clients")
 
 NAMES = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256"}
 """The types that the protocol has, and its names for them."""
-LOOKUPS = tuple(f"/lookup/{name}/" for name in NAMES)
-BULKS = tuple(f"/bulk/{name}" for name in NAMES)
 
 _VERSION = "1.2"  # of the protocol
 _TRUST = 0  # of 100: no trust at all in the legitimacy of the file
@@ -46,8 +45,39 @@ _INLINE_BYTES = 1 << 17
 _INLINE_MATCHES = 1000
 
 
+_EXAMPLE = {
+    "MD5": "9E107D9D372BB6826BD81D3542A419D6",
+    "source": "police",
+    "KnownMalicious": "police",
+    "hashlookup:trust": 0,
+    "entries": [{"set": "police", "category": "baseline", "id": "A-17"}],
+}
+_REFUSED = (400, 401, 403, 404, 429, 503)
+
+
+async def _type(type: Annotated[str, InPath(description="md5, sha1 or sha256")]) -> None:
+    """The parameter of `/bulk/{type}`."""
+
+
+async def _type_and_hash(
+    type: Annotated[str, InPath(description="md5, sha1 or sha256")],
+    hash: Annotated[str, InPath(description="The hash in hexadecimal")],
+) -> None:
+    """The parameters of `/lookup/{type}/{hash}`."""
+
+
+@routes.add(
+    "GET",
+    "/lookup/{type}/{hash}",
+    direct=tuple(f"/lookup/{name}/" for name in NAMES),
+    parameters=_type_and_hash,
+    summary="CIRCL hashlookup: what is known of a hash",
+    description="200 with the sets that hold the hash, or 404 with the message that hashlookup's clients "
+    "look for.",
+    responses=answers("What is known.", _EXAMPLE, *_REFUSED),
+)
 @speaks_messages
-async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Look one hash up: 200 with what is known, or 404.
 
     Raises:
@@ -67,8 +97,33 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     return Response(orjson.dumps(missing), 404, checked.headers, JSON)
 
 
+@routes.add(
+    "POST",
+    "/bulk/{type}",
+    direct=tuple(f"/bulk/{name}" for name in NAMES),
+    parameters=_type,
+    summary="CIRCL hashlookup: which of many hashes are known",
+    description="The hashes that are known, in the order of the request; the others, and what is no hash, are "
+    "left out.",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                JSON: {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"hashes": {"type": "array", "items": {"type": "string"}}},
+                        "required": ["hashes"],
+                    },
+                    "example": {"hashes": ["9e107d9d372bb6826bd81d3542a419d6"]},
+                }
+            },
+        }
+    },
+    responses=answers("Those that are known.", [_EXAMPLE], *_REFUSED, 413),
+)
 @speaks_messages
-async def respond_to_bulk(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def bulk(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Look many hashes up, and answer those that are known; what is no hash is passed over.
 
     Raises:
@@ -121,8 +176,15 @@ def _entries(match: Match) -> list[dict[str, Any]]:
     return [{"set": entry.set, "category": entry.category, "id": entry.id} for entry in match.entries]
 
 
+@routes.add(
+    "GET",
+    "/info",
+    summary="CIRCL hashlookup: what the server holds",
+    description="How many hashes the party can look up.",
+    responses=answers("Counts, never hashes.", {"hashlookup-version": _VERSION, "generation": 42}, 401, 403),
+)
 @speaks_messages
-async def respond_to_info(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def info(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """How many hashes the caller can look up.
 
     Raises:
@@ -167,65 +229,3 @@ def _malformed(kind: HashType, error: MalformedHash) -> Problem:
     name = NAMES[kind.name]
     detail = f"{name} value incorrect, expecting a {name} value in hex format: {error}"
     return Problem(400, "malformed-hash", "Malformed hash", detail)
-
-
-_EXAMPLE = {
-    "MD5": "9E107D9D372BB6826BD81D3542A419D6",
-    "source": "police",
-    "KnownMalicious": "police",
-    "hashlookup:trust": 0,
-    "entries": [{"set": "police", "category": "baseline", "id": "A-17"}],
-}
-_REFUSED = (400, 401, 403, 404, 429, 503)
-
-
-@router.get(
-    "/lookup/{type}/{hash}",
-    summary="CIRCL hashlookup: what is known of a hash",
-    response_class=Response,
-    responses=answers("What is known.", _EXAMPLE, *_REFUSED),
-)
-async def lookup(
-    request: Request,
-    type: str = InPath(description="md5, sha1 or sha256"),
-    hash: str = InPath(description="The hash in hexadecimal"),
-) -> Response:
-    """200 with the sets that hold the hash, or 404 with the message that hashlookup's clients look for."""
-    return await respond(request.app.state.parts, request.scope, request.receive)
-
-
-@router.post(
-    "/bulk/{type}",
-    summary="CIRCL hashlookup: which of many hashes are known",
-    response_class=Response,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                JSON: {
-                    "schema": {
-                        "type": "object",
-                        "properties": {"hashes": {"type": "array", "items": {"type": "string"}}},
-                        "required": ["hashes"],
-                    },
-                    "example": {"hashes": ["9e107d9d372bb6826bd81d3542a419d6"]},
-                }
-            },
-        }
-    },
-    responses=answers("Those that are known.", [_EXAMPLE], *_REFUSED, 413),
-)
-async def bulk(request: Request, type: str = InPath(description="md5, sha1 or sha256")) -> Response:
-    """The hashes that are known, in the order of the request; the others, and what is no hash, are left out."""
-    return await respond_to_bulk(request.app.state.parts, request.scope, request.receive)
-
-
-@router.get(
-    "/info",
-    summary="CIRCL hashlookup: what the server holds",
-    response_class=Response,
-    responses=answers("Counts, never hashes.", {"hashlookup-version": _VERSION, "generation": 42}, 401, 403),
-)
-async def info(request: Request) -> Response:
-    """How many hashes the party can look up."""
-    return await respond_to_info(request.app.state.parts, request.scope, request.receive)

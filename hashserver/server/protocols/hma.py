@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Response
 from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, Entry, HashType
@@ -21,22 +21,56 @@ from hashserver.parties import Party
 from hashserver.parties.directory import require
 from hashserver.server.answers import Match
 from hashserver.server.checks import Checked
+from hashserver.server.direct import DirectRoutes
 from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import Problem
 from hashserver.server.protocols.messages import JSON, answers, speaks_messages
 from hashserver.server.protocols.one_hash import MalformedHash, check_one
 
-router = APIRouter(tags=["existing clients"])
-
-RAW_LOOKUP, LOOKUP, STATUS = "/m/raw_lookup", "/m/lookup", "/m/index/status"
+routes = DirectRoutes("existing clients")
 
 _HMA_NAMES = {"video_md5": "md5"}
 """Signal types whose names are not those of our hash types; ours are understood, too."""
 
 
+_PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
+_CONTENT = {"bank_content_id": 1, "distance": "4"}
+_REFUSED = (400, 401, 403, 429, 503)
+_Signal = Annotated[str, Query(description="The hash", examples=[_PDQ])]
+_SignalType = Annotated[
+    str, Query(description="pdq, video_md5 for MD5, or one of our hash types", examples=["pdq"])
+]
+
+
+async def _signal(signal: _Signal, signal_type: _SignalType) -> None:
+    """The parameters of `/m/lookup`."""
+
+
+async def _signal_and_distance(
+    signal: _Signal,
+    signal_type: _SignalType,
+    include_distance: Annotated[str, Query(description="true or false")] = "false",
+) -> None:
+    """The parameters of `/m/raw_lookup`."""
+
+
+async def _signal_type(signal_type: str | None = None) -> None:
+    """The parameter of `/m/index/status`."""
+
+
+@routes.add(
+    "GET",
+    "/m/raw_lookup",
+    parameters=_signal_and_distance,
+    summary="HMA: entries near a hash",
+    description="Every entry within each set's own distance of the hash.",
+    responses=answers(
+        "Nearest first; numbers alone unless distances are asked for.", {"matches": [_CONTENT]}, *_REFUSED
+    ),
+)
 @speaks_messages
-async def respond_raw(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def raw_lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """All entries within the distance, nearest first: their numbers, and their distances where asked for.
 
     Raises:
@@ -50,8 +84,18 @@ async def respond_raw(parts: Parts, scope: Scope, receive: Receive) -> Response:
     return Response(orjson.dumps({"matches": matches}), 200, checked.headers, JSON)
 
 
+@routes.add(
+    "GET",
+    "/m/lookup",
+    parameters=_signal,
+    summary="HMA: entries near a hash, by bank",
+    description="Every entry within each set's own distance of the hash, under the name of its set.",
+    responses=answers(
+        "Banks are our sets; an empty object where nothing matched.", {"police": [_CONTENT]}, *_REFUSED
+    ),
+)
 @speaks_messages
-async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """All entries within the distance by bank.
 
     Raises:
@@ -64,8 +108,18 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     return Response(orjson.dumps(banks), 200, checked.headers, JSON)
 
 
+@routes.add(
+    "GET",
+    "/m/index/status",
+    parameters=_signal_type,
+    summary="HMA: what the indexes hold",
+    description="Counts and times, never hashes.",
+    responses=answers(
+        "By signal type.", {"pdq": {"present": True, "built_to": 1772337600, "size": 400000}}, 400, 401, 403
+    ),
+)
 @speaks_messages
-async def respond_to_status(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def index_status(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """How many hashes of each signal type a party can match against, and since when.
 
     Raises:
@@ -147,56 +201,3 @@ def _as_bool(text: str) -> bool:
 
 def _bad(detail: str, parameter: str) -> Problem:
     return Problem(400, "invalid-parameter", "Invalid parameter", detail, parameter=parameter)
-
-
-_PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
-_CONTENT = {"bank_content_id": 1, "distance": "4"}
-_REFUSED = (400, 401, 403, 429, 503)
-_Signal = Annotated[str, Query(description="The hash", examples=[_PDQ])]
-_SignalType = Annotated[
-    str, Query(description="pdq, video_md5 for MD5, or one of our hash types", examples=["pdq"])
-]
-
-
-@router.get(
-    RAW_LOOKUP,
-    summary="HMA: entries near a hash",
-    response_class=Response,
-    responses=answers(
-        "Nearest first; numbers alone unless distances are asked for.", {"matches": [_CONTENT]}, *_REFUSED
-    ),
-)
-async def raw_lookup(
-    request: Request,
-    signal: _Signal,
-    signal_type: _SignalType,
-    include_distance: Annotated[str, Query(description="true or false")] = "false",
-) -> Response:
-    """Every entry within each set's own distance of the hash."""
-    return await respond_raw(request.app.state.parts, request.scope, request.receive)
-
-
-@router.get(
-    LOOKUP,
-    summary="HMA: entries near a hash, by bank",
-    response_class=Response,
-    responses=answers(
-        "Banks are our sets; an empty object where nothing matched.", {"police": [_CONTENT]}, *_REFUSED
-    ),
-)
-async def lookup(request: Request, signal: _Signal, signal_type: _SignalType) -> Response:
-    """Every entry within each set's own distance of the hash, under the name of its set."""
-    return await respond(request.app.state.parts, request.scope, request.receive)
-
-
-@router.get(
-    STATUS,
-    summary="HMA: what the indexes hold",
-    response_class=Response,
-    responses=answers(
-        "By signal type.", {"pdq": {"present": True, "built_to": 1772337600, "size": 400000}}, 400, 401, 403
-    ),
-)
-async def index_status(request: Request, signal_type: str | None = None) -> Response:
-    """Counts and times, never hashes."""
-    return await respond_to_status(request.app.state.parts, request.scope, request.receive)

@@ -9,9 +9,9 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from hashserver.server.direct import Handler
 from hashserver.server.errors import REFUSALS, problem_of
 from hashserver.server.parts import Parts
-from hashserver.server.shortcut import Handler
 
 JSON = "application/json"
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import Path, Response
 from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, HashType, Rule
 from hashserver.parties.directory import require
 from hashserver.server.body import read_body
+from hashserver.server.direct import DirectRoutes
 from hashserver.server.errors import refusal
 from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import Problem
 from hashserver.server.protocols.one_hash import MalformedHash, check_one, read_hash
 
-router = APIRouter(tags=["existing clients"])
+routes = DirectRoutes("existing clients")
 
 CHECK, TEST = "/v1/check/", "/v1/test/check/"
 TEST_TEXT = b"hashserver test entry"
@@ -29,7 +30,51 @@ _TRUE, _FALSE = b"true", b"false"
 _TEXT = "text/plain"
 
 
-async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def _parameters(type: Annotated[str, Path(description="Hash type", examples=["md5"])]) -> None:
+    """The parameter of both paths."""
+
+
+_DOCUMENTED: dict[str, Any] = {
+    "parameters": _parameters,
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "description": "The bare hash. The Content-Type is not looked at: curl says form-urlencoded.",
+            "content": {
+                media_type: {"schema": {"type": "string"}, "example": "9e107d9d372bb6826bd81d3542a419d6"}
+                for media_type in (_TEXT, "application/x-www-form-urlencoded")
+            },
+        }
+    },
+    "responses": {
+        200: {
+            "description": "`true` or `false`, nothing else.",
+            "content": {_TEXT: {"schema": {"type": "string", "enum": ["true", "false"]}}},
+        },
+        400: refusal("The body is not a hash of this type."),
+        401: refusal("No key, or one that is not known."),
+        403: refusal("The party may not check."),
+        404: refusal("There is no such hash type."),
+        413: refusal("The body is much larger than a hash."),
+    },
+}
+
+
+@routes.add(
+    "POST",
+    CHECK + "{type}",
+    summary="Is this hash known",
+    description="One bare hash, HTTP Basic or Bearer: the protocol of SCART and of Shimmie2's extension.",
+    **_DOCUMENTED
+    | {
+        "responses": {
+            **_DOCUMENTED["responses"],
+            429: refusal("Too many hashes."),
+            503: refusal("Hits cannot be recorded."),
+        }
+    },
+)
+async def check_single(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Whether the hash in the body is known.
 
     Raises:
@@ -47,11 +92,18 @@ async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
     return Response(_TRUE if checked.answer.matches else _FALSE, 200, checked.headers, _TEXT)
 
 
-async def respond_to_test(parts: Parts, scope: Scope, receive: Receive) -> Response:
+@routes.add(
+    "POST",
+    TEST + "{type}",
+    summary="Is this hash in the built-in test set",
+    description="As `/v1/check/{type}`, against one documented hash of each type; nothing is recorded.",
+    **_DOCUMENTED,
+)
+async def check_test(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Whether the hash in the body is in the built-in test set; nothing is charged or recorded.
 
     Raises:
-        Problem: as `respond`, without 429 and 503.
+        Problem: as `check_single`, without 429 and 503.
     """
     kind = _kind(scope, TEST)
     headers = headers_of(scope)
@@ -97,53 +149,3 @@ def _kind(scope: Scope, prefix: str) -> HashType:
 
 def _malformed(kind: HashType, error: MalformedHash) -> Problem:
     return Problem(400, "malformed-hash", "Malformed hash", f"the body is one {kind.name} hash: {error}")
-
-
-_DOCUMENTED: dict[str, Any] = {
-    "response_class": Response,
-    "openapi_extra": {
-        "requestBody": {
-            "required": True,
-            "description": "The bare hash. The Content-Type is not looked at: curl says form-urlencoded.",
-            "content": {
-                media_type: {"schema": {"type": "string"}, "example": "9e107d9d372bb6826bd81d3542a419d6"}
-                for media_type in (_TEXT, "application/x-www-form-urlencoded")
-            },
-        }
-    },
-    "responses": {
-        200: {
-            "description": "`true` or `false`, nothing else.",
-            "content": {_TEXT: {"schema": {"type": "string", "enum": ["true", "false"]}}},
-        },
-        400: refusal("The body is not a hash of this type."),
-        401: refusal("No key, or one that is not known."),
-        403: refusal("The party may not check."),
-        404: refusal("There is no such hash type."),
-        413: refusal("The body is much larger than a hash."),
-    },
-}
-_Type = Path(description="Hash type", examples=["md5"])
-
-
-@router.post(
-    CHECK + "{type}",
-    summary="Is this hash known",
-    **_DOCUMENTED
-    | {
-        "responses": {
-            **_DOCUMENTED["responses"],
-            429: refusal("Too many hashes."),
-            503: refusal("Hits cannot be recorded."),
-        }
-    },
-)
-async def check_single(request: Request, type: str = _Type) -> Response:
-    """One bare hash, HTTP Basic or Bearer: the protocol of SCART and of Shimmie2's extension."""
-    return await respond(request.app.state.parts, request.scope, request.receive)
-
-
-@router.post(TEST + "{type}", summary="Is this hash in the built-in test set", **_DOCUMENTED)
-async def check_test(request: Request, type: str = _Type) -> Response:
-    """As `/v1/check/{type}`, against one documented hash of each type; nothing is recorded."""
-    return await respond_to_test(request.app.state.parts, request.scope, request.receive)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope
 
@@ -17,12 +17,13 @@ from hashserver.server.bodies.request import CheckRequest
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body
 from hashserver.server.checks import check as check_hashes
+from hashserver.server.direct import DirectRoutes
 from hashserver.server.errors import refusal
 from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
 from hashserver.server.problems import unprocessable
 
-router = APIRouter(tags=["check"])
+routes = DirectRoutes("check")
 
 ARROW = "application/vnd.apache.arrow.stream"
 _INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
@@ -88,10 +89,23 @@ _ANSWER = {
 }
 
 
-@router.post(
+async def _parameters(
+    type: Annotated[str | None, Query(description="Hash type of a packed or text body.")] = None,
+    max_distance: Annotated[
+        int | None,
+        Query(description="Greatest distance for the perceptual hashes of a packed, text or Arrow body.", ge=0),
+    ] = None,
+) -> None:
+    """The parameters of `/v2/check`."""
+
+
+@routes.add(
+    "POST",
     "/v2/check",
+    parameters=_parameters,
     summary="Check a batch of hashes",
-    response_class=Response,
+    description="Up to 1,000,000 hashes and 64 MiB a request. One bad hash never voids a batch: "
+    "it is listed in `invalid`.",
     openapi_extra={"requestBody": _REQUEST_BODY},
     responses={
         200: {
@@ -104,19 +118,7 @@ _ANSWER = {
         422: refusal("An unknown hash type, or a parameter out of range."),
     },
 )
-async def check(
-    request: Request,
-    type: Annotated[str | None, Query(description="Hash type of a packed or text body.")] = None,
-    max_distance: Annotated[
-        int | None,
-        Query(description="Greatest distance for the perceptual hashes of a packed, text or Arrow body.", ge=0),
-    ] = None,
-) -> Response:
-    """Up to 1,000,000 hashes and 64 MiB a request. One bad hash never voids a batch: it is listed in `invalid`."""
-    return await respond(request.app.state.parts, request.scope, request.receive)
-
-
-async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def check(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Answer one check.
 
     Raises:
@@ -143,18 +145,18 @@ async def _asked(parts: Parts, headers: dict[bytes, str], query: bytes, receive:
 
 
 def _read(parts: Parts, body: bytearray, headers: dict[bytes, str], query: bytes) -> CheckRequest:
-    type_parameter, max_distance = _parameters(query) if query else (None, None)
+    type_parameter, max_distance = _read_query(query) if query else (None, None)
     plain = unpack(body, headers.get(b"content-encoding"), parts.limits.max_unpacked_bytes)
     content_type = headers.get(b"content-type", "")
     return parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
 
 
 @lru_cache(maxsize=256)
-def _parameters(query: bytes) -> tuple[str | None, int | None]:
-    parameters = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    distance = parameters.get("max_distance")
+def _read_query(query: bytes) -> tuple[str | None, int | None]:
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    distance = given.get("max_distance")
     if distance is None:
-        return parameters.get("type"), None
+        return given.get("type"), None
     if not (distance.isascii() and distance.isdigit() and len(distance) < 6):
         raise unprocessable("the parameter max_distance is a whole number", parameter="max_distance")
-    return parameters.get("type"), int(distance)
+    return given.get("type"), int(distance)

@@ -46,7 +46,7 @@ def test_a_handler_that_fails_is_a_problem_and_no_hash_gets_into_the_log(
     settings = Settings(data_dir=tmp_path)
     app = create_app(settings)
     parts = runner.run(open_parts(settings))
-    app.parts = parts
+    app.app.state.parts = parts
     try:
         app._handlers["GET", "/lookup/md5/"] = broken(RuntimeError("a bug"))
         answer = runner.run(ask(app, f"/lookup/md5/{SECRET}"))
@@ -65,7 +65,7 @@ def test_a_client_that_does_not_wait_is_counted_and_gets_nothing(
     settings = Settings(data_dir=tmp_path)
     app = create_app(settings)
     parts = runner.run(open_parts(settings))
-    app.parts = parts
+    app.app.state.parts = parts
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
