@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Store
 from hashserver.ledger.retention import apply_retention
-from hashserver.server.metrics import flush
+from hashserver.server.metrics import Latencies
 from hashserver.server.parts import Parts
 from hashserver.server.warmup import warm_up_changes
 from hashserver.settings import Settings
@@ -52,7 +52,7 @@ async def keepers(parts: Parts) -> AsyncIterator[None]:
             _keep_sets_fresh(parts),
             _keep_parties_fresh(parts),
             _keep_short(parts.settings),
-            _keep_metrics_fresh(),
+            _keep_metrics_fresh(parts.latencies),
             _warm_up_changes(ending.is_set),
         )
     ]
@@ -111,11 +111,11 @@ async def _keep_parties_fresh(parts: Parts) -> None:
             log.exception("cannot read the parties; still serving those known before")
 
 
-async def _keep_metrics_fresh() -> None:
+async def _keep_metrics_fresh(latencies: Latencies) -> None:
     """Show the other workers what this one measures."""
     while True:
         await asyncio.sleep(_METRICS_SECONDS)
-        flush()
+        latencies.flush()
 
 
 async def _warm_up_changes(is_ending: Callable[[], bool]) -> None:

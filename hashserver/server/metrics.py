@@ -29,7 +29,8 @@ from hashserver.parties.party import LOCAL
 from hashserver.server.metrics_folder import VARIABLE
 
 _METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Upper bounds of the latencies that are counted together, in seconds."""
 
 _Key = tuple[str, str, int]
 
@@ -45,47 +46,57 @@ class _Seconds(Histogram):
             self._buckets[place].inc(count)
 
 
-_own = CollectorRegistry()
-_noted: dict[_Key, list[float]] = {}
-_children: dict[_Key, _Seconds] = {}
-_seconds = _Seconds(
-    "hashserver_http_request_seconds",
-    "Seconds from a request to the end of its answer.",
-    ("method", "route", "status"),
-    registry=_own,
-    buckets=_BUCKETS,
-)
+class Latencies:
+    """How long requests took: noted one by one, and added to what is scraped many at a time."""
 
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._seconds = _Seconds(
+            "hashserver_http_request_seconds",
+            "Seconds from a request to the end of its answer.",
+            ("method", "route", "status"),
+            registry=self._registry,
+            buckets=BUCKETS,
+        )
+        self._noted: dict[_Key, list[float]] = {}
+        self._children: dict[_Key, _Seconds] = {}
 
-def observe(method: str, route: str, status: int, seconds: float) -> None:
-    """Note how long a request took, on the event loop; `flush` shows it to others.
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note how long a request took, on the event loop; `flush` shows it to others.
 
-    Args:
-        method: of the request.
-        route: the template of its route, never its path: the number of templates is bounded, and no
-            hash or id gets into a label.
-        status: of the answer.
-        seconds: to the end of the answer.
-    """
-    key = (method, route, status)
-    try:
-        _noted[key].append(seconds)
-    except KeyError:
-        if method not in _METHODS:
-            key = ("other", route, status)
-        _noted.setdefault(key, []).append(seconds)
+        Args:
+            method: of the request.
+            route: the template of its route, never its path: the number of templates is bounded,
+                and no hash or id gets into a label.
+            status: of the answer.
+            seconds: to the end of the answer.
+        """
+        key = (method, route, status)
+        try:
+            self._noted[key].append(seconds)
+        except KeyError:
+            if method not in _METHODS:
+                key = ("other", route, status)
+            self._noted.setdefault(key, []).append(seconds)
 
+    def flush(self) -> None:
+        """Add what was noted to what is scraped; on the event loop, several times a second."""
+        for key, seconds in self._noted.items():
+            if seconds:
+                child = self._children.get(key)
+                if child is None:
+                    method, route, status = key
+                    child = self._children[key] = self._seconds.labels(method, route, str(status))
+                child.observe_all(seconds)
+                seconds.clear()
 
-def flush() -> None:
-    """Add what was noted to what is scraped; on the event loop, several times a second."""
-    for key, seconds in _noted.items():
-        if seconds:
-            child = _children.get(key)
-            if child is None:
-                method, route, status = key
-                child = _children[key] = _seconds.labels(method, route, str(status))
-            child.observe_all(seconds)
-            seconds.clear()
+    def scrape(self) -> bytes:
+        """What was flushed, in Prometheus' text format: by all workers where they count together."""
+        if VARIABLE not in os.environ:
+            return generate_latest(self._registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
 
 
 class Timing:
@@ -95,7 +106,8 @@ class Timing:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        parts = getattr(scope["app"].state, "parts", None)
+        if parts is None or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status = 500
@@ -111,7 +123,7 @@ class Timing:
             await self._app(scope, receive, note)
         finally:
             route = str(getattr(scope.get("route"), "path", "other"))
-            observe(scope["method"], route, status, time.perf_counter() - started)
+            parts.latencies.observe(scope["method"], route, status, time.perf_counter() - started)
 
 
 class _Holdings(Collector):
@@ -144,17 +156,17 @@ class _Holdings(Collector):
         yield entries
 
 
-def scrape(store: Store, *, trouble: bool) -> bytes:
-    """Everything, in Prometheus' text format."""
-    registry = CollectorRegistry()
-    if VARIABLE in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        measured = generate_latest(registry)
-    else:
-        measured = generate_latest(_own)
+def scrape(store: Store, latencies: Latencies, *, trouble: bool) -> bytes:
+    """Everything, in Prometheus' text format.
+
+    Args:
+        store: of the worker that answers.
+        latencies: of that worker; see `Latencies.scrape`.
+        trouble: whether that worker cannot write the ledger.
+    """
     holdings = CollectorRegistry()
     holdings.register(_Holdings(store, trouble))
-    return measured + generate_latest(holdings)
+    return latencies.scrape() + generate_latest(holdings)
 
 
 def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:

@@ -19,6 +19,7 @@ from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory, Party
 from hashserver.parties.limits import Meter
+from hashserver.server.metrics import Latencies
 from hashserver.server.problems import RequestLimits
 from hashserver.settings import Settings
 from hashserver.times import DAY_MS, now_ms
@@ -44,6 +45,7 @@ class Parts:
     ledger: LedgerWriter
     directory: Directory
     meter: Meter
+    latencies: Latencies = field(default_factory=Latencies)
     ready: bool = False
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope, Send
 from hashserver.server.direct import DirectRoutes
 from hashserver.server.errors import REFUSALS, as_response, failed, problem_of
 from hashserver.server.loopback import AloneWithoutParties, no_parties
-from hashserver.server.metrics import observe
 from hashserver.server.parts import Parts
 
 _GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
@@ -64,4 +63,4 @@ class Shortcut:
             status = response.status_code
             await response(scope, receive, send)
         finally:
-            observe(method, path, status, time.perf_counter() - started)
+            parts.latencies.observe(method, path, status, time.perf_counter() - started)

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashserver.server.access import MayReport
 from hashserver.server.errors import refusal
-from hashserver.server.metrics import flush, scrape
+from hashserver.server.metrics import scrape
 from hashserver.server.parts import Parts
 
 router = APIRouter(tags=["health"])
@@ -31,6 +31,6 @@ _EXAMPLE = 'hashserver_hits_total{type="md5"} 7.4e+06\nhashserver_generation 42.
 )
 async def metrics(request: Request, caller: MayReport) -> Response:
     parts: Parts = request.app.state.parts
-    flush()
-    text = await run_in_threadpool(scrape, parts.store, trouble=parts.ledger.trouble is not None)
+    parts.latencies.flush()
+    text = await run_in_threadpool(scrape, parts.store, parts.latencies, trouble=parts.ledger.trouble is not None)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
