@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from hashcore import Entry
-from hashserver.server.bodies.request import Invalid
+from hashserver.server.bodies.request import InvalidHash
 
 _BLOCK = 10_000  # matches encoded at a time: a request may match a million times
 
@@ -24,7 +24,7 @@ class EntryView:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class NamedMatch:
     """One hash that matched: where it stood, and the entries at one distance from it."""
 
     type: str
@@ -41,8 +41,8 @@ class Answer:
 
     generation: int
     checked: dict[str, int]
-    matches: list[Match]
-    invalid: list[Invalid]
+    matches: list[NamedMatch]
+    invalid: list[InvalidHash]
 
 
 def to_json(answer: Answer) -> bytes:
@@ -56,7 +56,7 @@ def to_json(answer: Answer) -> bytes:
     return b'%s,"matches":[%s],"invalid":%s}' % (head[:-1], b",".join(blocks), invalid)
 
 
-def _as_object(match: Match) -> dict[str, Any]:
+def _as_object(match: NamedMatch) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "type": match.type,
         "index": match.index,

@@ -12,7 +12,7 @@ from hashserver.ledger.entry_keys import key_of
 from hashserver.ledger.fold import MatchRow
 from hashserver.ledger.writer import Tally
 from hashserver.parties.directory import require
-from hashserver.server.answers import Answer, Match
+from hashserver.server.answers import Answer, NamedMatch
 from hashserver.server.bodies.request import Asked, CheckRequest
 from hashserver.server.parts import Caller, Parts
 from hashserver.server.problems import Problem
@@ -66,7 +66,7 @@ async def check(
     else:
         answer = check_request(parts.store, asked, most, party.sets)
     del asked  # large, and others need the memory while this request waits for the disk
-    tallies = {kind: Tally(checked) for kind, checked in answer.checked.items()}
+    tallies = {hash_type: Tally(checked) for hash_type, checked in answer.checked.items()}
     for wrong in answer.invalid:
         tallies.setdefault(wrong.type, Tally()).invalid += 1
     if not answer.matches:
@@ -86,7 +86,7 @@ def _effort(asked: CheckRequest) -> tuple[int, bool]:
     hashes, near, is_odd = 0, 0, bool(asked.max_distance)
     for group in asked.asked:
         hashes += len(group.digests)
-        rule = group.kind.rule
+        rule = group.hash_type.rule
         if rule is not Rule.EXACT:
             near += len(group.digests)
             is_odd = is_odd or rule is not Rule.HAMMING
@@ -114,10 +114,10 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
     last: tuple[str, int] | None = None
     rank = 0
     for match in answer.matches:
-        kind, distance = match.type, match.distance
-        if (kind, match.index) != last:
-            last, rank = (kind, match.index), 0
-            tallies[kind].hits += 1
+        hash_type, distance = match.type, match.distance
+        if (hash_type, match.index) != last:
+            last, rank = (hash_type, match.index), 0
+            tallies[hash_type].hits += 1
         for entry in match.entries:
             name, key, added = entry.id, key_of(entry), int(entry.added * 1000)
             rows.append(
@@ -126,7 +126,7 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
                     party,
                     request,
                     generation,
-                    kind,
+                    hash_type,
                     distance,
                     rank,
                     entry.set,
@@ -151,13 +151,13 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
     """
     with store.read() as snapshot:
         checked: dict[str, int] = {}
-        matches: list[Match] = []
+        matches: list[NamedMatch] = []
         for asked in request.asked:
-            checked[asked.kind.name] = checked.get(asked.kind.name, 0) + len(asked.digests)
+            checked[asked.hash_type.name] = checked.get(asked.hash_type.name, 0) + len(asked.digests)
             found = snapshot.match(
-                asked.kind,
+                asked.hash_type,
                 asked.digests,
-                max_distance=request.max_distance.get(asked.kind.name),
+                max_distance=request.max_distance.get(asked.hash_type.name),
                 most=most,
                 sets=sets,
             )
@@ -166,13 +166,13 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
         return Answer(snapshot.generation, checked, matches, request.invalid)
 
 
-def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[Match]:
+def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[NamedMatch]:
     """Name the entries found; entries of one hash at one distance make one match.
 
     An item whose hashes stand in several rows of a set, tied by its external id, is named once, at
     the nearest distance.
     """
-    named: list[Match] = []
+    named: list[NamedMatch] = []
     last = (-1, -1)
     told: set[tuple[str, str]] = set()
     entries = snapshot.entries(found)
@@ -187,7 +187,7 @@ def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[Match]:
         if (query, distance) != last:
             index = query if asked.index is None else int(asked.index[query])
             digest = asked.digests[query].tobytes()
-            named.append(Match(asked.kind.name, index, digest, distance, [], query in found.truncated))
+            named.append(NamedMatch(asked.hash_type.name, index, digest, distance, [], query in found.truncated))
             last = (query, distance)
         named[-1].entries.append(entry)
     return named

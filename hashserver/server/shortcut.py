@@ -31,13 +31,20 @@ class Shortcut:
     def __init__(self, app: FastAPI, alone: AloneWithoutParties, direct: Iterable[DirectRoutes]) -> None:
         self.app = app
         self._alone = alone
+        self._parts: Parts | None = None  # kept, because a look-up in the state takes half a microsecond
         self._handlers = {key: handler for routes in direct for key, handler in routes.handlers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        parts: Parts | None = getattr(self.app.state, "parts", None)
-        if parts is None or scope["type"] != "http":
+        if scope["type"] != "http":
+            self._parts = None  # a new lifespan brings parts of its own
             await self.app(scope, receive, send)
             return
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = getattr(self.app.state, "parts", None)
+            if parts is None:
+                await self.app(scope, receive, send)
+                return
         if parts.directory.is_open and self._alone.refuses(scope):
             await as_response(no_parties())(scope, receive, send)
             return

@@ -27,14 +27,14 @@ def warm_up(data_dir: Path) -> None:
 
     with _turn(data_dir):
         warm_kernels()
-        for kind in HASH_TYPES.values():
-            text = b"0" * kind.hex_digits
+        for hash_type in HASH_TYPES.values():
+            text = b"0" * hash_type.hex_digits
             for content_type, body in (
-                ("application/octet-stream", bytes(kind.width)),
+                ("application/octet-stream", bytes(hash_type.width)),
                 ("text/plain", text),
-                ("application/json", b'{"%s":["%s"]}' % (kind.name.encode(), text)),
+                ("application/json", b'{"%s":["%s"]}' % (hash_type.name.encode(), text)),
             ):
-                parse_body(content_type, kind.name, bytearray(body), RequestLimits())
+                parse_body(content_type, hash_type.name, bytearray(body), RequestLimits())
 
 
 def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
@@ -51,8 +51,12 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
     from hashserver.parties import LOCAL
     from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
 
-    hashes = {kind.name: [bytes([1 + at]) * kind.width for at in range(3)] for kind in HASH_TYPES.values()}
-    entries = [NewEntry(f"{at}", "c", {kind: some[at] for kind, some in hashes.items()}) for at in range(3)]
+    hashes = {
+        hash_type.name: [bytes([1 + at]) * hash_type.width for at in range(3)] for hash_type in HASH_TYPES.values()
+    }
+    entries = [
+        NewEntry(f"{at}", "c", {hash_type: some[at] for hash_type, some in hashes.items()}) for at in range(3)
+    ]
     # Not the lock of `warm_up`: other workers shall not be ready later for this.
     with (
         _turn(Path(__file__), is_ending),

@@ -136,7 +136,11 @@ def _read_entry(item: Any, place: str, who: str) -> tuple[str, NewEntry]:
     category = None
     if item.get("category") is not None:
         category = _text(item, "category", place, who, MOST_CATEGORY_BYTES)
-    hashes = {kind: _digest(item[kind], kind, place, who) for kind in HASH_TYPES if item.get(kind) is not None}
+    hashes = {
+        hash_type: _digest(item[hash_type], hash_type, place, who)
+        for hash_type in HASH_TYPES
+        if item.get(hash_type) is not None
+    }
     if not hashes:
         raise BadMember(f"{who} has no hash; give at least one of {', '.join(HASH_TYPES)}", pointer=place)
     return set_name, NewEntry(id, category, hashes)
@@ -155,19 +159,19 @@ def _text(item: dict[str, Any], name: str, place: str, who: str, most: int) -> s
 
 
 def _digest(value: Any, name: str, place: str, who: str) -> bytes:
-    kind = HASH_TYPES[name]
+    hash_type = HASH_TYPES[name]
     pointer = f"{place}/{name}"
     if not isinstance(value, str):
         raise BadMember(f"{who}: {name} is a hash written as a text", pointer=pointer)
     text = value.encode()
     buffer = np.frombuffer(text or b"\0", np.uint8)
-    digests, status, _ = decode_hex(kind, buffer, np.zeros(1, np.int64), np.array([len(text)], np.int64))
+    digests, status, _ = decode_hex(hash_type, buffer, np.zeros(1, np.int64), np.array([len(text)], np.int64))
     if status[0] != OK:
-        raise BadMember(f"{who}: {name}: {explain_invalid(kind, value)}", pointer=pointer)
+        raise BadMember(f"{who}: {name}: {explain_invalid(hash_type, value)}", pointer=pointer)
     digest = digests.tobytes()
-    if digest in kind.benign:
+    if digest in hash_type.benign:
         raise BadMember(
-            f"{who}: {name} is that of {kind.benign[digest]}: it is everywhere and harmless", pointer=pointer
+            f"{who}: {name} is that of {hash_type.benign[digest]}: it is everywhere and harmless", pointer=pointer
         )
     return digest
 
@@ -246,12 +250,14 @@ def _rows(entries: list[NewEntry]) -> Rows:
     names = sorted({entry.category for entry in entries if entry.category is not None})
     codes = {name: code for code, name in enumerate(names)}
     hashes = {}
-    for kind in HASH_TYPES.values():
-        digests = [entry.hashes.get(kind.name) for entry in entries]
+    for hash_type in HASH_TYPES.values():
+        digests = [entry.hashes.get(hash_type.name) for entry in entries]
         present = np.array([digest is not None for digest in digests], np.bool_)
         if present.any():
-            data = b"".join(digest or bytes(kind.width) for digest in digests)
-            hashes[kind.name] = HashColumn(np.frombuffer(data, np.uint8).reshape(-1, kind.width).copy(), present)
+            data = b"".join(digest or bytes(hash_type.width) for digest in digests)
+            hashes[hash_type.name] = HashColumn(
+                np.frombuffer(data, np.uint8).reshape(-1, hash_type.width).copy(), present
+            )
     categories = np.array([-1 if each.category is None else codes[each.category] for each in entries], np.int32)
     return Rows(
         np.arange(len(entries), dtype=np.int64),

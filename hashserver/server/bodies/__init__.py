@@ -42,21 +42,23 @@ def parse_body(
         return parse_json(body, limits)
     if media_type == ARROW:
         request = parse_arrow(body, limits)
-        near = [asked.kind.name for asked in request.asked if asked.kind.is_near]
-        return _within(request, near or [asked.kind.name for asked in request.asked], max_distance)
+        near = [asked.hash_type.name for asked in request.asked if asked.hash_type.is_near]
+        return _within(request, near or [asked.hash_type.name for asked in request.asked], max_distance)
     if media_type not in (PACKED, TEXT):
         accepted = ", ".join(ACCEPTED)
         said = f"Content-Type {media_type[:80]!r}" if media_type else "the request has no Content-Type, which"
         raise unsupported(f"{said} is not one that is read; use one of {accepted}", Accept_Post=accepted)
-    kind = _named_type(type_parameter)
-    request = parse_packed(body, kind, limits) if media_type == PACKED else parse_text(body, kind, limits)
-    return _within(request, [kind.name], max_distance)
+    hash_type = _named_type(type_parameter)
+    request = (
+        parse_packed(body, hash_type, limits) if media_type == PACKED else parse_text(body, hash_type, limits)
+    )
+    return _within(request, [hash_type.name], max_distance)
 
 
-def _within(request: CheckRequest, kinds: list[str], max_distance: int | None) -> CheckRequest:
+def _within(request: CheckRequest, hash_types: list[str], max_distance: int | None) -> CheckRequest:
     """Give some types of a request the distance that its address asks for."""
     if max_distance is not None:
-        request.max_distance.update({name: checked_distance(name, max_distance) for name in kinds})
+        request.max_distance.update({name: checked_distance(name, max_distance) for name in hash_types})
     return request
 
 

@@ -13,7 +13,7 @@ from hashcore.text.jsonscan import Scanned, Scanner
 from hashserver.server.bodies.request import (
     Asked,
     CheckRequest,
-    Invalid,
+    InvalidHash,
     bounded,
     check_count,
     checked_distance,
@@ -60,14 +60,16 @@ def parse_json(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
 def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: RequestLimits) -> CheckRequest:
     asked, invalid = [], []
     for array in scanned.arrays:
-        kind = _SCANNER.kinds[array.key]
-        if any(length == kind.base64_characters for _, _, length in array.invalid):
+        hash_type = _SCANNER.kinds[array.key]
+        if any(length == hash_type.base64_characters for _, _, length in array.invalid):
             # The scanner knows hexadecimal only.
             return parse_with_orjson(body, limits)
         for index, start, length in array.invalid:
-            reason = explain_invalid(kind, bytes(body[start : start + length]))
-            invalid.append(Invalid(kind.name, index, reason))
-        asked.append(Asked(kind, array.digests, places_of_good(array.items, [bad[0] for bad in array.invalid])))
+            reason = explain_invalid(hash_type, bytes(body[start : start + length]))
+            invalid.append(InvalidHash(hash_type.name, index, reason))
+        asked.append(
+            Asked(hash_type, array.digests, places_of_good(array.items, [bad[0] for bad in array.invalid]))
+        )
     distances: dict[str, int] = {}
     if scanned.option is not None:
         try:
@@ -93,14 +95,14 @@ def parse_with_orjson(body: bytes | bytearray, limits: RequestLimits) -> CheckRe
         if name == _OPTION:
             continue
         pointer = pointer_to(name)
-        kind = known_type(name, pointer=pointer)
+        hash_type = known_type(name, pointer=pointer)
         if not isinstance(items, list):
             raise unprocessable(f"{name} is an array of hashes in hexadecimal", pointer=pointer)
-        arrays.append((kind, items))
+        arrays.append((hash_type, items))
     request = CheckRequest([], [], _distances(value.get(_OPTION, {})))
     check_count(sum(len(items) for _, items in arrays), limits)
-    for kind, items in arrays:
-        good, bad = decode_items(kind, items)
+    for hash_type, items in arrays:
+        good, bad = decode_items(hash_type, items)
         request.asked.append(good)
         request.invalid.extend(bad)
     return request
@@ -112,21 +114,21 @@ def _distances(value: Any) -> dict[str, int]:
     return {name: checked_distance(name, distance) for name, distance in value.items()}
 
 
-def decode_items(kind: HashType, items: list[Any]) -> tuple[Asked, list[Invalid]]:
+def decode_items(hash_type: HashType, items: list[Any]) -> tuple[Asked, list[InvalidHash]]:
     """Decode the items of a JSON array: what is well-formed, and what is not and why."""
     texts = [item if isinstance(item, str) else "" for item in items]
     # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
     buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    digests, status, wrong = decode_hex(kind, buffer, np.cumsum(lengths) - lengths, lengths)
+    digests, status, wrong = decode_hex(hash_type, buffer, np.cumsum(lengths) - lengths, lengths)
     if not wrong:
-        return Asked(kind, digests), []
+        return Asked(hash_type, digests), []
     bad = np.flatnonzero(status != OK).tolist()
-    invalid = [Invalid(kind.name, index, _reason(kind, items[index])) for index in bad]
-    return Asked(kind, np.delete(digests, bad, axis=0), places_of_good(len(items), bad)), invalid
+    invalid = [InvalidHash(hash_type.name, index, _reason(hash_type, items[index])) for index in bad]
+    return Asked(hash_type, np.delete(digests, bad, axis=0), places_of_good(len(items), bad)), invalid
 
 
-def _reason(kind: HashType, item: Any) -> str:
+def _reason(hash_type: HashType, item: Any) -> str:
     if isinstance(item, str):
-        return explain_invalid(kind, item)
+        return explain_invalid(hash_type, item)
     return f"expected a string, got {_NAMES[type(item)]}"

@@ -18,18 +18,18 @@ class Asked:
     """The hashes of one type in a request.
 
     Args:
-        kind: their type.
+        hash_type: their type.
         digests: uint8[n, width], the well-formed ones.
         index: int64[n], the place of each in the request; None when they are 0..n-1.
     """
 
-    kind: HashType
+    hash_type: HashType
     digests: Digests
     index: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Invalid:
+class InvalidHash:
     """One item that is not a hash of its type, and why."""
 
     type: str
@@ -42,7 +42,7 @@ class CheckRequest:
     """All that one request asks."""
 
     asked: list[Asked]
-    invalid: list[Invalid] = field(default_factory=list)
+    invalid: list[InvalidHash] = field(default_factory=list)
     max_distance: dict[str, int] = field(default_factory=dict)
 
 
@@ -91,10 +91,10 @@ def checked_distance(name: str, distance: object) -> int:
         Problem: 422.
     """
     pointer = pointer_to("max_distance", name)
-    kind = known_type(name, pointer=pointer)
+    hash_type = known_type(name, pointer=pointer)
     if not isinstance(distance, int) or isinstance(distance, bool):
         raise unprocessable(
-            f"max_distance of {name} is a whole number from 0 to {kind.greatest_distance}", pointer=pointer
+            f"max_distance of {name} is a whole number from 0 to {hash_type.greatest_distance}", pointer=pointer
         )
     try:
         check_distance(name, distance)

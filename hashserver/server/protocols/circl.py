@@ -22,7 +22,7 @@ from hashcore.disk.layout import Manifest
 from hashserver import __version__
 from hashserver.parties import Party
 from hashserver.parties.directory import require
-from hashserver.server.answers import Match
+from hashserver.server.answers import NamedMatch
 from hashserver.server.bodies.json_body import decode_items
 from hashserver.server.bodies.request import CheckRequest, check_count
 from hashserver.server.body import read_body
@@ -84,16 +84,16 @@ async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
         Problem: 400 for what is no hash, 401, 403, 404 for an unknown type, 429 or 503.
     """
     _, _, name, text = scope["path"].split("/", 3)
-    kind = _kind(name)
+    hash_type = _hash_type(name)
     caller = identify(parts, headers_of(scope))
     try:
-        checked = await check_one(parts, caller, kind, text.encode())
+        checked = await check_one(parts, caller, hash_type, text.encode())
     except MalformedHash as error:
-        raise _malformed(kind, error) from None
-    found = next(_found(kind, checked), None)
+        raise _malformed(hash_type, error) from None
+    found = next(_found(hash_type, checked), None)
     if found is not None:
         return Response(orjson.dumps(found), 200, checked.headers, JSON)
-    missing = {"message": f"Non existing {NAMES[kind.name]}", "query": text}
+    missing = {"message": f"Non existing {NAMES[hash_type.name]}", "query": text}
     return Response(orjson.dumps(missing), 404, checked.headers, JSON)
 
 
@@ -129,25 +129,25 @@ async def bulk(parts: Parts, scope: Scope, receive: Receive) -> Response:
     Raises:
         Problem: 400 when the body is not what it should be, 401, 403, 404, 413, 429 or 503.
     """
-    kind = _kind(scope["path"].rpartition("/")[2])
+    hash_type = _hash_type(scope["path"].rpartition("/")[2])
     headers = headers_of(scope)
     caller = identify(parts, headers)
     body = await read_body(headers, receive, parts.limits.max_body_bytes)
     if len(body) > _INLINE_BYTES:
-        asked = await run_in_threadpool(_read_bulk, parts, kind, body)
+        asked = await run_in_threadpool(_read_bulk, parts, hash_type, body)
     else:
-        asked = _read_bulk(parts, kind, body)
+        asked = _read_bulk(parts, hash_type, body)
     checked = await check(parts, caller, asked)
-    encode = partial(_encode, kind, checked)
+    encode = partial(_encode, hash_type, checked)
     large = len(checked.answer.matches) > _INLINE_MATCHES
     return Response(await run_in_threadpool(encode) if large else encode(), 200, checked.headers, JSON)
 
 
-def _encode(kind: HashType, checked: Checked) -> bytes:
-    return orjson.dumps(list(_found(kind, checked)))
+def _encode(hash_type: HashType, checked: Checked) -> bytes:
+    return orjson.dumps(list(_found(hash_type, checked)))
 
 
-def _read_bulk(parts: Parts, kind: HashType, body: bytearray) -> CheckRequest:
+def _read_bulk(parts: Parts, hash_type: HashType, body: bytearray) -> CheckRequest:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -156,15 +156,15 @@ def _read_bulk(parts: Parts, kind: HashType, body: bytearray) -> CheckRequest:
     if not isinstance(hashes, list):
         raise malformed("JSON format incorrect. An array of hashes in the key 'hashes' is expected.")
     check_count(len(hashes), parts.limits)
-    asked, invalid = decode_items(kind, hashes)
+    asked, invalid = decode_items(hash_type, hashes)
     return CheckRequest([asked], invalid)
 
 
-def _found(kind: HashType, checked: Checked) -> Iterator[dict[str, Any]]:
+def _found(hash_type: HashType, checked: Checked) -> Iterator[dict[str, Any]]:
     """The hashes that matched, as the protocol names what it knows of a file."""
     for match in checked.answer.matches:
         yield {
-            NAMES[kind.name]: match.digest.hex().upper(),
+            NAMES[hash_type.name]: match.digest.hex().upper(),
             "source": match.entries[0].set,
             "KnownMalicious": ", ".join(dict.fromkeys(entry.set for entry in match.entries)),
             "hashlookup:trust": _TRUST,
@@ -172,7 +172,7 @@ def _found(kind: HashType, checked: Checked) -> Iterator[dict[str, Any]]:
         }
 
 
-def _entries(match: Match) -> list[dict[str, Any]]:
+def _entries(match: NamedMatch) -> list[dict[str, Any]]:
     return [{"set": entry.set, "category": entry.category, "id": entry.id} for entry in match.entries]
 
 
@@ -213,19 +213,19 @@ def describe(manifest: Manifest, party: Party) -> dict[str, Any]:
     }
 
 
-def _kind(name: str) -> HashType:
-    kind = HASH_TYPES.get(name)
-    if kind is None or name not in NAMES:
+def _hash_type(name: str) -> HashType:
+    hash_type = HASH_TYPES.get(name)
+    if hash_type is None or name not in NAMES:
         raise Problem(
             404,
             "unknown-hash-type",
             "Unknown hash type",
             f"there is no hash type {name[:40]!r} to look up; types: {', '.join(NAMES)}",
         )
-    return kind
+    return hash_type
 
 
-def _malformed(kind: HashType, error: MalformedHash) -> Problem:
-    name = NAMES[kind.name]
+def _malformed(hash_type: HashType, error: MalformedHash) -> Problem:
+    name = NAMES[hash_type.name]
     detail = f"{name} value incorrect, expecting a {name} value in hex format: {error}"
     return Problem(400, "malformed-hash", "Malformed hash", detail)

@@ -19,7 +19,7 @@ from hashcore import HASH_TYPES, Entry, HashType
 from hashcore.disk.layout import Manifest
 from hashserver.parties import Party
 from hashserver.parties.directory import require
-from hashserver.server.answers import Match
+from hashserver.server.answers import NamedMatch
 from hashserver.server.checks import Checked
 from hashserver.server.direct import DirectRoutes
 from hashserver.server.headers import headers_of
@@ -128,24 +128,30 @@ async def index_status(parts: Parts, scope: Scope, receive: Receive) -> Response
     caller = identify(parts, headers_of(scope))
     require(caller.party, "check")
     only = _parameters(scope).get("signal_type")
-    kinds = {_signal_name(kind): kind for kind in HASH_TYPES.values()} if only is None else {only: _kind(only)}
+    hash_types = (
+        {_signal_name(hash_type): hash_type for hash_type in HASH_TYPES.values()}
+        if only is None
+        else {only: _hash_type(only)}
+    )
     with parts.store.read() as snapshot:
-        status = {name: describe(snapshot.manifest, caller.party, kind) for name, kind in kinds.items()}
+        status = {
+            name: describe(snapshot.manifest, caller.party, hash_type) for name, hash_type in hash_types.items()
+        }
     return Response(orjson.dumps(status), media_type=JSON)
 
 
-def describe(manifest: Manifest, party: Party, kind: HashType) -> dict[str, Any]:
+def describe(manifest: Manifest, party: Party, hash_type: HashType) -> dict[str, Any]:
     """The index of a signal type as HMA describes its own; `built_to` is when a set of it last changed."""
     sets = [
         entry
         for entry in manifest.sets.values()
         if entry.role == "match"
-        and entry.counts.get(kind.name)
+        and entry.counts.get(hash_type.name)
         and (party.sets is None or entry.name in party.sets)
     ]
     if not sets:
         return {"present": False, "built_to": -1, "size": 0}
-    size = sum(entry.counts[kind.name] for entry in sets)
+    size = sum(entry.counts[hash_type.name] for entry in sets)
     return {"present": True, "built_to": int(max(entry.loaded for entry in sets)), "size": size}
 
 
@@ -154,11 +160,11 @@ async def _look_up(parts: Parts, scope: Scope, asked: dict[str, str]) -> Checked
     for name in ("signal", "signal_type"):
         if name not in asked:
             raise _bad(f"{name} is required", name)
-    kind = _kind(asked["signal_type"])
+    hash_type = _hash_type(asked["signal_type"])
     # In a query a plus sign stands for a space; base64 has the one, and no hash the other.
     signal = asked["signal"].strip().replace(" ", "+")
     try:
-        return await check_one(parts, caller, kind, signal.encode(), numbered=True)
+        return await check_one(parts, caller, hash_type, signal.encode(), numbered=True)
     except MalformedHash as error:
         raise _bad(f"invalid signal: {error}", "signal") from None
 
@@ -171,7 +177,7 @@ def _contents(checked: Checked) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _matched(checked: Checked) -> Iterator[tuple[Match, Entry]]:
+def _matched(checked: Checked) -> Iterator[tuple[NamedMatch, Entry]]:
     return ((match, entry) for match in checked.answer.matches for entry in match.entries)
 
 
@@ -179,16 +185,16 @@ def _parameters(scope: Scope) -> dict[str, str]:
     return dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
 
 
-def _kind(signal_type: str) -> HashType:
-    kind = HASH_TYPES.get(_HMA_NAMES.get(signal_type, signal_type))
-    if kind is None:
-        known = ", ".join(_signal_name(kind) for kind in HASH_TYPES.values())
+def _hash_type(signal_type: str) -> HashType:
+    hash_type = HASH_TYPES.get(_HMA_NAMES.get(signal_type, signal_type))
+    if hash_type is None:
+        known = ", ".join(_signal_name(hash_type) for hash_type in HASH_TYPES.values())
         raise _bad(f"No such SignalType {signal_type[:40]!r}; signal types: {known}", "signal_type")
-    return kind
+    return hash_type
 
 
-def _signal_name(kind: HashType) -> str:
-    return next((hma for hma, ours in _HMA_NAMES.items() if ours == kind.name), kind.name)
+def _signal_name(hash_type: HashType) -> str:
+    return next((hma for hma, ours in _HMA_NAMES.items() if ours == hash_type.name), hash_type.name)
 
 
 def _as_bool(text: str) -> bool:

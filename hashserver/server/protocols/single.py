@@ -80,15 +80,15 @@ async def check_single(parts: Parts, scope: Scope, receive: Receive) -> Response
     Raises:
         Problem: 400 for what is no hash, 401, 403, 404 for an unknown type, 413, 429 or 503.
     """
-    kind = _kind(scope, CHECK)
+    hash_type = _hash_type(scope, CHECK)
     headers = headers_of(scope)
     caller = identify(parts, headers)
     body = await read_body(headers, receive, _MOST_BODY)
     try:
         # One entry answers the question, but the ledger wants all that the hash is known from.
-        checked = await check_one(parts, caller, kind, bytes(body))
+        checked = await check_one(parts, caller, hash_type, bytes(body))
     except MalformedHash as error:
-        raise _malformed(kind, error) from None
+        raise _malformed(hash_type, error) from None
     return Response(_TRUE if checked.answer.matches else _FALSE, 200, checked.headers, _TEXT)
 
 
@@ -105,47 +105,47 @@ async def check_test(parts: Parts, scope: Scope, receive: Receive) -> Response:
     Raises:
         Problem: as `check_single`, without 429 and 503.
     """
-    kind = _kind(scope, TEST)
+    hash_type = _hash_type(scope, TEST)
     headers = headers_of(scope)
     caller = identify(parts, headers)
     require(caller.party, "check")
     body = await read_body(headers, receive, _MOST_BODY)
     try:
-        known = is_test_hash(kind, read_hash(kind, bytes(body)))
+        known = is_test_hash(hash_type, read_hash(hash_type, bytes(body)))
     except MalformedHash as error:
-        raise _malformed(kind, error) from None
+        raise _malformed(hash_type, error) from None
     return Response(_TRUE if known else _FALSE, 200, {"X-Request-Id": caller.request}, _TEXT)
 
 
-def known_digest(kind: HashType) -> bytes:
+def known_digest(hash_type: HashType) -> bytes:
     """The test set's one hash of a type.
 
     Of a type that hashes bytes, the hash of TEST_TEXT. Of a perceptual type, which that text has no
     hash of, the first bytes of the text's SHAKE-256.
     """
-    if kind.rule is Rule.EXACT:
-        return hashlib.new(kind.name, TEST_TEXT, usedforsecurity=False).digest()
-    return hashlib.shake_256(TEST_TEXT).digest(kind.width)
+    if hash_type.rule is Rule.EXACT:
+        return hashlib.new(hash_type.name, TEST_TEXT, usedforsecurity=False).digest()
+    return hashlib.shake_256(TEST_TEXT).digest(hash_type.width)
 
 
-def is_test_hash(kind: HashType, digest: bytes) -> bool:
+def is_test_hash(hash_type: HashType, digest: bytes) -> bool:
     """Whether a digest matches the test set's: within the default distance if it is Hamming's, else if equal."""
-    known = known_digest(kind)
-    if kind.rule is Rule.HAMMING:
+    known = known_digest(hash_type)
+    if hash_type.rule is Rule.HAMMING:
         bits = np.frombuffer(digest, np.uint8) ^ np.frombuffer(known, np.uint8)
-        return int(np.bitwise_count(bits).sum()) <= kind.default_distance
+        return int(np.bitwise_count(bits).sum()) <= hash_type.default_distance
     return digest == known
 
 
-def _kind(scope: Scope, prefix: str) -> HashType:
+def _hash_type(scope: Scope, prefix: str) -> HashType:
     name = scope["path"][len(prefix) :]
-    kind = HASH_TYPES.get(name)
-    if kind is None:
+    hash_type = HASH_TYPES.get(name)
+    if hash_type is None:
         known = ", ".join(HASH_TYPES)
         detail = f"there is no hash type {name[:40]!r} to check; types: {known}"
         raise Problem(404, "unknown-hash-type", "Unknown hash type", detail)
-    return kind
+    return hash_type
 
 
-def _malformed(kind: HashType, error: MalformedHash) -> Problem:
-    return Problem(400, "malformed-hash", "Malformed hash", f"the body is one {kind.name} hash: {error}")
+def _malformed(hash_type: HashType, error: MalformedHash) -> Problem:
+    return Problem(400, "malformed-hash", "Malformed hash", f"the body is one {hash_type.name} hash: {error}")

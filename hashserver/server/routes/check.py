@@ -30,19 +30,21 @@ _INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than th
 _INLINE_MATCHES = 1000
 
 
-def _written(kind: HashType) -> str:
-    other = "" if kind.base64_characters is None else f" or {kind.base64_characters} characters of base64"
-    return f"{kind.hex_digits} hexadecimal digits{other}"
+def _written(hash_type: HashType) -> str:
+    other = (
+        "" if hash_type.base64_characters is None else f" or {hash_type.base64_characters} characters of base64"
+    )
+    return f"{hash_type.hex_digits} hexadecimal digits{other}"
 
 
 _HASHES = {
-    kind.name: {"type": "array", "items": {}, "description": f"{_written(kind)} each"}
-    for kind in HASH_TYPES.values()
+    hash_type.name: {"type": "array", "items": {}, "description": f"{_written(hash_type)} each"}
+    for hash_type in HASH_TYPES.values()
 }
 _DISTANCES = {
-    kind.name: {"type": "integer", "minimum": 0, "maximum": kind.greatest_distance}
-    for kind in HASH_TYPES.values()
-    if kind.is_near
+    hash_type.name: {"type": "integer", "minimum": 0, "maximum": hash_type.greatest_distance}
+    for hash_type in HASH_TYPES.values()
+    if hash_type.is_near
 }
 _BODY_SCHEMA = {
     "type": "object",

@@ -49,7 +49,7 @@ _ENTRY = {
         "set": {"type": "string", "minLength": 1},
         "id": {"type": "string", "minLength": 1, "maxLength": MOST_ID_BYTES},
         "category": {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_CATEGORY_BYTES},
-        **{kind.name: {"type": ["string", "null"]} for kind in HASH_TYPES.values()},
+        **{hash_type.name: {"type": ["string", "null"]} for hash_type in HASH_TYPES.values()},
     },
     "required": ["set", "id"],
     "additionalProperties": False,

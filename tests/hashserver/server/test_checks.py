@@ -21,8 +21,8 @@ from hashserver.ledger.writer import Tally
 from hashserver.parties import LOCAL, Party
 from hashserver.parties.directory import NotPermitted
 from hashserver.parties.limits import OverLimit
-from hashserver.server.answers import Answer, Match
-from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
+from hashserver.server.answers import Answer, NamedMatch
+from hashserver.server.bodies.request import Asked, CheckRequest, InvalidHash
 from hashserver.server.checks import _rows, check
 from hashserver.server.parts import Caller, close_parts, identify, open_parts
 from hashserver.server.problems import Problem
@@ -35,7 +35,7 @@ PARTY = Party(3, "Example", frozenset({"check"}), None, None, 100)
 
 def asked(*hashes: str, invalid: int = 0) -> CheckRequest:
     digests = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 16)
-    return CheckRequest([Asked(MD5, digests)], [Invalid("md5", 9, "no hash") for _ in range(invalid)])
+    return CheckRequest([Asked(MD5, digests)], [InvalidHash("md5", 9, "no hash") for _ in range(invalid)])
 
 
 class Running:
@@ -73,10 +73,10 @@ def select(folder: Path, query: str) -> list[tuple[object, ...]]:
 def test_all_matches_of_a_hash_are_one_hit_and_the_nearest_has_rank_0() -> None:
     one, two = Entry("police", "baseline", "A-1", 1.5), Entry("other", None, None, 2.0, b"\xab")
     matches = [
-        Match("pdq", 4, b"", 0, [one, two]),
-        Match("pdq", 4, b"", 7, [one]),
-        Match("pdq", 6, b"", 2, [two]),
-        Match("md5", 6, b"", 0, [one]),
+        NamedMatch("pdq", 4, b"", 0, [one, two]),
+        NamedMatch("pdq", 4, b"", 7, [one]),
+        NamedMatch("pdq", 6, b"", 2, [two]),
+        NamedMatch("md5", 6, b"", 0, [one]),
     ]
     tallies = {"pdq": Tally(10), "md5": Tally(5)}
     rows = _rows(Caller(PARTY, "r"), Answer(42, {"pdq": 10, "md5": 5}, matches, []), tallies)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.server.bodies.arrow import parse_arrow
-from hashserver.server.bodies.request import CheckRequest, Invalid
+from hashserver.server.bodies.request import CheckRequest, InvalidHash
 from hashserver.server.problems import Problem, RequestLimits
 
 LIMITS = RequestLimits()
@@ -57,7 +57,7 @@ def read(request: CheckRequest) -> dict[str, list[tuple[int, bytes]]]:
         assert asked.digests.flags.c_contiguous
         assert asked.digests.dtype == np.uint8
         digests = [row.tobytes() for row in asked.digests]
-        found[asked.kind.name] = list(zip(places, digests, strict=True))
+        found[asked.hash_type.name] = list(zip(places, digests, strict=True))
     return found
 
 
@@ -96,7 +96,7 @@ def test_rows_of_all_batches_are_read_in_order_and_nulls_are_named(
         values = [value for batch in batches for value in batch[place][cut:]]
         expected[name] = [(index, value) for index, value in enumerate(values) if value is not None]
         missing += [
-            Invalid(name, index, "null is not a hash") for index, value in enumerate(values) if value is None
+            InvalidHash(name, index, "null is not a hash") for index, value in enumerate(values) if value is None
         ]
     assert read(request) == expected
     assert request.invalid == missing

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.server.bodies.json_body import parse_json, parse_with_orjson
-from hashserver.server.bodies.request import CheckRequest, Invalid
+from hashserver.server.bodies.request import CheckRequest, InvalidHash
 from hashserver.server.problems import Problem, RequestLimits
 
 LIMITS = RequestLimits()
@@ -28,7 +28,7 @@ def values(request: CheckRequest) -> list[Any]:
     """All that a request says, as plain values in order."""
     asked = [
         (
-            one.kind.name,
+            one.hash_type.name,
             one.digests.shape,
             one.digests.tobytes(),
             None if one.index is None else one.index.tolist(),
@@ -181,7 +181,7 @@ def test_scanner_and_parser_agree_on_arbitrary_bytes(body: bytes) -> None:
 @settings(max_examples=100, deadline=None)
 @given(
     wanted=st.dictionaries(
-        st.sampled_from(list(HASH_TYPES.values())).map(lambda kind: kind.name),
+        st.sampled_from(list(HASH_TYPES.values())).map(lambda hash_type: hash_type.name),
         st.lists(st.binary(min_size=32, max_size=32), max_size=20),
     ),
     indent=st.sampled_from([None, 0, 2]),
@@ -193,9 +193,9 @@ def test_the_digests_are_those_that_were_written(
     digests = {name: [(item * 5)[: HASH_TYPES[name].width] for item in items] for name, items in wanted.items()}
     written = {name: [in_some_case(item.hex(), upper) for item in items] for name, items in digests.items()}
     request = parse_json(json.dumps(written, indent=indent).encode(), LIMITS)
-    assert [one.kind.name for one in request.asked] == list(digests)
+    assert [one.hash_type.name for one in request.asked] == list(digests)
     for one in request.asked:
-        assert [row.tobytes() for row in one.digests] == digests[one.kind.name]
+        assert [row.tobytes() for row in one.digests] == digests[one.hash_type.name]
         assert one.digests.dtype == np.uint8
         assert one.index is None
     assert request.invalid == []
@@ -265,14 +265,14 @@ def test_a_bad_item_leaves_the_others_and_their_places() -> None:
     assert asked.index is not None
     assert asked.index.tolist() == [0, 3]
     assert request.invalid == [
-        Invalid("md5", 1, "character 1 is not a hexadecimal digit"),
-        Invalid("md5", 2, "expected a string, got null"),
-        Invalid("md5", 4, "expected a string, got a number"),
-        Invalid("md5", 5, "expected 32 hexadecimal digits, got 31"),
-        Invalid("md5", 6, "expected a string, got an array"),
-        Invalid("md5", 7, "character 1 is not a hexadecimal digit"),
-        Invalid("md5", 8, "expected a string, got a boolean"),
-        Invalid("md5", 9, "expected a string, got an object"),
+        InvalidHash("md5", 1, "character 1 is not a hexadecimal digit"),
+        InvalidHash("md5", 2, "expected a string, got null"),
+        InvalidHash("md5", 4, "expected a string, got a number"),
+        InvalidHash("md5", 5, "expected 32 hexadecimal digits, got 31"),
+        InvalidHash("md5", 6, "expected a string, got an array"),
+        InvalidHash("md5", 7, "character 1 is not a hexadecimal digit"),
+        InvalidHash("md5", 8, "expected a string, got a boolean"),
+        InvalidHash("md5", 9, "expected a string, got an object"),
     ]
 
 
@@ -297,7 +297,7 @@ def test_scanner_and_parser_agree_on_many_bad_items(bad: int) -> None:
     items[bad // 2 : bad // 2] = [MD5] * 3
     scanned = same(orjson.dumps({"md5": items, "pdq": [PDQ, "zz"]}))
     assert len(scanned[1]) == bad + 1
-    assert scanned[1][-1] == Invalid("pdq", 1, "expected 64 hexadecimal digits, got 2")
+    assert scanned[1][-1] == InvalidHash("pdq", 1, "expected 64 hexadecimal digits, got 2")
 
 
 @pytest.mark.parametrize(("size", "status"), [(3, None), (4, 413), (5000, 413)])

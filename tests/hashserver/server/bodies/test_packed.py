@@ -9,24 +9,26 @@ from hashcore.hashtypes import HASH_TYPES, HashType
 from hashserver.server.bodies.packed import parse_packed
 from hashserver.server.problems import Problem, RequestLimits
 
-KINDS = st.sampled_from(list(HASH_TYPES.values()))
+TYPES = st.sampled_from(list(HASH_TYPES.values()))
 
 
-@given(kind=KINDS, body=st.binary(max_size=300), mutable=st.booleans())
-def test_a_body_is_cut_into_digests_or_says_what_is_left_over(kind: HashType, body: bytes, mutable: bool) -> None:
-    whole = len(body) // kind.width * kind.width
+@given(hash_type=TYPES, body=st.binary(max_size=300), mutable=st.booleans())
+def test_a_body_is_cut_into_digests_or_says_what_is_left_over(
+    hash_type: HashType, body: bytes, mutable: bool
+) -> None:
+    whole = len(body) // hash_type.width * hash_type.width
     if whole != len(body):
         with pytest.raises(Problem) as caught:
-            parse_packed(body, kind, RequestLimits())
+            parse_packed(body, hash_type, RequestLimits())
         assert caught.value.status == 400
         assert caught.value.extra == {"offset": whole}
         assert f"leaves {len(body) - whole} over" in caught.value.detail
         body = body[:whole]
-    request = parse_packed(bytearray(body) if mutable else body, kind, RequestLimits())
+    request = parse_packed(bytearray(body) if mutable else body, hash_type, RequestLimits())
     (asked,) = request.asked
-    assert asked.kind is kind
+    assert asked.hash_type is hash_type
     assert asked.index is None
-    assert asked.digests.shape == (whole // kind.width, kind.width)
+    assert asked.digests.shape == (whole // hash_type.width, hash_type.width)
     assert asked.digests.tobytes() == body
     assert request.invalid == []
     assert request.max_distance == {}
