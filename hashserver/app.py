@@ -30,8 +30,8 @@ _ROUTERS = (
     dashboard.router,
 )
 _DESCRIPTION = """
-Hosting providers send hashes and learn which of them are known. No picture is ever sent, no hash that
-misses is kept, and nothing lists what is in the sets.
+Hosting providers send hashes and learn which of them are known. No picture is ever sent, hashes that
+do not match are not kept, and nothing lists the contents of the sets.
 """
 
 

@@ -27,12 +27,12 @@ class NotPermitted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that was not removed.
+    """A key that is not revoked.
 
     Args:
         number: in the ledger.
         digest: what is kept of it.
-        party: that it lets in.
+        party: that it belongs to.
         expires: Unix seconds, or None.
     """
 
@@ -42,7 +42,7 @@ class Key:
     expires: float | None
 
     def is_valid(self, now: float) -> bool:
-        """Whether it lets its party in at a time (Unix seconds)."""
+        """Whether it is valid at a time (Unix seconds)."""
         return self.expires is None or now < self.expires
 
 
@@ -53,7 +53,7 @@ class Directory:
         folder: the data folder.
 
     Raises:
-        LedgerError, SecretError: keys cannot be read, or not be told from others.
+        LedgerError, SecretError: the parties, or the secret of their keys, cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,16 +71,16 @@ class Directory:
         self.refresh()
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         self._ledger.close()
 
     @property
     def is_open(self) -> bool:
-        """Whether no party is configured, so that whoever reaches the server may ask."""
+        """Whether no party is configured, so that anybody who reaches the server may ask."""
         return not self._any
 
     def refresh(self) -> bool:
-        """Read the parties again if they have changed; returns whether they had."""
+        """Read the parties again if they have changed; returns whether they have."""
         with self._ledger.reading() as connection:
             version = connection.execute("SELECT value FROM meta WHERE name = 'parties_version'").fetchone()[0]
             if version == self._seen:
@@ -138,9 +138,9 @@ class Directory:
         return key.party
 
     def find_key(self, key: str) -> Key | None:
-        """What is known of a key, or None if it lets nobody in."""
-        # What the lookup's duration tells is about digests under our secret, of which nobody can
-        # choose bits.
+        """The key as the ledger has it, or None if it is not valid."""
+        # The time that the lookup takes only tells something of digests under our secret, whose
+        # bits nobody can choose.
         digest = self._digest_of(key[: MOST_KEY_BYTES + 1])
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found.digest, digest):
@@ -148,7 +148,7 @@ class Directory:
         return found if found.expires is None or found.is_valid(time.time()) else None
 
     def key_of(self, number: int) -> Key | None:
-        """The key of a number, if it still lets its party in."""
+        """The key with a number, if it is still valid."""
         found = self._by_number.get(number)
         return found if found is not None and found.is_valid(time.time()) else None
 

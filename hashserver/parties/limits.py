@@ -1,8 +1,8 @@
-"""Rates and quotas, in hashes, exact over all workers: one slot a party in a file that they all map.
+"""Rates and quotas in hashes, exact across all workers, which share a file with a slot per party.
 
-A rate is a token bucket that holds a second's worth. A request is let in while there is anything in
-the bucket and takes what it needs, so a request larger than the bucket is possible, and the next
-one waits until the debt is paid: over time the rate is never exceeded.
+A rate is a token bucket that holds one second's worth. A request is accepted while there is
+anything in the bucket and takes what it needs, so a request may be larger than the bucket; the next
+one then waits until the debt is paid, and over time the rate is never exceeded.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Slot:
         tokens: hashes in its bucket, when it was last looked at.
         counted: when that was, Unix seconds.
         days: `[day, hashes]` of the last even and the last odd day, so that a clock that is set
-            back over midnight, and on again, forgets neither.
+            back over midnight, and forward again, forgets neither.
     """
 
     tokens: float
@@ -86,10 +86,10 @@ class Meter:
     """Charges parties for hashes.
 
     Args:
-        folder: the data folder; workers of all processes share the file in it.
+        folder: the data folder; all workers share the file in it.
 
     Raises:
-        OSError: the file cannot be made, because the disk is full for instance.
+        OSError: the file cannot be created, for example because the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -98,20 +98,20 @@ class Meter:
         self._lock = threading.Lock()
         with self._locked(_SLOTS * _SLOT_BYTES):
             missing = _SLOTS * _SLOT_BYTES - os.fstat(self._file).st_size
-            if missing > 0:  # written in full, so that a slot has its place on the disk when it is needed
+            if missing > 0:  # written in full, so that there is room on the disk when a slot is needed
                 os.pwrite(self._file, bytes(missing), _SLOTS * _SLOT_BYTES - missing)
 
     def close(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
 
     def charge(self, party: Party, hashes: int) -> Allowance | None:
-        """Take hashes off what a party may ask.
+        """Take hashes off what a party may still check.
 
         Returns:
-            How it stands, or None if it has no limits.
+            What is left, or None if it has no limits.
 
         Raises:
             OverLimit: they are too many; nothing was taken.
@@ -119,9 +119,9 @@ class Meter:
         if party.max_rate is None and party.daily_quota is None:
             return None
         with self._slot(party.number) as slot:
-            now = time.time()  # within the lock: whoever comes later has the later time
+            now = time.time()  # within the lock, so that times only go up
             day = slot.of_day(int(now // DAY_SECONDS))
-            # Without a rate there is no bucket; the one of a rate that comes later begins full.
+            # Without a rate there is no bucket; if a rate is set later, its bucket starts full.
             slot.tokens = 0.0 if party.max_rate is None else _filled(slot, now, party.max_rate)
             slot.counted = 0.0 if party.max_rate is None else now
             _refuse_beyond(party, slot.tokens, day[1], hashes, now)
@@ -141,7 +141,7 @@ class Meter:
                 slot.tokens = min(party.max_rate, slot.tokens + hashes)
 
     def seed(self, party: int, day: int, used: int) -> None:
-        """Say what the ledger has counted for a party on a day, in case the file was lost.
+        """Count at least what the ledger has for a party on a day, in case the file was lost.
 
         Args:
             party: its number.
@@ -161,7 +161,7 @@ class Meter:
             tokens, counted, *days = _SLOT.unpack(read)
             slot = _Slot(tokens, counted, (days[:2], days[2:]))
             yield slot
-            # Checks that miss go on while the disk is full, even where there is no place for their
+            # Checks that miss go on while the disk is full, even if there is no room for their
             # slot.
             with suppress(OSError):
                 packed = _SLOT.pack(slot.tokens, slot.counted, *slot.days[0], *slot.days[1])

@@ -13,7 +13,7 @@ from hashserver.server.parts import Caller, identify
 
 
 async def known_caller(request: Request) -> Caller:
-    """Whoever asks, with whatever permissions.
+    """The caller, whatever their permissions.
 
     Raises:
         NotAuthenticated: no key, or one that is not valid.
@@ -23,7 +23,7 @@ async def known_caller(request: Request) -> Caller:
 
 
 def permitted(permission: str) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency: whoever asks, if the party has a permission.
+    """A dependency: the caller, if their party has a permission.
 
     Raises:
         NotAuthenticated, NotPermitted: it may not use the route.

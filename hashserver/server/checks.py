@@ -1,4 +1,4 @@
-"""What every protocol does with a request: charge its party, match, record, and only then answer."""
+"""What every protocol does with a request: charge its party, match, record, then answer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from hashserver.server.parts import Caller, Parts
 from hashserver.server.problems import Problem
 from hashserver.times import now_ms
 
-_INLINE_HASHES = 1 << 15  # below this a hop to another thread costs more than the work holds others up
+_INLINE_HASHES = 1 << 15  # below this a hop to another thread takes longer than the work
 
 
 @dataclass(slots=True)
 class Checked:
-    """An answer that may leave: what it says is on disk.
+    """An answer that may be sent: what it says is on disk.
 
     Args:
         answer: what matched.
@@ -37,15 +37,13 @@ class Checked:
     numbers: list[int] = field(default_factory=list)
 
 
-async def check(
-    parts: Parts, caller: Caller, asked: CheckRequest, *, most: int | None = None, numbered: bool = False
-) -> Checked:
+async def check(parts: Parts, caller: Caller, asked: CheckRequest, *, numbered: bool = False) -> Checked:
     """Answer the hashes of a request.
 
     Args:
         parts: of the server.
-        caller: who asks.
-        asked: what.
+        caller: who is asking.
+        asked: the hashes.
         numbered: also return the ledger's numbers of the entries, which costs more.
 
     Raises:
@@ -82,7 +80,7 @@ async def check(
 
 
 def _effort(asked: CheckRequest) -> tuple[int, bool]:
-    """Hashes of a request, and whether matching holds up others for longer than a hop to another thread costs."""
+    """Hashes of a request, and whether matching them takes longer than a hop to another thread."""
     hashes, near, is_odd = 0, 0, bool(asked.max_distance)
     for group in asked.asked:
         hashes += len(group.digests)
@@ -100,15 +98,15 @@ def _unrecorded() -> Problem:
         503,
         "ledger-unavailable",
         "Hits cannot be recorded",
-        "something matched, and it cannot be recorded at the moment, so it is not answered; try again later, the "
-        "operator sees the reason at /readyz",
+        "something matched, but hits cannot be recorded at the moment, so there is no answer; try again later, "
+        "/readyz shows the reason",
     )
     problem.headers["Retry-After"] = "10"
     return problem
 
 
 def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
-    """The matches as the ledger takes them: all of one hash are one hit, the nearest one has rank 0."""
+    """The matches as the ledger takes them: those of one hash are one hit, the nearest first."""
     rows: list[MatchRow] = []
     now, party, request, generation = now_ms(), caller.party.number, caller.request, answer.generation
     last: tuple[str, int] | None = None
@@ -144,8 +142,8 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
     """Check all hashes of a request against one generation.
 
     Args:
-        store: of the sets.
-        request: what is asked.
+        store: with the sets.
+        request: the hashes.
         most: entries to name for one hash, the nearest ones.
         sets: names of the match sets that count; None: all.
     """
@@ -169,7 +167,7 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
 def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[NamedMatch]:
     """Name the entries found; entries of one hash at one distance make one match.
 
-    An item whose hashes stand in several rows of a set, tied by its external id, is named once, at
+    An entry whose hashes are in several rows of a set, tied by its external id, is named once, at
     the nearest distance.
     """
     named: list[NamedMatch] = []

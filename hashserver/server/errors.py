@@ -27,8 +27,8 @@ log = logging.getLogger("hashserver")
 MEDIA_TYPE = "application/problem+json"
 
 _REASONS = {
-    404: ("not-found", "there is nothing at this address; /docs lists what there is"),
-    405: ("method-not-allowed", "this address does not take that method; /docs lists what it takes"),
+    404: ("not-found", "there is nothing at this address; see /docs"),
+    405: ("method-not-allowed", "this address does not support that method; see /docs"),
 }
 
 
@@ -69,7 +69,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], Problem]] = {
 }
 
 REFUSALS = tuple(_TRANSLATIONS)
-"""The errors that are the client's to act on; `problem_of` says each of them over HTTP."""
+"""The errors that a client can do something about; `problem_of` translates them."""
 
 
 def problem_of(error: Exception) -> Problem:
@@ -84,7 +84,7 @@ def as_response(problem: Problem) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer all errors of an application as problems."""
+    """Make an application answer all errors with problem details."""
 
     async def on_refusal(request: Request, error: Exception) -> Response:
         return as_response(problem_of(error))
@@ -107,15 +107,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_failure(request: Request, error: Exception) -> Response:
-        return failed(str(getattr(request.scope.get("route"), "path", "an address of no route")))
+        return failed(str(getattr(request.scope.get("route"), "path", "an unknown route")))
 
 
 def failed(route: str) -> Response:
     """Log the exception that is being handled, and answer 500.
 
     Args:
-        route: the template of the request's route; its path may hold a hash, which is not for logs.
+        route: the template of the request's route; the path itself may contain a hash, which must
+            not be logged.
     """
     log.exception("a request to %s failed", route)
-    detail = "the server failed to answer; its log says why"
+    detail = "the server failed unexpectedly; its log says why"
     return as_response(Problem(500, "internal-error", "Internal error", detail))

@@ -1,8 +1,8 @@
-"""What Prometheus reads: how requests fare, measured here, and what the ledger and the store hold.
+"""What Prometheus reads: latencies, measured here, and figures of the ledger and the store.
 
 Several workers share the measurements through files, see `hashserver.server.metrics_folder`; its
-variable has to be set before this module is imported. Without it a process counts for itself.
-Hashes and hits are read from the ledger: exact over all workers and restarts.
+variable must be set before this module is imported. Without it each process counts on its own.
+Hashes and hits are read from the ledger, so they are exact across workers and restarts.
 """
 
 from __future__ import annotations
@@ -30,13 +30,16 @@ from hashserver.server.metrics_folder import VARIABLE
 
 _METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
-"""Upper bounds of the latencies that are counted together, in seconds."""
+"""Upper bounds of the histogram of latencies, in seconds."""
 
 _Key = tuple[str, str, int]
 
 
 class _Seconds(Histogram):
-    """A histogram that takes many observations at once: one by one they cost as much as answering a hash."""
+    """A histogram that takes many observations at once.
+
+    One by one they cost as much as answering a hash does.
+    """
 
     def observe_all(self, seconds: list[float]) -> None:
         """Observe all of them."""
@@ -47,7 +50,7 @@ class _Seconds(Histogram):
 
 
 class Latencies:
-    """How long requests took: noted one by one, and added to what is scraped many at a time."""
+    """How long requests took: noted one by one, and added in bulk to what is scraped."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -62,7 +65,7 @@ class Latencies:
         self._children: dict[_Key, _Seconds] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Note how long a request took, on the event loop; `flush` shows it to others.
+        """Note how long a request took, on the event loop; `flush` makes it visible.
 
         Args:
             method: of the request.
@@ -91,7 +94,7 @@ class Latencies:
                 seconds.clear()
 
     def scrape(self) -> bytes:
-        """What was flushed, in Prometheus' text format: by all workers where they count together."""
+        """What was flushed, as Prometheus' text; of all workers where they count together."""
         if VARIABLE not in os.environ:
             return generate_latest(self._registry)
         shared = CollectorRegistry()
@@ -127,7 +130,7 @@ class Timing:
 
 
 class _Holdings(Collector):
-    """What the ledger and the store hold.
+    """Figures of the ledger and the store.
 
     Args:
         store: of the worker that answers.
@@ -141,16 +144,23 @@ class _Holdings(Collector):
         trouble = self._trouble
         try:
             with closing(Ledger(self._store.folder, read_only=True)) as ledger:
-                yield from [*_counts(ledger), _gauge("inbox_matches", "Matches to be folded.", waiting(ledger))]
+                yield from [
+                    *_counts(ledger),
+                    _gauge(
+                        "inbox_matches",
+                        "Matches that are recorded but not yet folded into the tables.",
+                        waiting(ledger),
+                    ),
+                ]
         except LedgerError:
             trouble = True
         yield _gauge("ledger_trouble", "1 while the ledger cannot be read or written.", float(trouble))
-        yield _gauge("ledger_bytes", "Bytes of the ledger's files.", _ledger_bytes(self._store.folder))
-        yield _gauge("store_bytes", "Bytes of the store's file.", self._store.bytes_used)
+        yield _gauge("ledger_bytes", "Size of the ledger's files in bytes.", _ledger_bytes(self._store.folder))
+        yield _gauge("store_bytes", "Size of the store's file in bytes.", self._store.bytes_used)
         with self._store.read() as snapshot:
             manifest = snapshot.manifest
         yield _gauge("generation", "Generation served by the worker that answers.", manifest.generation)
-        entries = GaugeMetricFamily("hashserver_set_entries", "Entries of a set.", labels=("set", "role"))
+        entries = GaugeMetricFamily("hashserver_set_entries", "Entries in a set.", labels=("set", "role"))
         for each in manifest.sets.values():
             entries.add_metric((each.name, each.role), each.entries)
         yield entries
@@ -180,7 +190,7 @@ def _counts(ledger: Ledger) -> Iterator[Metric]:
     for place, name, words in (
         (1, "checked_hashes", "Well-formed hashes that were checked."),
         (2, "hits", "Hashes that matched."),
-        (3, "invalid_hashes", "Hashes that were not well-formed."),
+        (3, "invalid_hashes", "Hashes that were malformed."),
     ):
         yield _counter(name, words, "type", [(row[0], row[place]) for row in by_type])
     by_party = ledger.connection.execute(
@@ -188,8 +198,15 @@ def _counts(ledger: Ledger) -> Iterator[Metric]:
         "GROUP BY party ORDER BY party",
         (LOCAL.name,),
     ).fetchall()
-    yield _counter("party_checked_hashes", "Of a party.", "party", [(row[0], row[1]) for row in by_party])
-    yield _counter("party_hits", "Of a party.", "party", [(row[0], row[2]) for row in by_party])
+    yield _counter(
+        "party_checked_hashes",
+        "Well-formed hashes that a party checked.",
+        "party",
+        [(row[0], row[1]) for row in by_party],
+    )
+    yield _counter(
+        "party_hits", "Hashes of a party that matched.", "party", [(row[0], row[2]) for row in by_party]
+    )
 
 
 def _counter(name: str, words: str, label: str, values: list[tuple[str, int]]) -> CounterMetricFamily:

@@ -1,4 +1,4 @@
-"""What the routes work with, and who asks."""
+"""What the routes work with, and who is asking."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Parts:
 
 @dataclass(slots=True)
 class Caller:
-    """Who asks, and under which number.
+    """Who is asking, and the id of the request.
 
     Args:
-        party: whose key it is.
+        party: the owner of the key.
         request: the client's X-Request-Id, or one of ours; it is in the ledger and in the answer.
     """
 
@@ -64,7 +64,7 @@ class Caller:
 
 
 def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
-    """Find out who asks.
+    """Find out who is asking.
 
     Args:
         parts: of the server.
@@ -81,7 +81,7 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
 
 
 async def open_parts(settings: Settings) -> Parts:
-    """Open everything that requests need."""
+    """Open everything that requests need: the store, the ledger, the parties and their limits."""
     limits, store, directory, meter = await run_in_threadpool(_open_parts, settings)
     return Parts(settings, limits, store, await LedgerWriter.start(settings.data_dir), directory, meter)
 
@@ -103,13 +103,13 @@ def _audit_what_was_killed(store: Store) -> None:
     try:
         with Ledger(store.folder) as ledger:
             if found := find_unaudited(ledger, store):
-                log.warning("%d generations had no line in the audit log; they have one now", found)
+                log.warning("%d generations were missing from the audit log and have been added", found)
     except LedgerError as error:
-        log.warning("cannot look for generations that the audit log does not know: %s", error)
+        log.warning("cannot look for generations that are missing from the audit log: %s", error)
 
 
 async def close_parts(parts: Parts) -> None:
-    """Have everything written, and let go of it."""
+    """Write what is pending, and close everything."""
     await parts.ledger.close()
     await run_in_threadpool(_close_parts, parts)
 

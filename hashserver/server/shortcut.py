@@ -1,4 +1,4 @@
-"""Before the framework: checks go to their handlers directly, for routing costs more than a small check does."""
+"""Checks skip the framework, whose routing takes longer than a small check does."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from hashserver.server.errors import REFUSALS, as_response, failed, problem_of
 from hashserver.server.loopback import AloneWithoutParties, no_parties
 from hashserver.server.parts import Parts
 
-_GONE = 499  # no status of HTTP's, but widely used for clients that did not wait for the answer
+_GONE = 499  # not an HTTP status, but widely used for clients that did not wait for the answer
 
 
 class Shortcut:
-    """The server's ASGI application: answers, and times, some paths itself.
+    """The server's ASGI application: answers some routes itself, and times them.
 
-    The framework's routes for them answer the same, and document them.
+    The framework has the same routes, with the same answers, and documents them.
 
     Args:
         app: everything else, with its state.
-        alone: tells what is refused without parties.
+        alone: decides what is refused while there are no parties.
         direct: the routes to answer here.
     """
 
@@ -35,6 +35,7 @@ class Shortcut:
         self._handlers = {key: handler for routes in direct for key, handler in routes.handlers.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it to the framework."""
         if scope["type"] != "http":
             self._parts = None  # a new lifespan brings parts of its own
             await self.app(scope, receive, send)

@@ -1,7 +1,8 @@
 """Compiling the kernels before the first request, once for all workers.
 
 numba keeps compiled kernels on disk, keyed by source and CPU. Two processes that compile at the
-same time may spoil each other's index, so workers take turns: the first compiles, the others load.
+same time may corrupt each other's index, so workers take turns: the first one compiles, the others
+load.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def warm_up(data_dir: Path) -> None:
 
 
 def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
-    """Run every kernel that adding and withdrawing entries needs, on a store of a few entries that is thrown away.
+    """Run every kernel that adding and withdrawing entries needs, on a small temporary store.
 
-    For after the start, in a thread: checks do not wait for it, and where nothing is cached it
-    takes seconds.
+    Meant for a thread after the start: checks do not wait for it, and without a cache it takes
+    seconds.
 
     Args:
-        is_ending: asked between the steps whether the server is to end, which does not wait for the
-            rest then.
+        is_ending: called between the steps; once it returns True the rest is skipped, so that the
+            server can end.
     """
     from hashcore import HASH_TYPES, Store
     from hashserver.parties import LOCAL
@@ -57,7 +58,7 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
     entries = [
         NewEntry(f"{at}", "c", {hash_type: some[at] for hash_type, some in hashes.items()}) for at in range(3)
     ]
-    # Not the lock of `warm_up`: other workers shall not be ready later for this.
+    # Not the lock of `warm_up`, which would delay other workers that are starting.
     with (
         _turn(Path(__file__), is_ending),
         _own_folder() as folder,
@@ -82,7 +83,7 @@ def _own_folder() -> Iterator[Path]:
 
 @contextmanager
 def _turn(path: Path, is_ending: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Take turns with other processes; who is to end goes on without its turn, to find that out."""
+    """Take turns with other processes; one that is ending does not wait for its turn."""
     lock = os.open(path, os.O_RDONLY)
     try:
         while not is_ending():

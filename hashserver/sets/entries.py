@@ -1,4 +1,4 @@
-"""Entries that parties add and withdraw: what they sent, and publishing it."""
+"""Entries that parties add and withdraw: reading what they sent, and publishing it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOST_BYTES = 16 << 20
 MOST_ID_BYTES = 500
 MOST_CATEGORY_BYTES = 200
 WAIT_SECONDS = 5.0
-"""For whoever is changing the store; then the client is asked to come back."""
+"""How long to wait for others who change the store; then the client is asked to try again."""
 
 _MEMBERS = ("set", "id", "category", *HASH_TYPES)
 
@@ -46,7 +46,7 @@ class NewEntry:
     """One entry as a party sent it.
 
     Args:
-        id: external id.
+        id: the external id.
         category: or None.
         hashes: digests by type, at least one.
     """
@@ -66,7 +66,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What came of a contribution: how many entries are new, replaced another, or were there as they are."""
+    """What came of a contribution: how many entries are new, replace another, or did not change."""
 
     outcome: Outcome
     added: int
@@ -100,7 +100,7 @@ def read_contribution(body: bytes | bytearray) -> Contribution:
         return _one_set([_read_entry(value, "", "the entry")], [""])
     items = value["entries"]
     if not isinstance(items, list) or not items or len(value) > 1:
-        raise BadMember("entries is an array of at least one entry, and the only member", pointer="/entries")
+        raise BadMember("entries must be an array of at least one entry, and the only member", pointer="/entries")
     if len(items) > MOST_ENTRIES:
         detail = f"the request holds {len(items):,} entries, more than {MOST_ENTRIES:,}; send several requests"
         raise TooManyEntries(detail, MOST_ENTRIES)
@@ -121,7 +121,7 @@ def _one_set(read: list[tuple[str, NewEntry]], places: list[str]) -> Contributio
                 pointer=f"{place}/set",
             )
         if entries.setdefault(entry.id, entry) != entry:
-            raise BadMember(f"entry {at}: the id stands for another entry before it", pointer=f"{place}/id")
+            raise BadMember(f"entry {at}: an entry before it has the same id", pointer=f"{place}/id")
     return Contribution(name, list(entries.values()))
 
 
@@ -150,11 +150,11 @@ def _text(item: dict[str, Any], name: str, place: str, who: str, most: int) -> s
     value = item.get(name)
     pointer = f"{place}/{name}"
     if not isinstance(value, str) or not value:
-        raise BadMember(f"{who}: {name} is a text that is not empty", pointer=pointer)
+        raise BadMember(f"{who}: {name} must be a string that is not empty", pointer=pointer)
     if len(value.encode()) > most:
         raise BadMember(f"{who}: {name} is longer than {most} bytes", pointer=pointer)
     if not value.isprintable():
-        raise BadMember(f"{who}: {name} holds a character that cannot be printed", pointer=pointer)
+        raise BadMember(f"{who}: {name} contains a character that cannot be printed", pointer=pointer)
     return value
 
 
@@ -162,7 +162,7 @@ def _digest(value: Any, name: str, place: str, who: str) -> bytes:
     hash_type = HASH_TYPES[name]
     pointer = f"{place}/{name}"
     if not isinstance(value, str):
-        raise BadMember(f"{who}: {name} is a hash written as a text", pointer=pointer)
+        raise BadMember(f"{who}: {name} must be a hash, written as a string", pointer=pointer)
     text = value.encode()
     buffer = np.frombuffer(text or b"\0", np.uint8)
     digests, status, _ = decode_hex(hash_type, buffer, np.zeros(1, np.int64), np.array([len(text)], np.int64))
@@ -171,7 +171,8 @@ def _digest(value: Any, name: str, place: str, who: str) -> bytes:
     digest = digests.tobytes()
     if digest in hash_type.benign:
         raise BadMember(
-            f"{who}: {name} is that of {hash_type.benign[digest]}: it is everywhere and harmless", pointer=pointer
+            f"{who}: {name} is the hash of {hash_type.benign[digest]}, which is everywhere and harmless",
+            pointer=pointer,
         )
     return digest
 
@@ -181,8 +182,8 @@ def require_set(store: Store, party: Party, name: str, *, may_be_new: bool) -> N
 
     Raises:
         NotPermitted: the party may not change it.
-        NotInStore: it does not exist, and the party may not make it.
-        BadMember: it would be new, and its name cannot be one.
+        NotInStore: it does not exist, and the party may not create it.
+        BadMember: it would be new, and its name is not valid.
     """
     if party.sets is not None and name not in party.sets:
         raise NotPermitted(f"party {party.name!r} may not change set {name!r}; the operator can allow it")
@@ -190,10 +191,10 @@ def require_set(store: Store, party: Party, name: str, *, may_be_new: bool) -> N
         known = snapshot.manifest.sets.get(name)
     admin = party.may("admin")
     if known is None and not (admin and may_be_new):
-        hint = "; a party with the permission admin can make it" if may_be_new else ""
+        hint = "; a party with the permission admin can create it" if may_be_new else ""
         raise NotInStore(f"there is no set named {name!r}{hint}")
     if known is None and not is_set_name(name):
-        raise BadMember(f"{name!r} cannot name a set; {RULE}")
+        raise BadMember(f"{name!r} is not a valid name for a set; {RULE}")
     if known is not None and known.role != "match" and not admin:
         raise NotPermitted(
             f"set {name!r} keeps matches from being reported; changing it takes the permission admin"
@@ -201,12 +202,12 @@ def require_set(store: Store, party: Party, name: str, *, may_be_new: bool) -> N
 
 
 def publish(store: Store, party: Party, contribution: Contribution) -> Published:
-    """Put entries into a set, in one commit; those whose ids are there with other contents are replaced.
+    """Add entries to a set in one commit, or replace those whose contents differ.
 
     Raises:
-        StoreBusy: somebody else was changing the store all the time.
-        StoreFull, LedgerError: there is no room; when the audit log could not be written, it is
-            published.
+        StoreBusy: others kept changing the store.
+        StoreFull, LedgerError: there is no room; where only the audit log could not be written, the
+            entries are published all the same.
     """
     found = _Sorted()
     name = contribution.set
@@ -226,7 +227,7 @@ def publish(store: Store, party: Party, contribution: Contribution) -> Published
 
 
 def _blocks(store: Store, contribution: Contribution, found: _Sorted) -> Iterator[Rows | Withdrawals]:
-    """The rows to load. They are asked for while nobody else may change the store, so what is there stays."""
+    """The rows to load; read while nobody else may change the store, so the set stays as it is."""
     store.refresh()
     there: dict[str, list[KnownEntry]] = {}
     with store.read() as snapshot:

@@ -1,4 +1,4 @@
-"""Why a change of a set, or a word on an entry, cannot be accepted."""
+"""Why a change of a set, or feedback on an entry, cannot be accepted."""
 
 from __future__ import annotations
 

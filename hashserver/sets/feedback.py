@@ -1,4 +1,4 @@
-"""What parties say of entries: that a match was a mistake, or that it was right."""
+"""Feedback of parties on entries: a match was a mistake, or it was right."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MEMBERS = ("set", "id", "verdict", "note")
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A party's word on an entry."""
+    """A party's verdict on an entry, which is named as a match names it."""
 
     set: str
     id: str
@@ -41,37 +41,36 @@ def read_feedback(body: bytes | bytearray) -> Feedback:
     except orjson.JSONDecodeError as error:
         raise NotJson(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise BadMember(f"the body is not an object with the members {', '.join(_MEMBERS)}", pointer="")
+        raise BadMember(f"the body must be an object with the members {', '.join(_MEMBERS)}", pointer="")
     if unknown := [name for name in value if name not in _MEMBERS]:
         words = ", ".join(_MEMBERS)
         raise BadMember(f"unknown member {unknown[0][:100]!r}; members are {words}", pointer="")
     set_name, id = (_text(value, name, 1, MOST_ID_BYTES) for name in ("set", "id"))
     verdict = value.get("verdict")
     if verdict not in VERDICTS:
-        raise BadMember(f"verdict is one of {', '.join(VERDICTS)}", pointer="/verdict")
+        raise BadMember(f"verdict must be one of {', '.join(VERDICTS)}", pointer="/verdict")
     return Feedback(set_name, id, verdict, _text({"note": "", **value}, "note", 0, MOST_NOTE))
 
 
 def _text(value: dict[str, Any], name: str, least: int, most: int) -> str:
     text = value.get(name)
     if not isinstance(text, str) or not least <= len(text) <= most:
-        raise BadMember(f"{name} is a text of {least} to {most:,} characters", pointer=f"/{name}")
+        raise BadMember(f"{name} must be a string of {least} to {most:,} characters", pointer=f"/{name}")
     return text
 
 
 def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
-    """Put a party's word on disk, and return its number.
+    """Record a party's feedback durably, and return its number.
 
     Raises:
         NotInStore: the party's sets have no such entry.
         LedgerError: it cannot be written.
     """
     with store.read() as snapshot:
-        # What a party is not checked against it is not told of either.
+        # A party learns nothing of sets that its checks do not go against.
         known = feedback.set in snapshot.manifest.sets and (party.sets is None or feedback.set in party.sets)
         if not known or not snapshot.find(feedback.set, feedback.id):
-            detail = f"set {feedback.set!r} has no entry with the id {feedback.id!r}, or has it no longer"
-            raise NotInStore(detail)
+            raise NotInStore(f"set {feedback.set!r} has no entry with the id {feedback.id!r}")
     with Ledger(store.folder) as ledger, ledger.transaction() as connection:
         row = (now_ms(), party.number, feedback.set, feedback.id, feedback.verdict, feedback.note)
         cursor = connection.execute(
@@ -81,7 +80,7 @@ def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
 
 
 def read_all(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
-    """The newest words of all parties, newest first; times in Unix milliseconds."""
+    """The newest feedback of all parties, newest first; times in Unix milliseconds."""
     rows = ledger.connection.execute(
         "SELECT feedback.id, time, name, verdict, set_name, external, note FROM feedback "
         "LEFT JOIN parties ON parties.id = party ORDER BY feedback.id DESC LIMIT ?",

@@ -1,4 +1,4 @@
-"""The bodies that `POST /v2/check` takes: bytes in, arrays of digests out."""
+"""The bodies that `POST /v2/check` accepts: bytes in, arrays of digests out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parse_body(
     *,
     max_distance: int | None = None,
 ) -> CheckRequest:
-    """Read a body by its Content-Type.
+    """Read a body according to its Content-Type.
 
     Args:
         content_type: the header as it stands.
@@ -46,8 +46,8 @@ def parse_body(
         return _within(request, near or [asked.hash_type.name for asked in request.asked], max_distance)
     if media_type not in (PACKED, TEXT):
         accepted = ", ".join(ACCEPTED)
-        said = f"Content-Type {media_type[:80]!r}" if media_type else "the request has no Content-Type, which"
-        raise unsupported(f"{said} is not one that is read; use one of {accepted}", Accept_Post=accepted)
+        said = f"Content-Type {media_type[:80]!r} is not supported" if media_type else "there is no Content-Type"
+        raise unsupported(f"{said}; use one of {accepted}", Accept_Post=accepted)
     hash_type = _named_type(type_parameter)
     request = (
         parse_packed(body, hash_type, limits) if media_type == PACKED else parse_text(body, hash_type, limits)
@@ -56,7 +56,7 @@ def parse_body(
 
 
 def _within(request: CheckRequest, hash_types: list[str], max_distance: int | None) -> CheckRequest:
-    """Give some types of a request the distance that its address asks for."""
+    """Use the distance from the address for some hash types of a request."""
     if max_distance is not None:
         request.max_distance.update({name: checked_distance(name, max_distance) for name in hash_types})
     return request
@@ -64,5 +64,5 @@ def _within(request: CheckRequest, hash_types: list[str], max_distance: int | No
 
 def _named_type(name: str | None) -> HashType:
     if name is None:
-        raise unprocessable(f"say which hash type the body holds: ?type= one of {', '.join(HASH_TYPES)}")
+        raise unprocessable(f"name the hash type of the body with ?type=, one of {', '.join(HASH_TYPES)}")
     return known_type(name)

@@ -28,7 +28,7 @@ def parse_arrow(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
     """Read a stream of record batches. An index counts rows over all batches.
 
     Raises:
-        Problem: 400 when it is no sound stream, 413 when there are too many hashes, 422 when a
+        Problem: 400 when it is not a valid stream, 413 when there are too many hashes, 422 when a
             column is not named by a hash type, not fixed-size binary of its width, or its buffers
             are compressed.
     """
@@ -39,7 +39,7 @@ def parse_arrow(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
         schema = pa.ipc.read_schema(_of_type(messages.read_next_message(), "schema"))
         hash_types = [_hash_type_of(field) for field in schema]
         if len(set(schema.names)) != len(schema.names):
-            raise unprocessable("a column name stands in the Arrow schema twice; one column a hash type")
+            raise unprocessable("a column name appears twice in the Arrow schema; send one column per hash type")
         columns: list[list[Any]] = [[] for _ in hash_types]
         for message in messages:
             if _is_compressed(memoryview(message.metadata)):
@@ -53,7 +53,7 @@ def parse_arrow(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
                 column.append(array)
     except (pa.ArrowException, StopIteration, EOFError, OSError, ValueError, struct.error) as error:
         first = str(error).split("\n")[0][:200]
-        raise malformed(f"the body is not a sound Arrow IPC stream: {first or type(error).__name__}") from None
+        raise malformed(f"the body is not a valid Arrow IPC stream: {first or type(error).__name__}") from None
     check_count(sum(len(array) for arrays in columns for array in arrays), limits)
     request = CheckRequest([], [])
     for hash_type, arrays in zip(hash_types, columns, strict=True):
@@ -62,9 +62,9 @@ def parse_arrow(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
 
 
 def _of_type(message: Any, expected: str) -> Any:
-    # Arrow reads a message as what it is asked to read, and runs into memory that is not its own.
+    # Arrow reads any message as what it is asked for, and reads memory that is not its own then.
     if message.type != expected:
-        raise malformed(f"the Arrow stream has a {message.type} where a {expected} belongs")
+        raise malformed(f"the Arrow stream has a {message.type} where a {expected} was expected")
     return message
 
 

@@ -1,4 +1,4 @@
-"""JSON bodies: the compiled scanner for the plain shape, orjson for everything else, with equal results."""
+"""JSON bodies: a compiled scanner for the usual form, orjson for all others; both agree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def parse_json(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
 
     Raises:
         Problem: 400 when it is not JSON, 413 when there are too many hashes, 422 when it asks for
-            something that there is not.
+            something that does not exist.
     """
     scanned = _SCANNER.scan(body)
     if scanned is not None:
@@ -75,20 +75,20 @@ def _from_scan(body: bytes | bytearray, scanned: Scanned, limits: RequestLimits)
         try:
             distances = _distances(orjson.loads(bytes(body[slice(*scanned.option)])))
         except orjson.JSONDecodeError:
-            # The parser of the whole body words the error, and knows where it is.
+            # Parsing the whole body tells what is wrong, and where.
             return parse_with_orjson(body, limits)
     return bounded(CheckRequest(asked, invalid, distances), limits)
 
 
 def parse_with_orjson(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
-    """As `parse_json`, without the scanner: what it says is what counts."""
+    """As `parse_json`, without the scanner: the reference for what a body means."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise malformed(f"the body is not JSON: {error}", offset=error.pos) from None
     if not isinstance(value, dict):
         raise unprocessable(
-            f"the body is an object of arrays of hashes, not {_NAMES.get(type(value), 'a string')}"
+            f"the body must be an object of arrays of hashes, not {_NAMES.get(type(value), 'a string')}"
         )
     arrays: list[tuple[HashType, list[Any]]] = []
     for name, items in value.items():
@@ -97,7 +97,7 @@ def parse_with_orjson(body: bytes | bytearray, limits: RequestLimits) -> CheckRe
         pointer = pointer_to(name)
         hash_type = known_type(name, pointer=pointer)
         if not isinstance(items, list):
-            raise unprocessable(f"{name} is an array of hashes in hexadecimal", pointer=pointer)
+            raise unprocessable(f"{name} must be an array of hashes", pointer=pointer)
         arrays.append((hash_type, items))
     request = CheckRequest([], [], _distances(value.get(_OPTION, {})))
     check_count(sum(len(items) for _, items in arrays), limits)
@@ -110,12 +110,12 @@ def parse_with_orjson(body: bytes | bytearray, limits: RequestLimits) -> CheckRe
 
 def _distances(value: Any) -> dict[str, int]:
     if not isinstance(value, dict):
-        raise unprocessable('max_distance is an object such as {"pdq": 31}', pointer="/max_distance")
+        raise unprocessable('max_distance must be an object such as {"pdq": 31}', pointer="/max_distance")
     return {name: checked_distance(name, distance) for name, distance in value.items()}
 
 
 def decode_items(hash_type: HashType, items: list[Any]) -> tuple[Asked, list[InvalidHash]]:
-    """Decode the items of a JSON array: what is well-formed, and what is not and why."""
+    """Decode the items of a JSON array: the well-formed ones, and what is wrong with the others."""
     texts = [item if isinstance(item, str) else "" for item in items]
     # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
     buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)

@@ -13,7 +13,7 @@ def parse_packed(body: bytes | bytearray, hash_type: HashType, limits: RequestLi
     """View a body as digests, without a copy.
 
     Raises:
-        Problem: 400 when its length is no multiple of the width, 413 when there are too many.
+        Problem: 400 when its length is not a multiple of the width, 413 when there are too many.
     """
     whole, rest = divmod(len(body), hash_type.width)
     if rest:

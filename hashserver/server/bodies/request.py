@@ -20,7 +20,7 @@ class Asked:
     Args:
         hash_type: their type.
         digests: uint8[n, width], the well-formed ones.
-        index: int64[n], the place of each in the request; None when they are 0..n-1.
+        index: int64[n], the place of each among the items of its type; None when they are 0..n-1.
     """
 
     hash_type: HashType
@@ -30,7 +30,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class InvalidHash:
-    """One item that is not a hash of its type, and why."""
+    """One item that is not a hash of its type: its place among those of the type, and why."""
 
     type: str
     index: int
@@ -39,7 +39,7 @@ class InvalidHash:
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """All that one request asks."""
+    """All that one request asks: hashes, items that are none, and distances by hash type."""
 
     asked: list[Asked]
     invalid: list[InvalidHash] = field(default_factory=list)
@@ -52,13 +52,17 @@ def places_of_good(items: int, bad: list[int]) -> NDArray[np.int64] | None:
 
 
 def bounded(request: CheckRequest, limits: RequestLimits) -> CheckRequest:
-    """Refuse a request that holds too many hashes."""
+    """The request itself, if it does not hold too many hashes.
+
+    Raises:
+        Problem: 413.
+    """
     check_count(sum(len(asked.digests) for asked in request.asked) + len(request.invalid), limits)
     return request
 
 
 def check_count(hashes: int, limits: RequestLimits) -> None:
-    """Refuse too many hashes, where it can be told before each that is bad costs an object.
+    """Refuse too many hashes, before each malformed one costs an object.
 
     Raises:
         Problem: 413.
@@ -68,12 +72,12 @@ def check_count(hashes: int, limits: RequestLimits) -> None:
 
 
 def pointer_to(*names: str) -> str:
-    """The JSON pointer (RFC 6901) to a member; of a long name only the beginning."""
+    """The JSON pointer (RFC 6901) to a member; long names are cut off."""
     return "".join("/" + name[:40].replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def known_type(name: str, **place: str) -> HashType:
-    """Look a hash type up.
+    """The hash type of that name.
 
     Raises:
         Problem: 422 with the known names.
@@ -94,7 +98,8 @@ def checked_distance(name: str, distance: object) -> int:
     hash_type = known_type(name, pointer=pointer)
     if not isinstance(distance, int) or isinstance(distance, bool):
         raise unprocessable(
-            f"max_distance of {name} is a whole number from 0 to {hash_type.greatest_distance}", pointer=pointer
+            f"max_distance of {name} must be a whole number from 0 to {hash_type.greatest_distance}",
+            pointer=pointer,
         )
     try:
         check_distance(name, distance)

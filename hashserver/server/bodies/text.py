@@ -19,7 +19,7 @@ _LF = 0x0A
 def _trimmed_lines(
     text: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], lines: NDArray[np.int64]
 ) -> int:
-    """Where the lines that are not blank stand, without the white space around them; returns how many."""
+    """Find the lines that are not blank, without the white space around them; returns how many."""
     size = text.shape[0]
     at, line, found = 0, 0, 0
     while at < size:
@@ -41,7 +41,7 @@ def _trimmed_lines(
 
 
 def parse_text(body: bytes | bytearray, hash_type: HashType, limits: RequestLimits) -> CheckRequest:
-    """Read one hash a line; LF or CRLF. Blank lines are passed over, but count in the index.
+    """Read one hash a line; LF or CRLF. Blank lines are skipped, but count in the index.
 
     Raises:
         Problem: 413 when there are too many.

@@ -1,7 +1,7 @@
-"""CIRCL hashlookup: `/lookup/{type}/{hash}`, `/bulk/{type}` and `/info`, as its public server answers them.
+"""CIRCL hashlookup: `/lookup/{type}/{hash}`, `/bulk/{type}` and `/info`, as on its public server.
 
 Source: https://www.circl.lu/services/hashlookup/ and https://hashlookup.circl.lu/swagger.json. Its
-clients take a file that is found for a well-known one unless the answer says otherwise, hence
+clients take a file that is found for a harmless one unless the answer says otherwise, hence
 `KnownMalicious` and a trust of 0.
 """
 
@@ -37,7 +37,7 @@ from hashserver.server.protocols.one_hash import MalformedHash, check_one
 routes = DirectRoutes("existing clients")
 
 NAMES = {"md5": "MD5", "sha1": "SHA-1", "sha256": "SHA-256"}
-"""The types that the protocol has, and its names for them."""
+"""The hash types of the protocol, and its names for them."""
 
 _VERSION = "1.2"  # of the protocol
 _TRUST = 0  # of 100: no trust at all in the legitimacy of the file
@@ -78,10 +78,10 @@ async def _type_and_hash(
 )
 @speaks_messages
 async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
-    """Look one hash up: 200 with what is known, or 404.
+    """Look up one hash: 200 with what is known, or 404.
 
     Raises:
-        Problem: 400 for what is no hash, 401, 403, 404 for an unknown type, 429 or 503.
+        Problem: 400 for a malformed hash, 401, 403, 404 for an unknown type, 429 or 503.
     """
     _, _, name, text = scope["path"].split("/", 3)
     hash_type = _hash_type(name)
@@ -103,8 +103,7 @@ async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
     direct=tuple(f"/bulk/{name}" for name in NAMES),
     parameters=_type,
     summary="CIRCL hashlookup: which of many hashes are known",
-    description="The hashes that are known, in the order of the request; the others, and what is no hash, are "
-    "left out.",
+    description="The hashes that are known, in the order of the request; unknown and malformed ones are left out.",
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -124,7 +123,7 @@ async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
 )
 @speaks_messages
 async def bulk(parts: Parts, scope: Scope, receive: Receive) -> Response:
-    """Look many hashes up, and answer those that are known; what is no hash is passed over.
+    """Look up many hashes, and answer those that are known; malformed ones are skipped.
 
     Raises:
         Problem: 400 when the body is not what it should be, 401, 403, 404, 413, 429 or 503.
@@ -197,7 +196,7 @@ async def info(parts: Parts, scope: Scope, receive: Receive) -> Response:
 
 
 def describe(manifest: Manifest, party: Party) -> dict[str, Any]:
-    """What `/info` says: how many hashes a party can look up, and in which state of the sets."""
+    """What `/info` answers: how many hashes a party can look up, and in which generation."""
     served = [
         entry
         for entry in manifest.sets.values()
@@ -220,7 +219,7 @@ def _hash_type(name: str) -> HashType:
             404,
             "unknown-hash-type",
             "Unknown hash type",
-            f"there is no hash type {name[:40]!r} to look up; types: {', '.join(NAMES)}",
+            f"hash type {name[:40]!r} cannot be looked up; types: {', '.join(NAMES)}",
         )
     return hash_type
 

@@ -1,4 +1,4 @@
-"""Meta's Hasher-Matcher-Actioner: its matching API, so that HMA's users can ask this server for matches.
+"""Meta's Hasher-Matcher-Actioner: its matching API, so that users of HMA can ask this server.
 
 A bank is a set, and `bank_content_id` is the ledger's number of an entry, the same for as long as
 the entry lives. Source:
@@ -31,7 +31,7 @@ from hashserver.server.protocols.one_hash import MalformedHash, check_one
 routes = DirectRoutes("existing clients")
 
 _HMA_NAMES = {"video_md5": "md5"}
-"""Signal types whose names are not those of our hash types; ours are understood, too."""
+"""Signal types whose names differ from those of our hash types; ours are understood, too."""
 
 
 _PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
@@ -66,12 +66,12 @@ async def _signal_type(signal_type: str | None = None) -> None:
     summary="HMA: entries near a hash",
     description="Every entry within each set's own distance of the hash.",
     responses=answers(
-        "Nearest first; numbers alone unless distances are asked for.", {"matches": [_CONTENT]}, *_REFUSED
+        "Nearest first; only numbers unless distances are asked for.", {"matches": [_CONTENT]}, *_REFUSED
     ),
 )
 @speaks_messages
 async def raw_lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
-    """All entries within the distance, nearest first: their numbers, and their distances where asked for.
+    """All entries within the distance, nearest first: their numbers, and distances if asked for.
 
     Raises:
         Problem: 400 for a bad parameter, 401, 403, 429 or 503.
@@ -96,7 +96,7 @@ async def raw_lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
 )
 @speaks_messages
 async def lookup(parts: Parts, scope: Scope, receive: Receive) -> Response:
-    """All entries within the distance by bank.
+    """All entries within the distance, by bank.
 
     Raises:
         Problem: 400 for a bad parameter, 401, 403, 429 or 503.
@@ -141,7 +141,11 @@ async def index_status(parts: Parts, scope: Scope, receive: Receive) -> Response
 
 
 def describe(manifest: Manifest, party: Party, hash_type: HashType) -> dict[str, Any]:
-    """The index of a signal type as HMA describes its own; `built_to` is when a set of it last changed."""
+    """The index of a signal type as HMA describes its own.
+
+    Returns:
+        `present`, `size` (hashes) and `built_to` (Unix seconds of the last change of a set, or -1).
+    """
     sets = [
         entry
         for entry in manifest.sets.values()
@@ -161,7 +165,7 @@ async def _look_up(parts: Parts, scope: Scope, asked: dict[str, str]) -> Checked
         if name not in asked:
             raise _bad(f"{name} is required", name)
     hash_type = _hash_type(asked["signal_type"])
-    # In a query a plus sign stands for a space; base64 has the one, and no hash the other.
+    # In a query a plus sign means a space; base64 contains plus signs, and no hash contains spaces.
     signal = asked["signal"].strip().replace(" ", "+")
     try:
         return await check_one(parts, caller, hash_type, signal.encode(), numbered=True)
@@ -202,7 +206,7 @@ def _as_bool(text: str) -> bool:
         return True
     if text.lower() in ("false", "0"):
         return False
-    raise _bad("include_distance is true or false", "include_distance")
+    raise _bad("include_distance must be true or false", "include_distance")
 
 
 def _bad(detail: str, parameter: str) -> Problem:

@@ -17,7 +17,7 @@ JSON = "application/json"
 
 
 def speaks_messages(handler: Handler) -> Handler:
-    """A handler whose problems leave as `{"message": ...}`."""
+    """A handler whose refusals leave as `{"message": ...}`."""
 
     @wraps(handler)
     async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
@@ -32,7 +32,7 @@ def speaks_messages(handler: Handler) -> Handler:
 
 
 def answers(description: str, example: Any, *refusals: int) -> dict[int | str, dict[str, Any]]:
-    """The answers of a route as OpenAPI describes them: what 200 brings, and messages for the rest."""
+    """The answers of a route for OpenAPI: an example of 200, and messages for the others."""
     told: dict[int | str, dict[str, Any]] = {200: _described(description, example)}
     return told | {status: _described("See `message`.", {"message": "..."}) for status in refusals}
 

@@ -1,4 +1,4 @@
-"""One written hash: read it, and ask about it. What the protocols that send single hashes share."""
+"""Reading and checking one written hash, for the protocols that send single hashes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hashserver.server.parts import Caller, Parts
 
 
 class MalformedHash(Exception):
-    """The text is no hash of its type; the message says why, without repeating it."""
+    """The text is not a hash of its type; the message says why, without repeating it."""
 
 
 def read_hash(hash_type: HashType, text: bytes) -> bytes:
     """Read a hash as clients write it: white space around it, either case, percent-encoded or not.
 
-    A plus sign is one: clients say form-urlencoded, but send the hash as it stands.
+    A plus sign stays one: clients say form-urlencoded, but send the hash as it is.
 
     Raises:
-        MalformedHash: it is none.
+        MalformedHash: it is not one.
     """
     plain = text.strip()
     if b"%" in plain:
@@ -40,8 +40,8 @@ async def check_one(
     """Check one written hash; a malformed one is charged and counted as well.
 
     Raises:
-        MalformedHash: the text is no hash of the type.
-        Problem: as `hashserver.server.parts.check`.
+        MalformedHash: the text is not a hash of the type.
+        NotPermitted, OverLimit, Problem: as `hashserver.server.checks.check`.
     """
     try:
         digest = read_hash(hash_type, text)

@@ -1,4 +1,4 @@
-"""`POST /v1/check/{type}`: one bare hash in, `true` or `false` out, as SCART and Shimmie2's extension speak it."""
+"""`POST /v1/check/{type}`: a bare hash in, `true` or `false` out, for SCART and Shimmie2."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ routes = DirectRoutes("existing clients")
 
 CHECK, TEST = "/v1/check/", "/v1/test/check/"
 TEST_TEXT = b"hashserver test entry"
-"""What the built-in test set is made of; see `known_digest`."""
+"""What the hashes of the built-in test set are made from; see `known_digest`."""
 
 _MOST_BODY = 4096
 _TRUE, _FALSE = b"true", b"false"
@@ -52,7 +52,7 @@ _DOCUMENTED: dict[str, Any] = {
             "content": {_TEXT: {"schema": {"type": "string", "enum": ["true", "false"]}}},
         },
         400: refusal("The body is not a hash of this type."),
-        401: refusal("No key, or one that is not known."),
+        401: refusal("No valid key."),
         403: refusal("The party may not check."),
         404: refusal("There is no such hash type."),
         413: refusal("The body is much larger than a hash."),
@@ -78,7 +78,7 @@ async def check_single(parts: Parts, scope: Scope, receive: Receive) -> Response
     """Whether the hash in the body is known.
 
     Raises:
-        Problem: 400 for what is no hash, 401, 403, 404 for an unknown type, 413, 429 or 503.
+        Problem: 400 for a malformed hash, 401, 403, 404 for an unknown type, 413, 429 or 503.
     """
     hash_type = _hash_type(scope, CHECK)
     headers = headers_of(scope)
@@ -120,8 +120,8 @@ async def check_test(parts: Parts, scope: Scope, receive: Receive) -> Response:
 def known_digest(hash_type: HashType) -> bytes:
     """The test set's one hash of a type.
 
-    Of a type that hashes bytes, the hash of TEST_TEXT. Of a perceptual type, which that text has no
-    hash of, the first bytes of the text's SHAKE-256.
+    For types that hash bytes, the hash of TEST_TEXT. For perceptual types, of which that text has
+    no hash, the first bytes of the text's SHAKE-256.
     """
     if hash_type.rule is Rule.EXACT:
         return hashlib.new(hash_type.name, TEST_TEXT, usedforsecurity=False).digest()
@@ -129,7 +129,10 @@ def known_digest(hash_type: HashType) -> bytes:
 
 
 def is_test_hash(hash_type: HashType, digest: bytes) -> bool:
-    """Whether a digest matches the test set's: within the default distance if it is Hamming's, else if equal."""
+    """Whether a digest matches the test set's one.
+
+    Types with a Hamming distance match within their default distance, all others only if equal.
+    """
     known = known_digest(hash_type)
     if hash_type.rule is Rule.HAMMING:
         bits = np.frombuffer(digest, np.uint8) ^ np.frombuffer(known, np.uint8)
@@ -142,10 +145,10 @@ def _hash_type(scope: Scope, prefix: str) -> HashType:
     hash_type = HASH_TYPES.get(name)
     if hash_type is None:
         known = ", ".join(HASH_TYPES)
-        detail = f"there is no hash type {name[:40]!r} to check; types: {known}"
+        detail = f"there is no hash type {name[:40]!r}; types: {known}"
         raise Problem(404, "unknown-hash-type", "Unknown hash type", detail)
     return hash_type
 
 
 def _malformed(hash_type: HashType, error: MalformedHash) -> Problem:
-    return Problem(400, "malformed-hash", "Malformed hash", f"the body is one {hash_type.name} hash: {error}")
+    return Problem(400, "malformed-hash", "Malformed hash", f"the body must be one {hash_type.name} hash: {error}")

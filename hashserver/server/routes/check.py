@@ -26,7 +26,7 @@ from hashserver.server.problems import unprocessable
 routes = DirectRoutes("check")
 
 ARROW = "application/vnd.apache.arrow.stream"
-_INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
+_INLINE_BYTES = 1 << 19  # below this a hop to another thread takes longer than the work
 _INLINE_MATCHES = 1000
 
 
@@ -54,7 +54,7 @@ _BODY_SCHEMA = {
             "type": "object",
             "properties": _DISTANCES,
             "additionalProperties": False,
-            "description": "Greatest distance of a match; each set's own default where absent.",
+            "description": "Greatest distance of a match; each set's own default if absent.",
         },
     },
     "additionalProperties": False,
@@ -116,7 +116,7 @@ async def _parameters(
         },
         400: refusal("The body is not what its Content-Type says."),
         413: refusal("The body is too large, or holds too many hashes."),
-        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
+        415: refusal("The Content-Type or Content-Encoding is not supported."),
         422: refusal("An unknown hash type, or a parameter out of range."),
     },
 )
@@ -124,11 +124,11 @@ async def check(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Answer one check.
 
     Raises:
-        Problem: the request cannot be answered as it stands.
+        NotAuthenticated, NotPermitted, OverLimit, Problem: the request cannot be answered.
     """
     headers = headers_of(scope)
     caller = identify(parts, headers)
-    # Nothing here keeps the hashes: while hits wait for the disk, others need the memory.
+    # The hashes are not kept here: others need the memory while hits wait for the disk.
     checked = await check_hashes(parts, caller, await _asked(parts, headers, scope["query_string"], receive))
     encode, media_type = (
         (to_arrow, ARROW) if ARROW in headers.get(b"accept", "") else (to_json, "application/json")
@@ -160,5 +160,5 @@ def _read_query(query: bytes) -> tuple[str | None, int | None]:
     if distance is None:
         return given.get("type"), None
     if not (distance.isascii() and distance.isdigit() and len(distance) < 6):
-        raise unprocessable("the parameter max_distance is a whole number", parameter="max_distance")
+        raise unprocessable("the parameter max_distance must be a whole number", parameter="max_distance")
     return given.get("type"), int(distance)

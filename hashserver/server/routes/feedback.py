@@ -36,7 +36,7 @@ _EXAMPLE = {"set": "police", "id": "A-17", "verdict": "false-positive", "note": 
 
 @router.post(
     "/v2/feedback",
-    summary="Say what a match was worth",
+    summary="Say whether a match was right",
     response_class=Response,
     status_code=201,
     openapi_extra={
@@ -46,14 +46,14 @@ _EXAMPLE = {"set": "police", "id": "A-17", "verdict": "false-positive", "note": 
         }
     },
     responses={
-        201: {"description": "It is on disk.", "content": {"application/json": {"example": {"number": 7}}}},
+        201: {"description": "It is recorded.", "content": {"application/json": {"example": {"number": 7}}}},
         400: refusal("The body is not JSON."),
-        401: refusal("Nobody that the server knows."),
+        401: refusal("No valid key."),
         403: refusal("The party may not give feedback."),
-        404: refusal("There is no such entry."),
+        404: refusal("The entry does not exist."),
         413: refusal("The body is too large."),
-        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
-        422: refusal("A member that is not what it has to be; it is named."),
+        415: refusal("The Content-Type or Content-Encoding is not supported."),
+        422: refusal("A member is missing, unknown or invalid; it is named."),
         503: refusal("The ledger cannot be written."),
     },
 )

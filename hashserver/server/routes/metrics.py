@@ -25,11 +25,12 @@ _EXAMPLE = 'hashserver_hits_total{type="md5"} 7.4e+06\nhashserver_generation 42.
             "description": "Of all workers.",
             "content": {"text/plain": {"schema": {"type": "string"}, "example": _EXAMPLE}},
         },
-        401: refusal("Nobody that the server knows."),
-        403: refusal("The party has not the permission report."),
+        401: refusal("No valid key."),
+        403: refusal("The party does not have the permission report."),
     },
 )
 async def metrics(request: Request, caller: MayReport) -> Response:
+    """Latencies, hashes, hits and entries, in Prometheus' text format."""
     parts: Parts = request.app.state.parts
     parts.latencies.flush()
     text = await run_in_threadpool(scrape, parts.store, parts.latencies, trouble=parts.ledger.trouble is not None)

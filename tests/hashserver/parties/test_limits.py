@@ -1,4 +1,4 @@
-"""Rates and quotas: against a plain model, by several processes at once, and when the clock is set back."""
+"""Rates and quotas: against a plain model, by several processes, and when the clock is set back."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_hits_that_cannot_be_recorded_are_refused_and_not_charged_and_misses_go_
     with sqlite3.connect(tmp_path / "data/ledger.sqlite") as connection:
         connection.execute("CREATE TRIGGER broken BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'broken'); END")
     for _ in range(5):
-        with pytest.raises(Problem, match="something matched, and it cannot be recorded") as refused:
+        with pytest.raises(Problem, match="something matched, but hits cannot be recorded") as refused:
             served.ask(PARTY, asked(*[KNOWN] * 40))
         assert refused.value.status == 503
         assert refused.value.headers["Retry-After"] == "10"

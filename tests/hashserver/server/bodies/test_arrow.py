@@ -188,7 +188,7 @@ def sound() -> bytes:
 
 
 def test_a_stream_cut_anywhere_is_refused_or_ends_between_two_messages(sound: bytes) -> None:
-    """A stream may end without its end marker; where it does, whole batches are read and nothing else."""
+    """A stream may end without its end marker; then whole batches are read and nothing else."""
     whole = []
     for end in range(len(sound)):
         status = status_of(sound[:end])

@@ -67,7 +67,7 @@ def test_a_body_that_does_not_name_its_hash_type_needs_the_parameter(
 ) -> None:
     problem = refused(content_type, hash_type, b"")
     assert problem.status == 422
-    assert "md5, sha1, sha256, pdq, phash" in problem.detail
+    assert "md5, sha1, sha256, pdq, phash, photodna" in problem.detail
 
 
 @pytest.mark.parametrize("content_type", [PACKED, TEXT])

@@ -13,7 +13,7 @@ from hashserver.server.protocols.one_hash import MalformedHash, read_hash
 from hashserver.server.protocols.single import is_test_hash, known_digest
 
 TYPES = list(HASH_TYPES.values())
-PHOTODNA = HASH_TYPES.get("photodna") or HashType("photodna", 144)
+PHOTODNA = HASH_TYPES["photodna"]
 SPACE = st.text(" \t\r\n", max_size=3)
 
 
