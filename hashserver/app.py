@@ -9,33 +9,33 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from hashserver import __version__
-from hashserver.server import dashboard, errors, shortcut
+from hashserver.server import dashboard, errors
 from hashserver.server.keepers import keepers, tune_interpreter
 from hashserver.server.loopback import AloneWithoutParties
 from hashserver.server.metrics import Timing
 from hashserver.server.parts import close_parts, open_parts
 from hashserver.server.protocols import circl, hma, single
 from hashserver.server.routes import check, entries, feedback, health, metrics, sets, usage
+from hashserver.server.shortcut import Shortcut
 from hashserver.server.warmup import warm_up
 from hashserver.settings import Settings, load_settings
 
-_SHORTCUTS: dict[tuple[str, str], shortcut.Handler] = {
-    ("POST", "/v2/check"): check.respond,
-    ("POST", single.CHECK): single.respond,
-    ("POST", single.TEST): single.respond_to_test,
-    **{("GET", path): circl.respond for path in circl.LOOKUPS},
-    **{("POST", path): circl.respond_to_bulk for path in circl.BULKS},
-    ("GET", hma.RAW_LOOKUP): hma.respond_raw,
-    ("GET", hma.LOOKUP): hma.respond,
-    ("GET", hma.STATUS): hma.respond_to_status,
-}
+_ROUTERS = (
+    sets.router,
+    entries.router,
+    usage.router,
+    feedback.router,
+    health.router,
+    metrics.router,
+    dashboard.router,
+)
 _DESCRIPTION = """
-Hosting providers send hashes and learn which of them are known. No picture is ever sent, no hash that
-misses is kept, and nothing lists what is in the sets.
+Hosting providers send hashes and learn which of them are known. No picture is ever sent, hashes that
+do not match are not kept, and nothing lists the contents of the sets.
 """
 
 
-def create_app(settings: Settings | None = None) -> shortcut.Shortcut:
+def create_app(settings: Settings | None = None) -> Shortcut:
     """Build the server.
 
     Args:
@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> shortcut.Shortcut:
         app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
         await run_in_threadpool(warm_up, chosen.data_dir)
         tune_interpreter()
-        front.parts = parts
+        app.state.parts = parts
         parts.ready = True
         try:
             async with keepers(parts):
@@ -75,14 +75,7 @@ def create_app(settings: Settings | None = None) -> shortcut.Shortcut:
     )
     errors.install(app)
     app.add_middleware(Timing)
-    for router in (check.router, single.router, circl.router, hma.router):
-        app.include_router(router)
-    app.include_router(sets.router)
-    app.include_router(entries.router)
-    app.include_router(usage.router)
-    app.include_router(feedback.router)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
-    app.include_router(dashboard.router)
-    front = shortcut.Shortcut(app, AloneWithoutParties(chosen.host), _SHORTCUTS)
-    return front
+    direct = (check.routes, single.routes, circl.routes, hma.routes)
+    for routes in (*(each.router for each in direct), *_ROUTERS):
+        app.include_router(routes)
+    return Shortcut(app, AloneWithoutParties(chosen.host), direct)

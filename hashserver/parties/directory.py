@@ -13,32 +13,26 @@ import orjson
 from hashserver.ledger import Ledger
 from hashserver.parties.keys import MOST_KEY_BYTES, Digester, read_secret
 from hashserver.parties.party import LOCAL, Party
-from hashserver.problems import Problem
 
-_CHALLENGE = 'Bearer realm="hashserver", Basic realm="hashserver", charset="UTF-8"'
 _MOST_HEADER = 4 * MOST_KEY_BYTES
 
 
-def unauthorized(detail: str) -> Problem:
-    """401: nobody that we know."""
-    problem = Problem(401, "unauthorized", "Unauthorized", detail)
-    problem.headers["WWW-Authenticate"] = _CHALLENGE
-    return problem
+class NotAuthenticated(Exception):
+    """A request has no valid key; the message says what to send instead."""
 
 
-def forbidden(detail: str) -> Problem:
-    """403: known, but not allowed."""
-    return Problem(403, "forbidden", "Forbidden", detail)
+class NotPermitted(Exception):
+    """A party is known, but may not do this; the message says what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that was not removed.
+    """A key that is not revoked.
 
     Args:
         number: in the ledger.
         digest: what is kept of it.
-        party: that it lets in.
+        party: that it belongs to.
         expires: Unix seconds, or None.
     """
 
@@ -48,7 +42,7 @@ class Key:
     expires: float | None
 
     def is_valid(self, now: float) -> bool:
-        """Whether it lets its party in at a time (Unix seconds)."""
+        """Whether it is valid at a time (Unix seconds)."""
         return self.expires is None or now < self.expires
 
 
@@ -59,7 +53,7 @@ class Directory:
         folder: the data folder.
 
     Raises:
-        LedgerError, SecretError: keys cannot be read, or not be told from others.
+        LedgerError, SecretError: the parties, or the secret of their keys, cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -77,16 +71,16 @@ class Directory:
         self.refresh()
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         self._ledger.close()
 
     @property
     def is_open(self) -> bool:
-        """Whether no party is configured, so that whoever reaches the server may ask."""
+        """Whether no party is configured, so that anybody who reaches the server may ask."""
         return not self._any
 
     def refresh(self) -> bool:
-        """Read the parties again if they have changed; returns whether they had."""
+        """Read the parties again if they have changed; returns whether they have."""
         with self._ledger.reading() as connection:
             version = connection.execute("SELECT value FROM meta WHERE name = 'parties_version'").fetchone()[0]
             if version == self._seen:
@@ -125,12 +119,12 @@ class Directory:
         """The party that an Authorization header names, by Bearer key or by Basic name and key.
 
         Raises:
-            Problem: 401.
+            NotAuthenticated: there is no valid key in it.
         """
         if not self._any:
             return LOCAL
         if not authorization:
-            raise unauthorized("this server answers parties only; send Authorization: Bearer KEY")
+            raise NotAuthenticated("this server answers parties only; send Authorization: Bearer KEY")
         scheme, _, credentials = authorization[:_MOST_HEADER].partition(" ")
         scheme = scheme.lower()
         if scheme == "bearer":
@@ -138,15 +132,15 @@ class Directory:
         elif scheme == "basic":
             key = self._basic(credentials.strip())
         else:
-            raise unauthorized("the Authorization header is neither Bearer nor Basic; send Bearer KEY")
+            raise NotAuthenticated("the Authorization header is neither Bearer nor Basic; send Bearer KEY")
         if key is None:
-            raise unauthorized("the key is not known, has expired or was removed; ask the operator for a new one")
+            raise NotAuthenticated("the key is unknown, expired or revoked; ask the operator for a new one")
         return key.party
 
     def find_key(self, key: str) -> Key | None:
-        """What is known of a key, or None if it lets nobody in."""
-        # What the lookup's duration tells is about digests under our secret, of which nobody can
-        # choose bits.
+        """The key as the ledger has it, or None if it is not valid."""
+        # The time that the lookup takes only tells something of digests under our secret, whose
+        # bits nobody can choose.
         digest = self._digest_of(key[: MOST_KEY_BYTES + 1])
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found.digest, digest):
@@ -154,7 +148,7 @@ class Directory:
         return found if found.expires is None or found.is_valid(time.time()) else None
 
     def key_of(self, number: int) -> Key | None:
-        """The key of a number, if it still lets its party in."""
+        """The key with a number, if it is still valid."""
         found = self._by_number.get(number)
         return found if found is not None and found.is_valid(time.time()) else None
 
@@ -162,7 +156,7 @@ class Directory:
         try:
             name, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
         except ValueError:  # not base64, not ASCII or not UTF-8
-            raise unauthorized("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
+            raise NotAuthenticated("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
         found = self.find_key(key)
         if found is None or not hmac.compare_digest(
             found.party.name.casefold().encode(), name.casefold().encode()
@@ -175,7 +169,7 @@ def require(party: Party, permission: str) -> None:
     """Refuse what a party may not do.
 
     Raises:
-        Problem: 403.
+        NotPermitted: it does not have the permission.
     """
     if not party.may(permission):
-        raise forbidden(f"party {party.name!r} has no permission to {permission}; the operator can allow it")
+        raise NotPermitted(f"party {party.name!r} has no permission to {permission}; the operator can allow it")

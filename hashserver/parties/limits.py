@@ -1,8 +1,8 @@
-"""Rates and quotas, in hashes, exact over all workers: one slot a party in a file that they all map.
+"""Rates and quotas in hashes, exact across all workers, which share a file with a slot per party.
 
-A rate is a token bucket that holds a second's worth. A request is let in while there is anything in
-the bucket and takes what it needs, so a request larger than the bucket is possible, and the next
-one waits until the debt is paid: over time the rate is never exceeded.
+A rate is a token bucket that holds one second's worth. A request is accepted while there is
+anything in the bucket and takes what it needs, so a request may be larger than the bucket; the next
+one then waits until the debt is paid, and over time the rate is never exceeded.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hashserver.parties.party import Party
-from hashserver.problems import Problem
 from hashserver.times import DAY_SECONDS
 
 FILE = "limits.bin"
@@ -28,15 +28,35 @@ _SLOTS = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How a party stands after a request, for the RateLimit headers."""
+class Allowance:
+    """What a party may check, and what is left of it.
+
+    Args:
+        policy: its limits, as the header RateLimit-Policy.
+        state: what is left of each, as the header RateLimit.
+    """
 
     policy: str
     state: str
 
     def headers(self) -> dict[str, str]:
-        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        """Both headers, as in draft-ietf-httpapi-ratelimit-headers."""
         return {"RateLimit-Policy": self.policy, "RateLimit": self.state}
+
+
+class OverLimit(Exception):
+    """A party may not check that many hashes now.
+
+    Args:
+        message: the limit, what is left of it, and when to try again.
+        limit: which one it is.
+        wait: seconds until the same request is accepted.
+        allowance: what is left; nothing was taken from it.
+    """
+
+    def __init__(self, message: str, limit: Literal["rate", "quota"], wait: float, allowance: Allowance) -> None:
+        super().__init__(message)
+        self.limit, self.wait, self.allowance = limit, wait, allowance
 
 
 @dataclass(slots=True)
@@ -47,7 +67,7 @@ class _Slot:
         tokens: hashes in its bucket, when it was last looked at.
         counted: when that was, Unix seconds.
         days: `[day, hashes]` of the last even and the last odd day, so that a clock that is set
-            back over midnight, and on again, forgets neither.
+            back over midnight, and forward again, forgets neither.
     """
 
     tokens: float
@@ -66,10 +86,10 @@ class Meter:
     """Charges parties for hashes.
 
     Args:
-        folder: the data folder; workers of all processes share the file in it.
+        folder: the data folder; all workers share the file in it.
 
     Raises:
-        OSError: the file cannot be made, because the disk is full for instance.
+        OSError: the file cannot be created, for example because the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,37 +98,37 @@ class Meter:
         self._lock = threading.Lock()
         with self._locked(_SLOTS * _SLOT_BYTES):
             missing = _SLOTS * _SLOT_BYTES - os.fstat(self._file).st_size
-            if missing > 0:  # written in full, so that a slot has its place on the disk when it is needed
+            if missing > 0:  # written in full, so that there is room on the disk when a slot is needed
                 os.pwrite(self._file, bytes(missing), _SLOTS * _SLOT_BYTES - missing)
 
     def close(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
 
-    def charge(self, party: Party, hashes: int) -> Standing | None:
-        """Take hashes off what a party may ask.
+    def charge(self, party: Party, hashes: int) -> Allowance | None:
+        """Take hashes off what a party may still check.
 
         Returns:
-            How it stands, or None if it has no limits.
+            What is left, or None if it has no limits.
 
         Raises:
-            Problem: 429; nothing was taken.
+            OverLimit: they are too many; nothing was taken.
         """
         if party.max_rate is None and party.daily_quota is None:
             return None
         with self._slot(party.number) as slot:
-            now = time.time()  # within the lock: whoever comes later has the later time
+            now = time.time()  # within the lock, so that times only go up
             day = slot.of_day(int(now // DAY_SECONDS))
-            # Without a rate there is no bucket; the one of a rate that comes later begins full.
+            # Without a rate there is no bucket; if a rate is set later, its bucket starts full.
             slot.tokens = 0.0 if party.max_rate is None else _filled(slot, now, party.max_rate)
             slot.counted = 0.0 if party.max_rate is None else now
             _refuse_beyond(party, slot.tokens, day[1], hashes, now)
             if party.max_rate is not None:
                 slot.tokens -= hashes
             day[1] += hashes
-        return _standing(party, slot.tokens, day[1], now)
+        return _allowance(party, slot.tokens, day[1], now)
 
     def refund(self, party: Party, hashes: int) -> None:
         """Give back what was charged for a request that could not be answered."""
@@ -121,7 +141,7 @@ class Meter:
                 slot.tokens = min(party.max_rate, slot.tokens + hashes)
 
     def seed(self, party: int, day: int, used: int) -> None:
-        """Say what the ledger has counted for a party on a day, in case the file was lost.
+        """Count at least what the ledger has for a party on a day, in case the file was lost.
 
         Args:
             party: its number.
@@ -141,7 +161,7 @@ class Meter:
             tokens, counted, *days = _SLOT.unpack(read)
             slot = _Slot(tokens, counted, (days[:2], days[2:]))
             yield slot
-            # Checks that miss go on while the disk is full, even where there is no place for their
+            # Checks that miss go on while the disk is full, even if there is no room for their
             # slot.
             with suppress(OSError):
                 packed = _SLOT.pack(slot.tokens, slot.counted, *slot.days[0], *slot.days[1])
@@ -171,23 +191,16 @@ def _refuse_beyond(party: Party, tokens: float, used: int, hashes: int, now: flo
             f"party {party.name!r} may check {party.daily_quota:,} hashes a day (UTC) and has {left:,} left, "
             f"fewer than this request's {hashes:,}; the next day begins in {wait:,.0f} s"
         )
-        raise _too_fast(party, "quota-exceeded", detail, wait, tokens, used, now)
+        raise OverLimit(detail, "quota", wait, _allowance(party, tokens, used, now))
     if party.max_rate is not None and tokens <= 0:
         wait = -tokens / party.max_rate + min(1.0, 1 / party.max_rate)
         detail = (
             f"party {party.name!r} may check {party.max_rate:,.0f} hashes a second; try again in {wait:,.1f} s"
         )
-        raise _too_fast(party, "rate-exceeded", detail, wait, tokens, used, now)
+        raise OverLimit(detail, "rate", wait, _allowance(party, tokens, used, now))
 
 
-def _too_fast(party: Party, slug: str, detail: str, wait: float, tokens: float, used: int, now: float) -> Problem:
-    problem = Problem(429, slug, "Too many hashes", detail, retry_after=round(wait, 3))
-    problem.headers["Retry-After"] = str(max(1, -int(-wait // 1)))
-    problem.headers.update(_standing(party, tokens, used, now).headers())
-    return problem
-
-
-def _standing(party: Party, tokens: float, used: int, now: float) -> Standing:
+def _allowance(party: Party, tokens: float, used: int, now: float) -> Allowance:
     policy, state = [], []
     if party.max_rate is not None:
         wait = max(0.0, -tokens / party.max_rate)
@@ -196,4 +209,4 @@ def _standing(party: Party, tokens: float, used: int, now: float) -> Standing:
     if party.daily_quota is not None:
         policy.append(f'"day";q={party.daily_quota};w={DAY_SECONDS}')
         state.append(f'"day";r={max(0, party.daily_quota - used)};t={int(DAY_SECONDS - now % DAY_SECONDS)}')
-    return Standing(", ".join(policy), ", ".join(state))
+    return Allowance(", ".join(policy), ", ".join(state))

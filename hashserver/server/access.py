@@ -8,24 +8,25 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from hashserver.parties.directory import require
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Caller, identify
 
 
 async def known_caller(request: Request) -> Caller:
-    """Whoever asks, with whatever permissions.
+    """The caller, whatever their permissions.
 
     Raises:
-        Problem: 401.
+        NotAuthenticated: no key, or one that is not valid.
     """
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     return identify(request.app.state.parts, headers)
 
 
 def permitted(permission: str) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency: whoever asks, if the party has a permission.
+    """A dependency: the caller, if their party has a permission.
 
     Raises:
-        Problem: 401 or 403.
+        NotAuthenticated, NotPermitted: it may not use the route.
     """
 
     async def caller(request: Request) -> Caller:
@@ -40,4 +41,3 @@ AnyParty = Annotated[Caller, Depends(known_caller)]
 MayContribute = Annotated[Caller, Depends(permitted("contribute"))]
 MayGiveFeedback = Annotated[Caller, Depends(permitted("feedback"))]
 MayReport = Annotated[Caller, Depends(permitted("report"))]
-MayAdministrate = Annotated[Caller, Depends(permitted("admin"))]

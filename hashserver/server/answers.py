@@ -9,14 +9,14 @@ from typing import Any
 import orjson
 
 from hashcore import Entry
-from hashserver.server.bodies.request import Invalid
+from hashserver.server.bodies.request import InvalidHash
 
 _BLOCK = 10_000  # matches encoded at a time: a request may match a million times
 
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """An entry as an answer names it."""
+    """An entry as an answer names it; `id` is its external id."""
 
     set: str
     category: str | None
@@ -24,8 +24,17 @@ class EntryView:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """One hash that matched: where it stood, and the entries at one distance from it."""
+class NamedMatch:
+    """One hash that matched, and the entries at one distance from it.
+
+    Args:
+        type: name of its hash type.
+        index: its place in the request, among the hashes of its type.
+        digest: the hash as bytes.
+        distance: of all the entries.
+        entries: at least one.
+        truncated: whether there are more entries than an answer names for one hash.
+    """
 
     type: str
     index: int
@@ -37,16 +46,23 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All that one request is answered, from one generation."""
+    """The whole answer to one request, from one generation.
+
+    Args:
+        generation: number of that generation.
+        checked: well-formed hashes by type.
+        matches: by type and index, nearest first.
+        invalid: what was not a hash.
+    """
 
     generation: int
     checked: dict[str, int]
-    matches: list[Match]
-    invalid: list[Invalid]
+    matches: list[NamedMatch]
+    invalid: list[InvalidHash]
 
 
 def to_json(answer: Answer) -> bytes:
-    """The answer as JSON."""
+    """The answer as JSON, in UTF-8, as docs/api.md describes it."""
     head = orjson.dumps({"generation": answer.generation, "checked": answer.checked})
     invalid = orjson.dumps(answer.invalid)
     blocks = [
@@ -56,7 +72,7 @@ def to_json(answer: Answer) -> bytes:
     return b'%s,"matches":[%s],"invalid":%s}' % (head[:-1], b",".join(blocks), invalid)
 
 
-def _as_object(match: Match) -> dict[str, Any]:
+def _as_object(match: NamedMatch) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "type": match.type,
         "index": match.index,
@@ -80,7 +96,7 @@ def _schema() -> Any:
 def to_arrow(answer: Answer) -> bytes:
     """The answer as an Arrow stream, one row for every entry of every match.
 
-    The metadata of its schema hold `generation`, and `checked`, `invalid` and `truncated` as JSON.
+    The metadata of its schema holds `generation`, and `checked`, `invalid` and `truncated` as JSON.
     """
     import pyarrow as pa
 

@@ -1,11 +1,11 @@
-"""Reading a request body within a bound."""
+"""Reading a request body, up to a size limit."""
 
 from __future__ import annotations
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
-from hashserver.problems import Problem, too_large, unsupported
+from hashserver.server.problems import Problem, too_large, unsupported
 
 
 async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> bytearray:
@@ -14,10 +14,10 @@ async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> 
     Args:
         headers: of the request, names in lower case.
         receive: its ASGI channel.
-        limit: bytes that it may have.
+        limit: largest size in bytes.
 
     Raises:
-        Problem: 413, as soon as the body is, or says it is, larger.
+        Problem: 413, as soon as the body is larger, or its Content-Length says so.
         ClientDisconnect: the client went away.
     """
     declared = headers.get(b"content-length", "")
@@ -36,18 +36,18 @@ async def read_body(headers: dict[bytes, str], receive: Receive, limit: int) -> 
 
 
 def require_json(headers: dict[bytes, str]) -> None:
-    """Refuse a body of another kind.
+    """Refuse a body that is not declared as JSON.
 
     Raises:
         Problem: 415.
     """
     media = headers.get(b"content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
-        raise unsupported(f"the Content-Type is {media[:100]!r}; this is sent as application/json")
+        raise unsupported(f"the Content-Type is {media[:100]!r}; send application/json")
 
 
 def _over(limit: int) -> Problem:
-    # What is left of the body would be taken for the next request.
+    # The rest of the body would be read as the next request.
     problem = too_large(f"the body is larger than {limit:,} bytes; send the hashes in smaller requests", limit)
     problem.headers["Connection"] = "close"
     return problem

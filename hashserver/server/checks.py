@@ -1,4 +1,4 @@
-"""What every protocol does with a request: charge its party, match, record, and only then answer."""
+"""What every protocol does with a request: charge its party, match, record, then answer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hashserver.ledger.entry_keys import key_of
 from hashserver.ledger.fold import MatchRow
 from hashserver.ledger.writer import Tally
 from hashserver.parties.directory import require
-from hashserver.problems import Problem
-from hashserver.server.answers import Answer, Match
+from hashserver.server.answers import Answer, NamedMatch
 from hashserver.server.bodies.request import Asked, CheckRequest
 from hashserver.server.parts import Caller, Parts
+from hashserver.server.problems import Problem
 from hashserver.times import now_ms
 
-_INLINE_HASHES = 1 << 15  # below this a hop to another thread costs more than the work holds others up
+_INLINE_HASHES = 1 << 15  # below this a hop to another thread takes longer than the work
 
 
 @dataclass(slots=True)
 class Checked:
-    """An answer that may leave: what it says is on disk.
+    """An answer that may be sent: what it says is on disk.
 
     Args:
         answer: what matched.
@@ -37,35 +37,34 @@ class Checked:
     numbers: list[int] = field(default_factory=list)
 
 
-async def check(
-    parts: Parts, caller: Caller, asked: CheckRequest, *, most: int | None = None, numbered: bool = False
-) -> Checked:
+async def check(parts: Parts, caller: Caller, asked: CheckRequest, *, numbered: bool = False) -> Checked:
     """Answer the hashes of a request.
 
     Args:
         parts: of the server.
-        caller: who asks.
-        asked: what.
+        caller: who is asking.
+        asked: the hashes.
         numbered: also return the ledger's numbers of the entries, which costs more.
 
     Raises:
-        Problem: 403, 429, or 503 when something matched that cannot be recorded.
+        NotPermitted, OverLimit: the party may not check, or not that many hashes.
+        Problem: 503, something matched that cannot be recorded.
     """
     party = caller.party
     require(party, "check")
     hashes, is_long = _effort(asked)
     charged = hashes + len(asked.invalid)
-    standing = parts.meter.charge(party, charged)
+    allowance = parts.meter.charge(party, charged)
     headers = {"X-Request-Id": caller.request}
-    if standing is not None:
-        headers.update(standing.headers())
+    if allowance is not None:
+        headers.update(allowance.headers())
     most = parts.settings.max_matches
     if is_long:
         answer = await run_in_threadpool(check_request, parts.store, asked, most, party.sets)
     else:
         answer = check_request(parts.store, asked, most, party.sets)
     del asked  # large, and others need the memory while this request waits for the disk
-    tallies = {kind: Tally(checked) for kind, checked in answer.checked.items()}
+    tallies = {hash_type: Tally(checked) for hash_type, checked in answer.checked.items()}
     for wrong in answer.invalid:
         tallies.setdefault(wrong.type, Tally()).invalid += 1
     if not answer.matches:
@@ -81,11 +80,11 @@ async def check(
 
 
 def _effort(asked: CheckRequest) -> tuple[int, bool]:
-    """Hashes of a request, and whether matching holds up others for longer than a hop to another thread costs."""
+    """Hashes of a request, and whether matching them takes longer than a hop to another thread."""
     hashes, near, is_odd = 0, 0, bool(asked.max_distance)
     for group in asked.asked:
         hashes += len(group.digests)
-        rule = group.kind.rule
+        rule = group.hash_type.rule
         if rule is not Rule.EXACT:
             near += len(group.digests)
             is_odd = is_odd or rule is not Rule.HAMMING
@@ -99,24 +98,24 @@ def _unrecorded() -> Problem:
         503,
         "ledger-unavailable",
         "Hits cannot be recorded",
-        "something matched, and it cannot be recorded at the moment, so it is not answered; try again later, the "
-        "operator sees the reason at /readyz",
+        "something matched, but hits cannot be recorded at the moment, so there is no answer; try again later, "
+        "/readyz shows the reason",
     )
     problem.headers["Retry-After"] = "10"
     return problem
 
 
 def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
-    """The matches as the ledger takes them: all of one hash are one hit, the nearest one has rank 0."""
+    """The matches as the ledger takes them: those of one hash are one hit, the nearest first."""
     rows: list[MatchRow] = []
     now, party, request, generation = now_ms(), caller.party.number, caller.request, answer.generation
     last: tuple[str, int] | None = None
     rank = 0
     for match in answer.matches:
-        kind, distance = match.type, match.distance
-        if (kind, match.index) != last:
-            last, rank = (kind, match.index), 0
-            tallies[kind].hits += 1
+        hash_type, distance = match.type, match.distance
+        if (hash_type, match.index) != last:
+            last, rank = (hash_type, match.index), 0
+            tallies[hash_type].hits += 1
         for entry in match.entries:
             name, key, added = entry.id, key_of(entry), int(entry.added * 1000)
             rows.append(
@@ -125,7 +124,7 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
                     party,
                     request,
                     generation,
-                    kind,
+                    hash_type,
                     distance,
                     rank,
                     entry.set,
@@ -143,20 +142,20 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
     """Check all hashes of a request against one generation.
 
     Args:
-        store: of the sets.
-        request: what is asked.
+        store: with the sets.
+        request: the hashes.
         most: entries to name for one hash, the nearest ones.
         sets: names of the match sets that count; None: all.
     """
     with store.read() as snapshot:
         checked: dict[str, int] = {}
-        matches: list[Match] = []
+        matches: list[NamedMatch] = []
         for asked in request.asked:
-            checked[asked.kind.name] = checked.get(asked.kind.name, 0) + len(asked.digests)
+            checked[asked.hash_type.name] = checked.get(asked.hash_type.name, 0) + len(asked.digests)
             found = snapshot.match(
-                asked.kind,
+                asked.hash_type,
                 asked.digests,
-                max_distance=request.max_distance.get(asked.kind.name),
+                max_distance=request.max_distance.get(asked.hash_type.name),
                 most=most,
                 sets=sets,
             )
@@ -165,13 +164,13 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
         return Answer(snapshot.generation, checked, matches, request.invalid)
 
 
-def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[Match]:
+def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[NamedMatch]:
     """Name the entries found; entries of one hash at one distance make one match.
 
-    An item whose hashes stand in several rows of a set, tied by its external id, is named once, at
+    An entry whose hashes are in several rows of a set, tied by its external id, is named once, at
     the nearest distance.
     """
-    named: list[Match] = []
+    named: list[NamedMatch] = []
     last = (-1, -1)
     told: set[tuple[str, str]] = set()
     entries = snapshot.entries(found)
@@ -186,7 +185,7 @@ def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[Match]:
         if (query, distance) != last:
             index = query if asked.index is None else int(asked.index[query])
             digest = asked.digests[query].tobytes()
-            named.append(Match(asked.kind.name, index, digest, distance, [], query in found.truncated))
+            named.append(NamedMatch(asked.hash_type.name, index, digest, distance, [], query in found.truncated))
             last = (query, distance)
         named[-1].entries.append(entry)
     return named

@@ -1,4 +1,4 @@
-"""What a worker does beside answering, from its start to its end."""
+"""What a worker does besides answering requests, from its start to its end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Store
 from hashserver.ledger.retention import apply_retention
-from hashserver.server.metrics import flush
+from hashserver.server.metrics import Latencies
 from hashserver.server.parts import Parts
 from hashserver.server.warmup import warm_up_changes
 from hashserver.settings import Settings
 
 log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005
-_YOUNG_OBJECTS = 20_000  # before the collector looks at them: next to none that a request makes are in cycles
+_YOUNG_OBJECTS = 20_000  # before the collector runs: hardly any object that a request makes is in a cycle
 
 _RETENTION_SECONDS = 3600.0
 _METRICS_SECONDS = 0.2
@@ -33,7 +33,7 @@ _METRICS_SECONDS = 0.2
 
 def tune_interpreter() -> None:
     """Keep the collector and the switching of threads from making small requests wait."""
-    # What is loaded by now stays: sweeping through it again and again would stall requests.
+    # What is loaded now stays: scanning it again and again would stall requests.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
@@ -52,7 +52,7 @@ async def keepers(parts: Parts) -> AsyncIterator[None]:
             _keep_sets_fresh(parts),
             _keep_parties_fresh(parts),
             _keep_short(parts.settings),
-            _keep_metrics_fresh(),
+            _keep_metrics_fresh(parts.latencies),
             _warm_up_changes(ending.is_set),
         )
     ]
@@ -69,7 +69,7 @@ async def keepers(parts: Parts) -> AsyncIterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when the server that started it is gone: it would hold the port with nobody to stop it."""
+    """End this worker when the server that started it is gone, or it would keep the port."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -77,7 +77,7 @@ def _end_with_parent() -> None:
 
     def end() -> None:
         loop.remove_reader(sentinel)
-        log.error("the server that started this worker has ended without a word; the worker ends as well")
+        log.error("the server that started this worker ended unexpectedly; this worker ends too")
         os.kill(os.getpid(), signal.SIGTERM)
 
     loop.add_reader(sentinel, end)
@@ -89,18 +89,18 @@ def _generation(store: Store) -> int:
 
 
 async def _keep_sets_fresh(parts: Parts) -> None:
-    """Move on to new generations as they are published."""
+    """Switch to new generations as they are published."""
     while True:
         await asyncio.sleep(parts.settings.refresh_seconds)
         try:
             if await run_in_threadpool(parts.store.refresh):
                 log.info("serving generation %d", _generation(parts.store))
         except Exception:
-            log.exception("cannot move on to the newest generation; still serving the one before")
+            log.exception("cannot switch to the newest generation; still serving the previous one")
 
 
 async def _keep_parties_fresh(parts: Parts) -> None:
-    """Notice changed parties; neither large sets nor requests that fill the thread pool hold this up."""
+    """Notice changed parties, even while large sets or requests fill the thread pool."""
     own = CapacityLimiter(1)
     while True:
         await asyncio.sleep(parts.settings.refresh_seconds)
@@ -108,22 +108,24 @@ async def _keep_parties_fresh(parts: Parts) -> None:
             if await to_thread.run_sync(parts.directory.refresh, limiter=own):
                 log.info("the parties have changed")
         except Exception:
-            log.exception("cannot read the parties; still serving those known before")
+            log.exception("cannot read the parties; still using those read before")
 
 
-async def _keep_metrics_fresh() -> None:
+async def _keep_metrics_fresh(latencies: Latencies) -> None:
     """Show the other workers what this one measures."""
     while True:
         await asyncio.sleep(_METRICS_SECONDS)
-        flush()
+        latencies.flush()
 
 
 async def _warm_up_changes(is_ending: Callable[[], bool]) -> None:
-    """Spare the first who adds an entry the wait for compiled kernels."""
+    """Compile the kernels that the first added entry would otherwise wait for."""
     try:
         await to_thread.run_sync(warm_up_changes, is_ending, limiter=CapacityLimiter(1))
     except Exception as error:
-        log.warning("the first change of a set may take some seconds: warming up for it failed: %s", error)
+        log.warning(
+            "the first change of a set may take a few seconds, because warming up for it failed: %s", error
+        )
 
 
 async def _keep_short(settings: Settings) -> None:
@@ -137,5 +139,5 @@ async def _keep_short(settings: Settings) -> None:
             if deleted.hits or deleted.counts:
                 log.info("retention: %d hits and %d counts deleted", deleted.hits, deleted.counts)
         except Exception:
-            log.exception("old hits and counts cannot be deleted; trying again in an hour")
+            log.exception("cannot delete old hits and counts; trying again in an hour")
         await asyncio.sleep(_RETENTION_SECONDS)

@@ -1,7 +1,8 @@
-"""Without parties only this machine may ask, wherever the server listens.
+"""While no party is configured, only this machine is answered, wherever the server listens.
 
-`hashserver serve` does not start otherwise. But a ledger may be lost while it runs, and a worker
-that starts again then knows of no party; or another server was started with the application.
+`hashserver serve` does not start on other addresses then. But the ledger may get lost while the
+server runs, so that a restarted worker finds no parties; or the application may be run by another
+ASGI server.
 """
 
 from __future__ import annotations
@@ -14,35 +15,35 @@ from typing import Any
 
 from starlette.types import Scope
 
-from hashserver.problems import Problem
+from hashserver.server.problems import Problem
 
 log = logging.getLogger("hashserver")
 _ALWAYS = "/healthz"
 
 
 class AloneWithoutParties:
-    """Tells which requests are refused while no party is configured.
+    """Decides which requests are refused while no party is configured.
 
     Args:
-        host: where the settings say that the server listens.
+        host: the address that the server listens on according to its settings.
     """
 
     def __init__(self, host: str) -> None:
         self._was_for_others = not _stays_here(host)
 
     def refuses(self, scope: Scope) -> bool:
-        """Whether a request may have come from another machine, and is not for a load balancer's probe."""
+        """Whether a request may come from another machine and is not a load balancer's probe."""
         return scope["path"] != _ALWAYS and (self._was_for_others or not came_over_loopback(scope.get("server")))
 
 
 def no_parties() -> Problem:
-    """503: nobody may ask yet."""
+    """503: no party is configured, and the request may come from another machine."""
     problem = Problem(
         503,
         "no-parties",
         "No parties are configured",
-        "this server can be reached from other machines and knows of no party who may ask; the operator restores "
-        "ledger.sqlite from a backup, or adds a party with hashserver party add",
+        "this server can be reached from other machines, but no party is configured; restore ledger.sqlite from a "
+        "backup, or add a party with hashserver party add",
     )
     problem.headers["Retry-After"] = "60"
     return problem
@@ -52,12 +53,12 @@ def _stays_here(host: str) -> bool:
     try:
         return listens_on_loopback_only(host)
     except OSError as error:
-        log.warning("%r cannot be resolved, so it is not taken for this machine: %s", host, error)
+        log.warning("cannot resolve %r, so it does not count as this machine: %s", host, error)
         return False
 
 
 def listens_on_loopback_only(host: str) -> bool:
-    """Whether a server that listens on `host`, a name or an address, is out of reach for other machines.
+    """Whether other machines cannot reach a server that listens on `host`, a name or an address.
 
     Raises:
         OSError: the name cannot be resolved.
@@ -68,7 +69,7 @@ def listens_on_loopback_only(host: str) -> bool:
 def came_over_loopback(server: Any) -> bool:
     """Whether a request came over the loopback interface or a Unix socket.
 
-    The client's address would not do: behind a proxy it is whatever `X-Forwarded-For` says.
+    The client's address does not tell: behind a proxy it is whatever `X-Forwarded-For` says.
 
     Args:
         server: of the ASGI scope: the address that the connection was made to, and its port, which

@@ -1,8 +1,8 @@
-"""What Prometheus reads: how requests fare, measured here, and what the ledger and the store hold.
+"""What Prometheus reads: latencies, measured here, and figures of the ledger and the store.
 
 Several workers share the measurements through files, see `hashserver.server.metrics_folder`; its
-variable has to be set before this module is imported. Without it a process counts for itself.
-Hashes and hits are read from the ledger: exact over all workers and restarts.
+variable must be set before this module is imported. Without it each process counts on its own.
+Hashes and hits are read from the ledger, so they are exact across workers and restarts.
 """
 
 from __future__ import annotations
@@ -29,13 +29,17 @@ from hashserver.parties.party import LOCAL
 from hashserver.server.metrics_folder import VARIABLE
 
 _METHODS = frozenset(("GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"))
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Upper bounds of the histogram of latencies, in seconds."""
 
 _Key = tuple[str, str, int]
 
 
 class _Seconds(Histogram):
-    """A histogram that takes many observations at once: one by one they cost as much as answering a hash."""
+    """A histogram that takes many observations at once.
+
+    One by one they cost as much as answering a hash does.
+    """
 
     def observe_all(self, seconds: list[float]) -> None:
         """Observe all of them."""
@@ -45,47 +49,57 @@ class _Seconds(Histogram):
             self._buckets[place].inc(count)
 
 
-_own = CollectorRegistry()
-_noted: dict[_Key, list[float]] = {}
-_children: dict[_Key, _Seconds] = {}
-_seconds = _Seconds(
-    "hashserver_http_request_seconds",
-    "Seconds from a request to the end of its answer.",
-    ("method", "route", "status"),
-    registry=_own,
-    buckets=_BUCKETS,
-)
+class Latencies:
+    """How long requests took: noted one by one, and added in bulk to what is scraped."""
 
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._seconds = _Seconds(
+            "hashserver_http_request_seconds",
+            "Seconds from a request to the end of its answer.",
+            ("method", "route", "status"),
+            registry=self._registry,
+            buckets=BUCKETS,
+        )
+        self._noted: dict[_Key, list[float]] = {}
+        self._children: dict[_Key, _Seconds] = {}
 
-def observe(method: str, route: str, status: int, seconds: float) -> None:
-    """Note how long a request took, on the event loop; `flush` shows it to others.
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note how long a request took, on the event loop; `flush` makes it visible.
 
-    Args:
-        method: of the request.
-        route: the template of its route, never its path: the number of templates is bounded, and no
-            hash or id gets into a label.
-        status: of the answer.
-        seconds: to the end of the answer.
-    """
-    key = (method, route, status)
-    try:
-        _noted[key].append(seconds)
-    except KeyError:
-        if method not in _METHODS:
-            key = ("other", route, status)
-        _noted.setdefault(key, []).append(seconds)
+        Args:
+            method: of the request.
+            route: the template of its route, never its path: the number of templates is bounded,
+                and no hash or id gets into a label.
+            status: of the answer.
+            seconds: to the end of the answer.
+        """
+        key = (method, route, status)
+        try:
+            self._noted[key].append(seconds)
+        except KeyError:
+            if method not in _METHODS:
+                key = ("other", route, status)
+            self._noted.setdefault(key, []).append(seconds)
 
+    def flush(self) -> None:
+        """Add what was noted to what is scraped; on the event loop, several times a second."""
+        for key, seconds in self._noted.items():
+            if seconds:
+                child = self._children.get(key)
+                if child is None:
+                    method, route, status = key
+                    child = self._children[key] = self._seconds.labels(method, route, str(status))
+                child.observe_all(seconds)
+                seconds.clear()
 
-def flush() -> None:
-    """Add what was noted to what is scraped; on the event loop, several times a second."""
-    for key, seconds in _noted.items():
-        if seconds:
-            child = _children.get(key)
-            if child is None:
-                method, route, status = key
-                child = _children[key] = _seconds.labels(method, route, str(status))
-            child.observe_all(seconds)
-            seconds.clear()
+    def scrape(self) -> bytes:
+        """What was flushed, as Prometheus' text; of all workers where they count together."""
+        if VARIABLE not in os.environ:
+            return generate_latest(self._registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
 
 
 class Timing:
@@ -95,7 +109,8 @@ class Timing:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        parts = getattr(scope["app"].state, "parts", None)
+        if parts is None or scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         status = 500
@@ -111,11 +126,11 @@ class Timing:
             await self._app(scope, receive, note)
         finally:
             route = str(getattr(scope.get("route"), "path", "other"))
-            observe(scope["method"], route, status, time.perf_counter() - started)
+            parts.latencies.observe(scope["method"], route, status, time.perf_counter() - started)
 
 
 class _Holdings(Collector):
-    """What the ledger and the store hold.
+    """Figures of the ledger and the store.
 
     Args:
         store: of the worker that answers.
@@ -129,32 +144,39 @@ class _Holdings(Collector):
         trouble = self._trouble
         try:
             with closing(Ledger(self._store.folder, read_only=True)) as ledger:
-                yield from [*_counts(ledger), _gauge("inbox_matches", "Matches to be folded.", waiting(ledger))]
+                yield from [
+                    *_counts(ledger),
+                    _gauge(
+                        "inbox_matches",
+                        "Matches that are recorded but not yet folded into the tables.",
+                        waiting(ledger),
+                    ),
+                ]
         except LedgerError:
             trouble = True
         yield _gauge("ledger_trouble", "1 while the ledger cannot be read or written.", float(trouble))
-        yield _gauge("ledger_bytes", "Bytes of the ledger's files.", _ledger_bytes(self._store.folder))
-        yield _gauge("store_bytes", "Bytes of the store's file.", self._store.bytes_used)
+        yield _gauge("ledger_bytes", "Size of the ledger's files in bytes.", _ledger_bytes(self._store.folder))
+        yield _gauge("store_bytes", "Size of the store's file in bytes.", self._store.bytes_used)
         with self._store.read() as snapshot:
             manifest = snapshot.manifest
         yield _gauge("generation", "Generation served by the worker that answers.", manifest.generation)
-        entries = GaugeMetricFamily("hashserver_set_entries", "Entries of a set.", labels=("set", "role"))
+        entries = GaugeMetricFamily("hashserver_set_entries", "Entries in a set.", labels=("set", "role"))
         for each in manifest.sets.values():
             entries.add_metric((each.name, each.role), each.entries)
         yield entries
 
 
-def scrape(store: Store, *, trouble: bool) -> bytes:
-    """Everything, in Prometheus' text format."""
-    registry = CollectorRegistry()
-    if VARIABLE in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        measured = generate_latest(registry)
-    else:
-        measured = generate_latest(_own)
+def scrape(store: Store, latencies: Latencies, *, trouble: bool) -> bytes:
+    """Everything, in Prometheus' text format.
+
+    Args:
+        store: of the worker that answers.
+        latencies: of that worker; see `Latencies.scrape`.
+        trouble: whether that worker cannot write the ledger.
+    """
     holdings = CollectorRegistry()
     holdings.register(_Holdings(store, trouble))
-    return measured + generate_latest(holdings)
+    return latencies.scrape() + generate_latest(holdings)
 
 
 def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
@@ -168,7 +190,7 @@ def _counts(ledger: Ledger) -> Iterator[Metric]:
     for place, name, words in (
         (1, "checked_hashes", "Well-formed hashes that were checked."),
         (2, "hits", "Hashes that matched."),
-        (3, "invalid_hashes", "Hashes that were not well-formed."),
+        (3, "invalid_hashes", "Hashes that were malformed."),
     ):
         yield _counter(name, words, "type", [(row[0], row[place]) for row in by_type])
     by_party = ledger.connection.execute(
@@ -176,8 +198,15 @@ def _counts(ledger: Ledger) -> Iterator[Metric]:
         "GROUP BY party ORDER BY party",
         (LOCAL.name,),
     ).fetchall()
-    yield _counter("party_checked_hashes", "Of a party.", "party", [(row[0], row[1]) for row in by_party])
-    yield _counter("party_hits", "Of a party.", "party", [(row[0], row[2]) for row in by_party])
+    yield _counter(
+        "party_checked_hashes",
+        "Well-formed hashes that a party checked.",
+        "party",
+        [(row[0], row[1]) for row in by_party],
+    )
+    yield _counter(
+        "party_hits", "Hashes of a party that matched.", "party", [(row[0], row[2]) for row in by_party]
+    )
 
 
 def _counter(name: str, words: str, label: str, values: list[tuple[str, int]]) -> CounterMetricFamily:

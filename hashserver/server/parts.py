@@ -1,4 +1,4 @@
-"""What the routes work with, and who asks."""
+"""What the routes work with, and who is asking."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory, Party
 from hashserver.parties.limits import Meter
-from hashserver.problems import Limits
+from hashserver.server.metrics import Latencies
+from hashserver.server.problems import RequestLimits
 from hashserver.settings import Settings
 from hashserver.times import DAY_MS, now_ms
 
@@ -39,21 +40,22 @@ class Parts:
     """
 
     settings: Settings
-    limits: Limits
+    limits: RequestLimits
     store: Store
     ledger: LedgerWriter
     directory: Directory
     meter: Meter
+    latencies: Latencies = field(default_factory=Latencies)
     ready: bool = False
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(slots=True)
 class Caller:
-    """Who asks, and under which number.
+    """Who is asking, and the id of the request.
 
     Args:
-        party: whose key it is.
+        party: the owner of the key.
         request: the client's X-Request-Id, or one of ours; it is in the ledger and in the answer.
     """
 
@@ -62,14 +64,14 @@ class Caller:
 
 
 def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
-    """Find out who asks.
+    """Find out who is asking.
 
     Args:
         parts: of the server.
         headers: of the request, names in lower case.
 
     Raises:
-        Problem: 401.
+        NotAuthenticated: no key, or one that is not valid.
     """
     party = parts.directory.authenticate(headers.get(b"authorization"))
     given = headers.get(b"x-request-id")
@@ -79,13 +81,13 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
 
 
 async def open_parts(settings: Settings) -> Parts:
-    """Open everything that requests need."""
+    """Open everything that requests need: the store, the ledger, the parties and their limits."""
     limits, store, directory, meter = await run_in_threadpool(_open_parts, settings)
     return Parts(settings, limits, store, await LedgerWriter.start(settings.data_dir), directory, meter)
 
 
-def _open_parts(settings: Settings) -> tuple[Limits, Store, Directory, Meter]:
-    limits = Limits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
+def _open_parts(settings: Settings) -> tuple[RequestLimits, Store, Directory, Meter]:
+    limits = RequestLimits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
     store = open_store(settings)
     _audit_what_was_killed(store)
     directory = Directory(settings.data_dir)
@@ -101,13 +103,13 @@ def _audit_what_was_killed(store: Store) -> None:
     try:
         with Ledger(store.folder) as ledger:
             if found := find_unaudited(ledger, store):
-                log.warning("%d generations had no line in the audit log; they have one now", found)
+                log.warning("%d generations were missing from the audit log and have been added", found)
     except LedgerError as error:
-        log.warning("cannot look for generations that the audit log does not know: %s", error)
+        log.warning("cannot look for generations that are missing from the audit log: %s", error)
 
 
 async def close_parts(parts: Parts) -> None:
-    """Have everything written, and let go of it."""
+    """Write what is pending, and close everything."""
     await parts.ledger.close()
     await run_in_threadpool(_close_parts, parts)
 

@@ -1,7 +1,8 @@
 """Compiling the kernels before the first request, once for all workers.
 
 numba keeps compiled kernels on disk, keyed by source and CPU. Two processes that compile at the
-same time may spoil each other's index, so workers take turns: the first compiles, the others load.
+same time may corrupt each other's index, so workers take turns: the first one compiles, the others
+load.
 """
 
 from __future__ import annotations
@@ -22,38 +23,42 @@ def warm_up(data_dir: Path) -> None:
     """Run every kernel that a check may need, on a little data, one worker at a time."""
     from hashcore import HASH_TYPES
     from hashcore.warmup import warm_kernels
-    from hashserver.problems import Limits
     from hashserver.server.bodies import parse_body
+    from hashserver.server.problems import RequestLimits
 
     with _turn(data_dir):
         warm_kernels()
-        for kind in HASH_TYPES.values():
-            text = b"0" * kind.hex_digits
+        for hash_type in HASH_TYPES.values():
+            text = b"0" * hash_type.hex_digits
             for content_type, body in (
-                ("application/octet-stream", bytes(kind.width)),
+                ("application/octet-stream", bytes(hash_type.width)),
                 ("text/plain", text),
-                ("application/json", b'{"%s":["%s"]}' % (kind.name.encode(), text)),
+                ("application/json", b'{"%s":["%s"]}' % (hash_type.name.encode(), text)),
             ):
-                parse_body(content_type, kind.name, bytearray(body), Limits())
+                parse_body(content_type, hash_type.name, bytearray(body), RequestLimits())
 
 
 def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
-    """Run every kernel that adding and withdrawing entries needs, on a store of a few entries that is thrown away.
+    """Run every kernel that adding and withdrawing entries needs, on a small temporary store.
 
-    For after the start, in a thread: checks do not wait for it, and where nothing is cached it
-    takes seconds.
+    Meant for a thread after the start: checks do not wait for it, and without a cache it takes
+    seconds.
 
     Args:
-        is_ending: asked between the steps whether the server is to end, which does not wait for the
-            rest then.
+        is_ending: called between the steps; once it returns True the rest is skipped, so that the
+            server can end.
     """
     from hashcore import HASH_TYPES, Store
     from hashserver.parties import LOCAL
     from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
 
-    hashes = {kind.name: [bytes([1 + at]) * kind.width for at in range(3)] for kind in HASH_TYPES.values()}
-    entries = [NewEntry(f"{at}", "c", {kind: some[at] for kind, some in hashes.items()}) for at in range(3)]
-    # Not the lock of `warm_up`: other workers shall not be ready later for this.
+    hashes = {
+        hash_type.name: [bytes([1 + at]) * hash_type.width for at in range(3)] for hash_type in HASH_TYPES.values()
+    }
+    entries = [
+        NewEntry(f"{at}", "c", {hash_type: some[at] for hash_type, some in hashes.items()}) for at in range(3)
+    ]
+    # Not the lock of `warm_up`, which would delay other workers that are starting.
     with (
         _turn(Path(__file__), is_ending),
         _own_folder() as folder,
@@ -78,7 +83,7 @@ def _own_folder() -> Iterator[Path]:
 
 @contextmanager
 def _turn(path: Path, is_ending: Callable[[], bool] = lambda: False) -> Iterator[None]:
-    """Take turns with other processes; who is to end goes on without its turn, to find that out."""
+    """Take turns with other processes; one that is ending does not wait for its turn."""
     lock = os.open(path, os.O_RDONLY)
     try:
         while not is_ending():

@@ -1,4 +1,4 @@
-"""Entries that parties add and withdraw: what they sent, and publishing it."""
+"""Entries that parties add and withdraw: reading what they sent, and publishing it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashserver.ledger import Ledger
 from hashserver.ledger.publications import audited
 from hashserver.parties import Party
-from hashserver.parties.directory import forbidden
-from hashserver.problems import Problem, malformed, too_large, unprocessable
+from hashserver.parties.directory import NotPermitted
+from hashserver.sets.errors import BadMember, NotInStore, NotJson, TooManyEntries
 from hashserver.sets.names import RULE, is_set_name
 
 MOST_ENTRIES = 10_000
@@ -36,7 +36,7 @@ MOST_BYTES = 16 << 20
 MOST_ID_BYTES = 500
 MOST_CATEGORY_BYTES = 200
 WAIT_SECONDS = 5.0
-"""For whoever is changing the store; then the client is asked to come back."""
+"""How long to wait for others who change the store; then the client is asked to try again."""
 
 _MEMBERS = ("set", "id", "category", *HASH_TYPES)
 
@@ -46,7 +46,7 @@ class NewEntry:
     """One entry as a party sent it.
 
     Args:
-        id: external id.
+        id: the external id.
         category: or None.
         hashes: digests by type, at least one.
     """
@@ -66,7 +66,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What came of a contribution: how many entries are new, replaced another, or were there as they are."""
+    """What came of a contribution: how many entries are new, replace another, or did not change."""
 
     outcome: Outcome
     added: int
@@ -86,23 +86,24 @@ def read_contribution(body: bytes | bytearray) -> Contribution:
     """Read an entry, or `{"entries": [...]}`.
 
     Raises:
-        Problem: 400 when it is not JSON, 413 when there are too many, 422 when an entry cannot be
-            taken.
+        NotJson: it is not JSON.
+        BadMember: an entry cannot be added.
+        TooManyEntries: there are too many.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise malformed(f"the body is not JSON: {error}") from None
+        raise NotJson(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise unprocessable("the body is not an object; send an entry, or entries as an array", pointer="")
+        raise BadMember("the body is not an object; send an entry, or entries as an array", pointer="")
     if "entries" not in value:
         return _one_set([_read_entry(value, "", "the entry")], [""])
     items = value["entries"]
     if not isinstance(items, list) or not items or len(value) > 1:
-        raise unprocessable("entries is an array of at least one entry, and the only member", pointer="/entries")
+        raise BadMember("entries must be an array of at least one entry, and the only member", pointer="/entries")
     if len(items) > MOST_ENTRIES:
         detail = f"the request holds {len(items):,} entries, more than {MOST_ENTRIES:,}; send several requests"
-        raise too_large(detail, MOST_ENTRIES)
+        raise TooManyEntries(detail, MOST_ENTRIES)
     places = [f"/entries/{index}" for index in range(len(items))]
     read = [
         _read_entry(item, place, f"entry {at}") for at, (item, place) in enumerate(zip(items, places, strict=True))
@@ -115,31 +116,33 @@ def _one_set(read: list[tuple[str, NewEntry]], places: list[str]) -> Contributio
     entries: dict[str, NewEntry] = {}
     for at, ((set_name, entry), place) in enumerate(zip(read, places, strict=True)):
         if set_name != name:
-            raise unprocessable(
+            raise BadMember(
                 f"entry {at}: set {set_name!r} is not {name!r}, that of entry 0; one request changes one set",
                 pointer=f"{place}/set",
             )
         if entries.setdefault(entry.id, entry) != entry:
-            raise unprocessable(f"entry {at}: the id stands for another entry before it", pointer=f"{place}/id")
+            raise BadMember(f"entry {at}: an entry before it has the same id", pointer=f"{place}/id")
     return Contribution(name, list(entries.values()))
 
 
 def _read_entry(item: Any, place: str, who: str) -> tuple[str, NewEntry]:
     if not isinstance(item, dict):
-        raise unprocessable(f"{who} is not an object", pointer=place)
+        raise BadMember(f"{who} is not an object", pointer=place)
     if unknown := [name for name in item if name not in _MEMBERS]:
         words = ", ".join(_MEMBERS)
-        raise unprocessable(
-            f"{who} has an unknown member {unknown[0][:100]!r}; members are {words}", pointer=place
-        )
+        raise BadMember(f"{who} has an unknown member {unknown[0][:100]!r}; members are {words}", pointer=place)
     set_name = _text(item, "set", place, who, 4 * MOST_CATEGORY_BYTES)
     id = _text(item, "id", place, who, MOST_ID_BYTES)
     category = None
     if item.get("category") is not None:
         category = _text(item, "category", place, who, MOST_CATEGORY_BYTES)
-    hashes = {kind: _digest(item[kind], kind, place, who) for kind in HASH_TYPES if item.get(kind) is not None}
+    hashes = {
+        hash_type: _digest(item[hash_type], hash_type, place, who)
+        for hash_type in HASH_TYPES
+        if item.get(hash_type) is not None
+    }
     if not hashes:
-        raise unprocessable(f"{who} has no hash; give at least one of {', '.join(HASH_TYPES)}", pointer=place)
+        raise BadMember(f"{who} has no hash; give at least one of {', '.join(HASH_TYPES)}", pointer=place)
     return set_name, NewEntry(id, category, hashes)
 
 
@@ -147,28 +150,29 @@ def _text(item: dict[str, Any], name: str, place: str, who: str, most: int) -> s
     value = item.get(name)
     pointer = f"{place}/{name}"
     if not isinstance(value, str) or not value:
-        raise unprocessable(f"{who}: {name} is a text that is not empty", pointer=pointer)
+        raise BadMember(f"{who}: {name} must be a string that is not empty", pointer=pointer)
     if len(value.encode()) > most:
-        raise unprocessable(f"{who}: {name} is longer than {most} bytes", pointer=pointer)
+        raise BadMember(f"{who}: {name} is longer than {most} bytes", pointer=pointer)
     if not value.isprintable():
-        raise unprocessable(f"{who}: {name} holds a character that cannot be printed", pointer=pointer)
+        raise BadMember(f"{who}: {name} contains a character that cannot be printed", pointer=pointer)
     return value
 
 
 def _digest(value: Any, name: str, place: str, who: str) -> bytes:
-    kind = HASH_TYPES[name]
+    hash_type = HASH_TYPES[name]
     pointer = f"{place}/{name}"
     if not isinstance(value, str):
-        raise unprocessable(f"{who}: {name} is a hash written as a text", pointer=pointer)
+        raise BadMember(f"{who}: {name} must be a hash, written as a string", pointer=pointer)
     text = value.encode()
     buffer = np.frombuffer(text or b"\0", np.uint8)
-    digests, status, _ = decode_hex(kind, buffer, np.zeros(1, np.int64), np.array([len(text)], np.int64))
+    digests, status, _ = decode_hex(hash_type, buffer, np.zeros(1, np.int64), np.array([len(text)], np.int64))
     if status[0] != OK:
-        raise unprocessable(f"{who}: {name}: {explain_invalid(kind, value)}", pointer=pointer)
+        raise BadMember(f"{who}: {name}: {explain_invalid(hash_type, value)}", pointer=pointer)
     digest = digests.tobytes()
-    if digest in kind.benign:
-        raise unprocessable(
-            f"{who}: {name} is that of {kind.benign[digest]}: it is everywhere and harmless", pointer=pointer
+    if digest in hash_type.benign:
+        raise BadMember(
+            f"{who}: {name} is the hash of {hash_type.benign[digest]}, which is everywhere and harmless",
+            pointer=pointer,
         )
     return digest
 
@@ -177,29 +181,33 @@ def require_set(store: Store, party: Party, name: str, *, may_be_new: bool) -> N
     """Refuse a set that a party may not change.
 
     Raises:
-        Problem: 403 when the party may not, 404 when there is no such set.
+        NotPermitted: the party may not change it.
+        NotInStore: it does not exist, and the party may not create it.
+        BadMember: it would be new, and its name is not valid.
     """
     if party.sets is not None and name not in party.sets:
-        raise forbidden(f"party {party.name!r} may not change set {name!r}; the operator can allow it")
+        raise NotPermitted(f"party {party.name!r} may not change set {name!r}; the operator can allow it")
     with store.read() as snapshot:
         known = snapshot.manifest.sets.get(name)
     admin = party.may("admin")
     if known is None and not (admin and may_be_new):
-        hint = "; a party with the permission admin can make it" if may_be_new else ""
-        raise Problem(404, "not-found", "Not found", f"there is no set named {name!r}{hint}")
+        hint = "; a party with the permission admin can create it" if may_be_new else ""
+        raise NotInStore(f"there is no set named {name!r}{hint}")
     if known is None and not is_set_name(name):
-        raise unprocessable(f"{name!r} cannot name a set; {RULE}")
+        raise BadMember(f"{name!r} is not a valid name for a set; {RULE}")
     if known is not None and known.role != "match" and not admin:
-        raise forbidden(f"set {name!r} keeps matches from being reported; only the permission admin may change it")
+        raise NotPermitted(
+            f"set {name!r} keeps matches from being reported; changing it takes the permission admin"
+        )
 
 
 def publish(store: Store, party: Party, contribution: Contribution) -> Published:
-    """Put entries into a set, in one commit; those whose ids are there with other contents are replaced.
+    """Add entries to a set in one commit, or replace those whose contents differ.
 
     Raises:
-        StoreBusy: somebody else was changing the store all the time.
-        StoreFull, LedgerError: there is no room; when the audit log could not be written, it is
-            published.
+        StoreBusy: others kept changing the store.
+        StoreFull, LedgerError: there is no room; where only the audit log could not be written, the
+            entries are published all the same.
     """
     found = _Sorted()
     name = contribution.set
@@ -219,7 +227,7 @@ def publish(store: Store, party: Party, contribution: Contribution) -> Published
 
 
 def _blocks(store: Store, contribution: Contribution, found: _Sorted) -> Iterator[Rows | Withdrawals]:
-    """The rows to load. They are asked for while nobody else may change the store, so what is there stays."""
+    """The rows to load; read while nobody else may change the store, so the set stays as it is."""
     store.refresh()
     there: dict[str, list[KnownEntry]] = {}
     with store.read() as snapshot:
@@ -243,12 +251,14 @@ def _rows(entries: list[NewEntry]) -> Rows:
     names = sorted({entry.category for entry in entries if entry.category is not None})
     codes = {name: code for code, name in enumerate(names)}
     hashes = {}
-    for kind in HASH_TYPES.values():
-        digests = [entry.hashes.get(kind.name) for entry in entries]
+    for hash_type in HASH_TYPES.values():
+        digests = [entry.hashes.get(hash_type.name) for entry in entries]
         present = np.array([digest is not None for digest in digests], np.bool_)
         if present.any():
-            data = b"".join(digest or bytes(kind.width) for digest in digests)
-            hashes[kind.name] = HashColumn(np.frombuffer(data, np.uint8).reshape(-1, kind.width).copy(), present)
+            data = b"".join(digest or bytes(hash_type.width) for digest in digests)
+            hashes[hash_type.name] = HashColumn(
+                np.frombuffer(data, np.uint8).reshape(-1, hash_type.width).copy(), present
+            )
     categories = np.array([-1 if each.category is None else codes[each.category] for each in entries], np.int32)
     return Rows(
         np.arange(len(entries), dtype=np.int64),
@@ -262,7 +272,7 @@ def withdraw(store: Store, party: Party, name: str, id: str) -> Outcome:
     """Take the entry with an external id out of a set.
 
     Raises:
-        Problem: 404 when there is none.
+        NotInStore: there is no such entry.
         StoreBusy, StoreFull, LedgerError: as for `publish`.
     """
     with Ledger(store.folder) as ledger:
@@ -270,4 +280,4 @@ def withdraw(store: Store, party: Party, name: str, id: str) -> Outcome:
         try:
             return store.withdraw(name, [id], now=time.time(), timeout=WAIT_SECONDS, on_done=note)
         except (UnknownEntry, UnknownSet) as error:
-            raise Problem(404, "not-found", "Not found", str(error)) from None
+            raise NotInStore(str(error)) from None

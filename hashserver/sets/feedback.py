@@ -1,4 +1,4 @@
-"""What parties say of entries: that a match was a mistake, or that it was right."""
+"""Feedback of parties on entries: a match was a mistake, or it was right."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import orjson
 from hashcore import Store
 from hashserver.ledger import Ledger
 from hashserver.parties import Party
-from hashserver.problems import Problem, malformed, unprocessable
 from hashserver.sets.entries import MOST_ID_BYTES
+from hashserver.sets.errors import BadMember, NotInStore, NotJson
 from hashserver.times import now_ms
 
 VERDICTS = ("false-positive", "confirmed")
@@ -21,7 +21,7 @@ _MEMBERS = ("set", "id", "verdict", "note")
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A party's word on an entry."""
+    """A party's verdict on an entry, which is named as a match names it."""
 
     set: str
     id: str
@@ -33,44 +33,44 @@ def read_feedback(body: bytes | bytearray) -> Feedback:
     """Read `{"set": ..., "id": ..., "verdict": ..., "note": ...}`.
 
     Raises:
-        Problem: 400 when it is not JSON, 422 when a member is not what it has to be.
+        NotJson: it is not JSON.
+        BadMember: a member is missing, unknown, or not what it should be.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise malformed(f"the body is not JSON: {error}") from None
+        raise NotJson(f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise unprocessable(f"the body is not an object with the members {', '.join(_MEMBERS)}", pointer="")
+        raise BadMember(f"the body must be an object with the members {', '.join(_MEMBERS)}", pointer="")
     if unknown := [name for name in value if name not in _MEMBERS]:
         words = ", ".join(_MEMBERS)
-        raise unprocessable(f"unknown member {unknown[0][:100]!r}; members are {words}", pointer="")
+        raise BadMember(f"unknown member {unknown[0][:100]!r}; members are {words}", pointer="")
     set_name, id = (_text(value, name, 1, MOST_ID_BYTES) for name in ("set", "id"))
     verdict = value.get("verdict")
     if verdict not in VERDICTS:
-        raise unprocessable(f"verdict is one of {', '.join(VERDICTS)}", pointer="/verdict")
+        raise BadMember(f"verdict must be one of {', '.join(VERDICTS)}", pointer="/verdict")
     return Feedback(set_name, id, verdict, _text({"note": "", **value}, "note", 0, MOST_NOTE))
 
 
 def _text(value: dict[str, Any], name: str, least: int, most: int) -> str:
     text = value.get(name)
     if not isinstance(text, str) or not least <= len(text) <= most:
-        raise unprocessable(f"{name} is a text of {least} to {most:,} characters", pointer=f"/{name}")
+        raise BadMember(f"{name} must be a string of {least} to {most:,} characters", pointer=f"/{name}")
     return text
 
 
 def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
-    """Put a party's word on disk, and return its number.
+    """Record a party's feedback durably, and return its number.
 
     Raises:
-        Problem: 404 when the party's sets have no such entry.
+        NotInStore: the party's sets have no such entry.
         LedgerError: it cannot be written.
     """
     with store.read() as snapshot:
-        # What a party is not checked against it is not told of either.
+        # A party learns nothing of sets that its checks do not go against.
         known = feedback.set in snapshot.manifest.sets and (party.sets is None or feedback.set in party.sets)
         if not known or not snapshot.find(feedback.set, feedback.id):
-            detail = f"set {feedback.set!r} has no entry with the id {feedback.id!r}, or has it no longer"
-            raise Problem(404, "not-found", "Not found", detail)
+            raise NotInStore(f"set {feedback.set!r} has no entry with the id {feedback.id!r}")
     with Ledger(store.folder) as ledger, ledger.transaction() as connection:
         row = (now_ms(), party.number, feedback.set, feedback.id, feedback.verdict, feedback.note)
         cursor = connection.execute(
@@ -80,7 +80,7 @@ def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
 
 
 def read_all(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
-    """The newest words of all parties, newest first; times in Unix milliseconds."""
+    """The newest feedback of all parties, newest first; times in Unix milliseconds."""
     rows = ledger.connection.execute(
         "SELECT feedback.id, time, name, verdict, set_name, external, note FROM feedback "
         "LEFT JOIN parties ON parties.id = party ORDER BY feedback.id DESC LIMIT ?",

@@ -99,8 +99,8 @@ def test_pyhashlookup_reads_the_info(client: Hashlookup) -> None:
         (f"/lookup/md5/{MD5S['absent']}", 404, "Non existing MD5"),
         ("/lookup/md5/123", 400, "MD5 value incorrect"),
         (f"/lookup/sha1/{'x' * 40}", 400, "SHA-1 value incorrect"),
-        (f"/lookup/md6/{'0' * 32}", 404, "no hash type 'md6'"),
-        (f"/lookup/pdq/{'0' * 64}", 404, "no hash type 'pdq'"),
+        (f"/lookup/md6/{'0' * 32}", 404, "hash type 'md6' cannot be looked up"),
+        (f"/lookup/pdq/{'0' * 64}", 404, "hash type 'pdq' cannot be looked up"),
     ],
 )
 def test_errors_are_messages(server: Server, key: str, path: str, status: int, message: str) -> None:

@@ -112,7 +112,7 @@ def test_the_status_of_the_indexes(session: requests.Session, server: Server) ->
         (
             "/m/raw_lookup",
             {"signal": PDQ, "signal_type": "pdq", "include_distance": "perhaps"},
-            "include_distance is true or false",
+            "include_distance must be true or false",
         ),
         ("/m/index/status", {"signal_type": "tlsh"}, "No such SignalType 'tlsh'"),
     ],

@@ -86,7 +86,7 @@ def assert_problem(response: httpx.Response, status: int, words: str) -> None:
 def test_strangers_are_asked_for_a_key(office: Office) -> None:
     for headers, words in (
         ({}, "Authorization: Bearer KEY"),
-        (bearer("hs_" + "x" * 43), "not known"),
+        (bearer("hs_" + "x" * 43), "the key is unknown"),
         ({"Authorization": "Digest x"}, "neither Bearer nor Basic"),
         ({"Authorization": "Basic \xe9".encode("latin-1")}, "not base64"),
     ):
@@ -106,7 +106,7 @@ def test_bearer_and_basic_are_answered_alike(office: Office) -> None:
     with office.server.client(auth=("Both Ways", key)) as client:
         answers.append(client.post("/v2/check", json={"md5": [KNOWN]}).json())
     with office.server.client(auth=("First", key)) as client:
-        assert_problem(client.post("/v2/check", json={"md5": [KNOWN]}), 401, "not known")
+        assert_problem(client.post("/v2/check", json={"md5": [KNOWN]}), 401, "the key is unknown")
     assert answers[0] == answers[1]
     assert len(answers[0]["matches"]) == 1
 

@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 
 from hashcore.hashtypes import HashType
-from hashserver.problems import Limits, malformed, unprocessable
 from hashserver.server.bodies.request import (
     Asked,
     CheckRequest,
-    Invalid,
+    InvalidHash,
     check_count,
     known_type,
     places_of_good,
     pointer_to,
 )
+from hashserver.server.problems import RequestLimits, malformed, unprocessable
 
 # Positions of fields in the tables of Arrow's Message.fbs.
 _HEADER_TYPE, _HEADER = 1, 2
 _RECORD_BATCH, _COMPRESSION = 3, 3
 
 
-def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
+def parse_arrow(body: bytes | bytearray, limits: RequestLimits) -> CheckRequest:
     """Read a stream of record batches. An index counts rows over all batches.
 
     Raises:
-        Problem: 400 when it is no sound stream, 413 when there are too many hashes, 422 when a
+        Problem: 400 when it is not a valid stream, 413 when there are too many hashes, 422 when a
             column is not named by a hash type, not fixed-size binary of its width, or its buffers
             are compressed.
     """
@@ -37,10 +37,10 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
     try:
         messages = pa.ipc.MessageReader.open_stream(pa.py_buffer(body))
         schema = pa.ipc.read_schema(_of_type(messages.read_next_message(), "schema"))
-        kinds = [_kind_of(field) for field in schema]
+        hash_types = [_hash_type_of(field) for field in schema]
         if len(set(schema.names)) != len(schema.names):
-            raise unprocessable("a column name stands in the Arrow schema twice; one column a hash type")
-        columns: list[list[Any]] = [[] for _ in kinds]
+            raise unprocessable("a column name appears twice in the Arrow schema; send one column per hash type")
+        columns: list[list[Any]] = [[] for _ in hash_types]
         for message in messages:
             if _is_compressed(memoryview(message.metadata)):
                 raise unprocessable(
@@ -53,49 +53,49 @@ def parse_arrow(body: bytes | bytearray, limits: Limits) -> CheckRequest:
                 column.append(array)
     except (pa.ArrowException, StopIteration, EOFError, OSError, ValueError, struct.error) as error:
         first = str(error).split("\n")[0][:200]
-        raise malformed(f"the body is not a sound Arrow IPC stream: {first or type(error).__name__}") from None
+        raise malformed(f"the body is not a valid Arrow IPC stream: {first or type(error).__name__}") from None
     check_count(sum(len(array) for arrays in columns for array in arrays), limits)
     request = CheckRequest([], [])
-    for kind, arrays in zip(kinds, columns, strict=True):
-        _collect(kind, arrays, request)
+    for hash_type, arrays in zip(hash_types, columns, strict=True):
+        _collect(hash_type, arrays, request)
     return request
 
 
 def _of_type(message: Any, expected: str) -> Any:
-    # Arrow reads a message as what it is asked to read, and runs into memory that is not its own.
+    # Arrow reads any message as what it is asked for, and reads memory that is not its own then.
     if message.type != expected:
-        raise malformed(f"the Arrow stream has a {message.type} where a {expected} belongs")
+        raise malformed(f"the Arrow stream has a {message.type} where a {expected} was expected")
     return message
 
 
-def _kind_of(field: Any) -> HashType:
+def _hash_type_of(field: Any) -> HashType:
     import pyarrow as pa
 
-    kind = known_type(field.name, pointer=pointer_to(field.name))
-    if not pa.types.is_fixed_size_binary(field.type) or field.type.byte_width != kind.width:
+    hash_type = known_type(field.name, pointer=pointer_to(field.name))
+    if not pa.types.is_fixed_size_binary(field.type) or field.type.byte_width != hash_type.width:
         raise unprocessable(
-            f"column {kind.name} is {str(field.type)[:80]}; it has to be fixed_size_binary[{kind.width}]",
-            pointer=pointer_to(kind.name),
+            f"column {hash_type.name} is {str(field.type)[:80]}; it must be fixed_size_binary[{hash_type.width}]",
+            pointer=pointer_to(hash_type.name),
         )
-    return kind
+    return hash_type
 
 
-def _collect(kind: HashType, arrays: list[Any], request: CheckRequest) -> None:
+def _collect(hash_type: HashType, arrays: list[Any], request: CheckRequest) -> None:
     items = sum(len(array) for array in arrays)
     bad: list[int] = []
     parts = []
     start = 0
     for array in arrays:
-        part = _digests(array, kind.width)
+        part = _digests(array, hash_type.width)
         if array.null_count:
             missing = np.asarray(array.is_null(), np.bool_)
             bad.extend((np.flatnonzero(missing) + start).tolist())
             part = part[~missing]
         parts.append(part)
         start += len(array)
-    digests = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, kind.width), np.uint8), *parts])
-    request.asked.append(Asked(kind, np.ascontiguousarray(digests), places_of_good(items, bad)))
-    request.invalid.extend(Invalid(kind.name, index, "null is not a hash") for index in bad)
+    digests = parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, hash_type.width), np.uint8), *parts])
+    request.asked.append(Asked(hash_type, np.ascontiguousarray(digests), places_of_good(items, bad)))
+    request.invalid.extend(InvalidHash(hash_type.name, index, "null is not a hash") for index in bad)
 
 
 def _digests(array: Any, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hashcore.errors import BadDistance
 from hashcore.hashtypes import HASH_TYPES, HashType, check_distance
 from hashcore.rows import Digests
-from hashserver.problems import Limits, too_many, unprocessable
+from hashserver.server.problems import RequestLimits, too_many, unprocessable
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +18,19 @@ class Asked:
     """The hashes of one type in a request.
 
     Args:
-        kind: their type.
+        hash_type: their type.
         digests: uint8[n, width], the well-formed ones.
-        index: int64[n], the place of each in the request; None when they are 0..n-1.
+        index: int64[n], the place of each among the items of its type; None when they are 0..n-1.
     """
 
-    kind: HashType
+    hash_type: HashType
     digests: Digests
     index: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Invalid:
-    """One item that is not a hash of its type, and why."""
+class InvalidHash:
+    """One item that is not a hash of its type: its place among those of the type, and why."""
 
     type: str
     index: int
@@ -39,10 +39,10 @@ class Invalid:
 
 @dataclass(frozen=True, slots=True)
 class CheckRequest:
-    """All that one request asks."""
+    """All that one request asks: hashes, items that are none, and distances by hash type."""
 
     asked: list[Asked]
-    invalid: list[Invalid] = field(default_factory=list)
+    invalid: list[InvalidHash] = field(default_factory=list)
     max_distance: dict[str, int] = field(default_factory=dict)
 
 
@@ -51,14 +51,18 @@ def places_of_good(items: int, bad: list[int]) -> NDArray[np.int64] | None:
     return np.delete(np.arange(items, dtype=np.int64), bad) if bad else None
 
 
-def bounded(request: CheckRequest, limits: Limits) -> CheckRequest:
-    """Refuse a request that holds too many hashes."""
+def bounded(request: CheckRequest, limits: RequestLimits) -> CheckRequest:
+    """The request itself, if it does not hold too many hashes.
+
+    Raises:
+        Problem: 413.
+    """
     check_count(sum(len(asked.digests) for asked in request.asked) + len(request.invalid), limits)
     return request
 
 
-def check_count(hashes: int, limits: Limits) -> None:
-    """Refuse too many hashes, where it can be told before each that is bad costs an object.
+def check_count(hashes: int, limits: RequestLimits) -> None:
+    """Refuse too many hashes, before each malformed one costs an object.
 
     Raises:
         Problem: 413.
@@ -68,12 +72,12 @@ def check_count(hashes: int, limits: Limits) -> None:
 
 
 def pointer_to(*names: str) -> str:
-    """The JSON pointer (RFC 6901) to a member; of a long name only the beginning."""
+    """The JSON pointer (RFC 6901) to a member; long names are cut off."""
     return "".join("/" + name[:40].replace("~", "~0").replace("/", "~1") for name in names)
 
 
 def known_type(name: str, **place: str) -> HashType:
-    """Look a hash type up.
+    """The hash type of that name.
 
     Raises:
         Problem: 422 with the known names.
@@ -91,10 +95,11 @@ def checked_distance(name: str, distance: object) -> int:
         Problem: 422.
     """
     pointer = pointer_to("max_distance", name)
-    kind = known_type(name, pointer=pointer)
+    hash_type = known_type(name, pointer=pointer)
     if not isinstance(distance, int) or isinstance(distance, bool):
         raise unprocessable(
-            f"max_distance of {name} is a whole number from 0 to {kind.greatest_distance}", pointer=pointer
+            f"max_distance of {name} must be a whole number from 0 to {hash_type.greatest_distance}",
+            pointer=pointer,
         )
     try:
         check_distance(name, distance)

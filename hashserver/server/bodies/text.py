@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from hashcore.arrays.memory import as_writable
 from hashcore.hashtypes import HashType
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
-from hashserver.problems import Limits
-from hashserver.server.bodies.request import Asked, CheckRequest, Invalid, check_count
+from hashserver.server.bodies.request import Asked, CheckRequest, InvalidHash, check_count
+from hashserver.server.problems import RequestLimits
 
 _LF = 0x0A
 
@@ -19,7 +19,7 @@ _LF = 0x0A
 def _trimmed_lines(
     text: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], lines: NDArray[np.int64]
 ) -> int:
-    """Where the lines that are not blank stand, without the white space around them; returns how many."""
+    """Find the lines that are not blank, without the white space around them; returns how many."""
     size = text.shape[0]
     at, line, found = 0, 0, 0
     while at < size:
@@ -40,14 +40,14 @@ def _trimmed_lines(
     return found
 
 
-def parse_text(body: bytes | bytearray, kind: HashType, limits: Limits) -> CheckRequest:
-    """Read one hash a line; LF or CRLF. Blank lines are passed over, but count in the index.
+def parse_text(body: bytes | bytearray, hash_type: HashType, limits: RequestLimits) -> CheckRequest:
+    """Read one hash a line; LF or CRLF. Blank lines are skipped, but count in the index.
 
     Raises:
         Problem: 413 when there are too many.
     """
     text = as_writable(np.frombuffer(body, np.uint8))
-    capacity = len(text) // (kind.hex_digits + 1) + 1
+    capacity = len(text) // (hash_type.hex_digits + 1) + 1
     while True:
         starts, lengths, lines = (np.empty(capacity, np.int64) for _ in range(3))
         found = int(_trimmed_lines(text, starts, lengths, lines))
@@ -56,13 +56,13 @@ def parse_text(body: bytes | bytearray, kind: HashType, limits: Limits) -> Check
             break
         capacity = found
     starts, lengths, lines = starts[:found], lengths[:found], lines[:found]
-    digests, status, wrong = decode_hex(kind, text, starts, lengths)
+    digests, status, wrong = decode_hex(hash_type, text, starts, lengths)
     if not wrong:
         index = None if not found or int(lines[-1]) == found - 1 else lines
-        return CheckRequest([Asked(kind, digests, index)])
+        return CheckRequest([Asked(hash_type, digests, index)])
     invalid = []
     for bad in np.flatnonzero(status != OK).tolist():
         line = bytes(body[starts[bad] : starts[bad] + lengths[bad]])
-        invalid.append(Invalid(kind.name, int(lines[bad]), explain_invalid(kind, line)))
+        invalid.append(InvalidHash(hash_type.name, int(lines[bad]), explain_invalid(hash_type, line)))
     good = status == OK
-    return CheckRequest([Asked(kind, digests[good], lines[good])], invalid)
+    return CheckRequest([Asked(hash_type, digests[good], lines[good])], invalid)

@@ -1,10 +1,10 @@
-"""Undoing Content-Encoding within a bound."""
+"""Undoing Content-Encoding, up to a size limit."""
 
 from __future__ import annotations
 
 import zlib
 
-from hashserver.problems import Problem, malformed, too_large, unsupported
+from hashserver.server.problems import Problem, malformed, too_large, unsupported
 
 # Small steps in: what is left of a step when a member or frame ends is copied, and a body may be
 # made of millions of them; and four bytes of zstd may come out as 128 KiB, which nothing else
@@ -19,11 +19,11 @@ def unpack(body: bytes | bytearray, encoding: str | None, limit: int) -> bytes |
     Args:
         body: as received.
         encoding: the Content-Encoding header: gzip, zstd, identity or none.
-        limit: bytes that may come out.
+        limit: bytes that it may unpack to.
 
     Raises:
-        Problem: 400 when the body is corrupt or cut short, 413 when more than `limit` bytes come
-            out (as soon as they do), 415 when the encoding is another.
+        Problem: 400 when the body is corrupt or cut short, 413 as soon as more than `limit` bytes
+            come out, 415 when the encoding is not supported.
     """
     chosen = (encoding or "identity").strip().lower()
     if chosen == "identity":
@@ -33,7 +33,7 @@ def unpack(body: bytes | bytearray, encoding: str | None, limit: int) -> bytes |
     if chosen == "zstd":
         return _unzstd(body, limit)
     raise unsupported(
-        "the Content-Encoding is not one that is read; use gzip, zstd, or none", Accept_Encoding="gzip, zstd"
+        "the Content-Encoding is not supported; use gzip, zstd, or none", Accept_Encoding="gzip, zstd"
     )
 
 
@@ -52,7 +52,7 @@ def _gunzip(body: bytes | bytearray, limit: int) -> bytearray:
                     raise _over(limit)
                 at += len(step) - len(member.unused_data)
         except zlib.error as error:
-            raise malformed(f"the body is not sound gzip: {error}") from None
+            raise malformed(f"the body is not valid gzip: {error}") from None
         if at == len(packed):
             return out
 
@@ -75,7 +75,7 @@ def _unzstd(body: bytes | bytearray, limit: int) -> bytearray:
                     raise _over(limit)
                 at += len(step) - len(frame.unused_data)
         except zstandard.ZstdError as error:
-            raise malformed(f"the body is not sound zstd: {error}") from None
+            raise malformed(f"the body is not valid zstd: {error}") from None
         if at == len(packed):
             return out
 

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs
 from fastapi import Request
 
 from hashserver.parties import LOCAL, Party
-from hashserver.parties.directory import forbidden
-from hashserver.problems import Problem
 from hashserver.server.body import read_body
 from hashserver.server.dashboard.session import COOKIE
 from hashserver.server.dashboard.state import Dashboard
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem, forbidden
 
 _MOST_FORM_BYTES = 8192
 
@@ -88,7 +88,7 @@ async def read_form(request: Request) -> dict[str, str]:
     Raises:
         Problem: 413.
     """
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     body = await read_body(headers, request.receive, _MOST_FORM_BYTES)
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20, keep_blank_values=True)
     return {name: values[-1] for name, values in fields.items()}

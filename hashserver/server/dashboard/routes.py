@@ -15,7 +15,6 @@ from hashcore.disk.layout import Manifest
 from hashserver.ledger import LedgerError
 from hashserver.ledger.fold import waiting_in
 from hashserver.parties import Party
-from hashserver.problems import Problem
 from hashserver.server.dashboard import sign_in
 from hashserver.server.dashboard.access import Viewer, scope_of, viewer
 from hashserver.server.dashboard.alarms import Alarm, alarms_of_owner, alarms_of_party, read_complaints
@@ -24,6 +23,7 @@ from hashserver.server.dashboard.figures import Figures, PartyRow, read_figures,
 from hashserver.server.dashboard.pages import HEADERS, page, static
 from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 from hashserver.sets.describe import describe
 from hashserver.times import now_ms
 

@@ -6,12 +6,12 @@ import time
 
 from fastapi import APIRouter, Request, Response
 
-from hashserver.problems import Problem
 from hashserver.server.dashboard.access import is_from_elsewhere, read_form, viewer
 from hashserver.server.dashboard.pages import HEADERS, page
 from hashserver.server.dashboard.session import COOKIE, SESSION_SECONDS
 from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 
 PATH = "/dashboard/sign-in"
 router = APIRouter()

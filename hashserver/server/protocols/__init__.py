@@ -1,1 +1,1 @@
-"""Protocols that existing clients speak, one module each, over the same engine, parties and ledger."""
+"""Protocols of existing clients, one module each, over the same engine, parties and ledger."""

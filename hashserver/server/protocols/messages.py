@@ -9,21 +9,22 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from hashserver.problems import Problem
+from hashserver.server.direct import Handler
+from hashserver.server.errors import REFUSALS, problem_of
 from hashserver.server.parts import Parts
-from hashserver.server.shortcut import Handler
 
 JSON = "application/json"
 
 
 def speaks_messages(handler: Handler) -> Handler:
-    """A handler whose problems leave as `{"message": ...}`."""
+    """A handler whose refusals leave as `{"message": ...}`."""
 
     @wraps(handler)
     async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
         try:
             return await handler(parts, scope, receive)
-        except Problem as problem:
+        except REFUSALS as error:
+            problem = problem_of(error)
             content = orjson.dumps({"message": problem.detail, **problem.extra})
             return Response(content, problem.status, dict(problem.headers), JSON)
 
@@ -31,7 +32,7 @@ def speaks_messages(handler: Handler) -> Handler:
 
 
 def answers(description: str, example: Any, *refusals: int) -> dict[int | str, dict[str, Any]]:
-    """The answers of a route as OpenAPI describes them: what 200 brings, and messages for the rest."""
+    """The answers of a route for OpenAPI: an example of 200, and messages for the others."""
     told: dict[int | str, dict[str, Any]] = {200: _described(description, example)}
     return told | {status: _described("See `message`.", {"message": "..."}) for status in refusals}
 

@@ -6,41 +6,45 @@ from functools import lru_cache
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope
 
 from hashcore import HASH_TYPES, HashType
-from hashserver.problems import unprocessable
 from hashserver.server.answers import to_arrow, to_json
 from hashserver.server.bodies import parse_body
 from hashserver.server.bodies.request import CheckRequest
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body
 from hashserver.server.checks import check as check_hashes
+from hashserver.server.direct import DirectRoutes
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts, identify
+from hashserver.server.problems import unprocessable
 
-router = APIRouter(tags=["check"])
+routes = DirectRoutes("check")
 
 ARROW = "application/vnd.apache.arrow.stream"
-_INLINE_BYTES = 1 << 19  # below this a hop to another thread costs more than the work holds others up
+_INLINE_BYTES = 1 << 19  # below this a hop to another thread takes longer than the work
 _INLINE_MATCHES = 1000
 
 
-def _written(kind: HashType) -> str:
-    other = "" if kind.base64_characters is None else f" or {kind.base64_characters} characters of base64"
-    return f"{kind.hex_digits} hexadecimal digits{other}"
+def _written(hash_type: HashType) -> str:
+    other = (
+        "" if hash_type.base64_characters is None else f" or {hash_type.base64_characters} characters of base64"
+    )
+    return f"{hash_type.hex_digits} hexadecimal digits{other}"
 
 
 _HASHES = {
-    kind.name: {"type": "array", "items": {}, "description": f"{_written(kind)} each"}
-    for kind in HASH_TYPES.values()
+    hash_type.name: {"type": "array", "items": {}, "description": f"{_written(hash_type)} each"}
+    for hash_type in HASH_TYPES.values()
 }
 _DISTANCES = {
-    kind.name: {"type": "integer", "minimum": 0, "maximum": kind.greatest_distance}
-    for kind in HASH_TYPES.values()
-    if kind.is_near
+    hash_type.name: {"type": "integer", "minimum": 0, "maximum": hash_type.greatest_distance}
+    for hash_type in HASH_TYPES.values()
+    if hash_type.is_near
 }
 _BODY_SCHEMA = {
     "type": "object",
@@ -50,7 +54,7 @@ _BODY_SCHEMA = {
             "type": "object",
             "properties": _DISTANCES,
             "additionalProperties": False,
-            "description": "Greatest distance of a match; each set's own default where absent.",
+            "description": "Greatest distance of a match; each set's own default if absent.",
         },
     },
     "additionalProperties": False,
@@ -87,10 +91,23 @@ _ANSWER = {
 }
 
 
-@router.post(
+async def _parameters(
+    type: Annotated[str | None, Query(description="Hash type of a packed or text body.")] = None,
+    max_distance: Annotated[
+        int | None,
+        Query(description="Greatest distance for the perceptual hashes of a packed, text or Arrow body.", ge=0),
+    ] = None,
+) -> None:
+    """The parameters of `/v2/check`."""
+
+
+@routes.add(
+    "POST",
     "/v2/check",
+    parameters=_parameters,
     summary="Check a batch of hashes",
-    response_class=Response,
+    description="Up to 1,000,000 hashes and 64 MiB a request. One bad hash never voids a batch: "
+    "it is listed in `invalid`.",
     openapi_extra={"requestBody": _REQUEST_BODY},
     responses={
         200: {
@@ -99,31 +116,19 @@ _ANSWER = {
         },
         400: refusal("The body is not what its Content-Type says."),
         413: refusal("The body is too large, or holds too many hashes."),
-        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
+        415: refusal("The Content-Type or Content-Encoding is not supported."),
         422: refusal("An unknown hash type, or a parameter out of range."),
     },
 )
-async def check(
-    request: Request,
-    type: Annotated[str | None, Query(description="Hash type of a packed or text body.")] = None,
-    max_distance: Annotated[
-        int | None,
-        Query(description="Greatest distance for the perceptual hashes of a packed, text or Arrow body.", ge=0),
-    ] = None,
-) -> Response:
-    """Up to 1,000,000 hashes and 64 MiB a request. One bad hash never voids a batch: it is listed in `invalid`."""
-    return await respond(request.app.state.parts, request.scope, request.receive)
-
-
-async def respond(parts: Parts, scope: Scope, receive: Receive) -> Response:
+async def check(parts: Parts, scope: Scope, receive: Receive) -> Response:
     """Answer one check.
 
     Raises:
-        Problem: the request cannot be answered as it stands.
+        NotAuthenticated, NotPermitted, OverLimit, Problem: the request cannot be answered.
     """
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+    headers = headers_of(scope)
     caller = identify(parts, headers)
-    # Nothing here keeps the hashes: while hits wait for the disk, others need the memory.
+    # The hashes are not kept here: others need the memory while hits wait for the disk.
     checked = await check_hashes(parts, caller, await _asked(parts, headers, scope["query_string"], receive))
     encode, media_type = (
         (to_arrow, ARROW) if ARROW in headers.get(b"accept", "") else (to_json, "application/json")
@@ -142,18 +147,18 @@ async def _asked(parts: Parts, headers: dict[bytes, str], query: bytes, receive:
 
 
 def _read(parts: Parts, body: bytearray, headers: dict[bytes, str], query: bytes) -> CheckRequest:
-    type_parameter, max_distance = _parameters(query) if query else (None, None)
+    type_parameter, max_distance = _read_query(query) if query else (None, None)
     plain = unpack(body, headers.get(b"content-encoding"), parts.limits.max_unpacked_bytes)
     content_type = headers.get(b"content-type", "")
     return parse_body(content_type, type_parameter, plain, parts.limits, max_distance=max_distance)
 
 
 @lru_cache(maxsize=256)
-def _parameters(query: bytes) -> tuple[str | None, int | None]:
-    parameters = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-    distance = parameters.get("max_distance")
+def _read_query(query: bytes) -> tuple[str | None, int | None]:
+    given = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    distance = given.get("max_distance")
     if distance is None:
-        return parameters.get("type"), None
+        return given.get("type"), None
     if not (distance.isascii() and distance.isdigit() and len(distance) < 6):
-        raise unprocessable("the parameter max_distance is a whole number", parameter="max_distance")
-    return parameters.get("type"), int(distance)
+        raise unprocessable("the parameter max_distance must be a whole number", parameter="max_distance")
+    return given.get("type"), int(distance)

@@ -1,4 +1,4 @@
-"""`/v2/entries`: a hotline's tool adds what was classified, or takes it back."""
+"""`/v2/entries`: a hotline's tool adds entries, or withdraws them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import HASH_TYPES
 from hashcore.errors import StoreBusy, StoreFull
 from hashserver.ledger import LedgerError
-from hashserver.problems import Problem
 from hashserver.server.access import MayContribute
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body, require_json
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 from hashserver.sets.entries import (
     MOST_BYTES,
     MOST_CATEGORY_BYTES,
@@ -48,7 +49,7 @@ _ENTRY = {
         "set": {"type": "string", "minLength": 1},
         "id": {"type": "string", "minLength": 1, "maxLength": MOST_ID_BYTES},
         "category": {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_CATEGORY_BYTES},
-        **{kind.name: {"type": ["string", "null"]} for kind in HASH_TYPES.values()},
+        **{hash_type.name: {"type": ["string", "null"]} for hash_type in HASH_TYPES.values()},
     },
     "required": ["set", "id"],
     "additionalProperties": False,
@@ -65,11 +66,11 @@ _REQUEST_BODY = {
 }
 _ADDED = {"generation": 43, "set": "police", "added": 1, "replaced": 0, "unchanged": 0}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: refusal("Nobody that the server knows."),
+    401: refusal("No valid key."),
     403: refusal("The party may not change this set."),
-    404: refusal("There is no such set or entry."),
-    422: refusal("An entry that cannot be taken; its index and member are named."),
-    503: refusal("Somebody else is changing the sets, or the disk is full; Retry-After says when to come back."),
+    404: refusal("The set or entry does not exist."),
+    422: refusal("An entry cannot be added; its index and member are named."),
+    503: refusal("Others are changing the sets, or the disk is full; Retry-After says when to try again."),
 }
 
 
@@ -82,21 +83,21 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     responses={
         201: {"description": "They are published.", "content": {"application/json": {"example": _ADDED}}},
         200: {
-            "description": "They are in the set as they are: nothing had to be changed.",
+            "description": "They were in the set already: nothing changed.",
             "content": {"application/json": {"example": {**_ADDED, "added": 0, "unchanged": 1}}},
         },
         400: refusal("The body is not JSON."),
         413: refusal("The body is too large, or holds too many entries."),
-        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
+        415: refusal("The Content-Type or Content-Encoding is not supported."),
         **_REFUSALS,
     },
 )
 async def add(request: Request, caller: MayContribute) -> Response:
-    """One entry, or `{"entries": [...]}` with up to 10,000 of one set. All or none of a request is published, and
-    matches at once. An entry whose id is in the set already with other hashes or another category
-    replaces it."""
+    """One entry, or `{"entries": [...]}` with up to 10,000 of one set. A request is published whole
+    or not at all, and its entries match at once. An entry whose id is in the set already, with
+    other hashes or another category, replaces the old one."""
     parts: Parts = request.app.state.parts
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     require_json(headers)
     body = await read_body(headers, request.receive, min(MOST_BYTES, parts.limits.max_body_bytes))
     contribution = await run_in_threadpool(_read, body, headers.get(b"content-encoding"))
@@ -119,7 +120,7 @@ async def add(request: Request, caller: MayContribute) -> Response:
     response_class=Response,
     responses={
         200: {
-            "description": "It is in the set no longer.",
+            "description": "It is no longer in the set.",
             "content": {"application/json": {"example": {"generation": 44, "set": "police", "removed": 1}}},
         },
         **_REFUSALS,
@@ -129,9 +130,9 @@ async def take_back(
     request: Request,
     caller: MayContribute,
     set: Annotated[str, Path(description="Name of the set.")],
-    id: Annotated[str, Path(description="External id of the entry; it may hold slashes.")],
+    id: Annotated[str, Path(description="External id of the entry; it may contain slashes.")],
 ) -> Response:
-    """It matches no longer, at once on this worker and within a second on the others."""
+    """It no longer matches: at once on this worker, within a second on the others."""
     parts: Parts = request.app.state.parts
     require_set(parts.store, caller.party, set, may_be_new=False)
     outcome = await _in_turn(parts, lambda: withdraw(parts.store, caller.party, set, id))
@@ -151,12 +152,12 @@ async def _in_turn(parts: Parts, change: Callable[[], _Result]) -> _Result:
     except TimeoutError:
         raise _busy("other requests are changing the sets") from None
     try:
-        # Shielded, so that a client that goes away does not let the next one in too early.
+        # Shielded, so that a client that goes away does not release the lock too early.
         return await asyncio.shield(_and_release(parts, change))
     except StoreBusy:
         raise _busy("another process is changing the sets, such as a load") from None
     except (StoreFull, LedgerError) as error:
-        problem = Problem(503, "no-room", "Cannot be stored", f"{error}; the operator has to act")
+        problem = Problem(503, "no-room", "Cannot be stored", f"{error}; the operator must act")
         problem.headers["Retry-After"] = "60"
         raise problem from None
 

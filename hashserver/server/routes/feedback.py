@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from hashserver.ledger import LedgerError
-from hashserver.problems import Problem
 from hashserver.server.access import MayGiveFeedback
 from hashserver.server.bodies.unpack import unpack
 from hashserver.server.body import read_body, require_json
 from hashserver.server.errors import refusal
+from hashserver.server.headers import headers_of
 from hashserver.server.parts import Parts
+from hashserver.server.problems import Problem
 from hashserver.sets.entries import MOST_ID_BYTES
 from hashserver.sets.feedback import MOST_NOTE, VERDICTS, read_feedback, record_feedback
 
@@ -35,7 +36,7 @@ _EXAMPLE = {"set": "police", "id": "A-17", "verdict": "false-positive", "note": 
 
 @router.post(
     "/v2/feedback",
-    summary="Say what a match was worth",
+    summary="Say whether a match was right",
     response_class=Response,
     status_code=201,
     openapi_extra={
@@ -45,21 +46,21 @@ _EXAMPLE = {"set": "police", "id": "A-17", "verdict": "false-positive", "note": 
         }
     },
     responses={
-        201: {"description": "It is on disk.", "content": {"application/json": {"example": {"number": 7}}}},
+        201: {"description": "It is recorded.", "content": {"application/json": {"example": {"number": 7}}}},
         400: refusal("The body is not JSON."),
-        401: refusal("Nobody that the server knows."),
+        401: refusal("No valid key."),
         403: refusal("The party may not give feedback."),
-        404: refusal("There is no such entry."),
+        404: refusal("The entry does not exist."),
         413: refusal("The body is too large."),
-        415: refusal("The Content-Type or Content-Encoding is not one that is read."),
-        422: refusal("A member that is not what it has to be; it is named."),
+        415: refusal("The Content-Type or Content-Encoding is not supported."),
+        422: refusal("A member is missing, unknown or invalid; it is named."),
         503: refusal("The ledger cannot be written."),
     },
 )
 async def give_feedback(request: Request, caller: MayGiveFeedback) -> Response:
     """The entry is named as a match names it, by set and id."""
     parts: Parts = request.app.state.parts
-    headers = {name: value.decode("latin-1") for name, value in request.scope["headers"]}
+    headers = headers_of(request.scope)
     require_json(headers)
     body = await read_body(headers, request.receive, _MOST_BYTES)
     feedback = read_feedback(unpack(body, headers.get(b"content-encoding"), _MOST_BYTES))

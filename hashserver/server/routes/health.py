@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can answer checks."""
+"""Whether the process is alive, and whether it can answer checks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def _example(description: str, example: dict[str, object]) -> dict[str, object]:
     responses={200: _example("It is.", {"status": "ok"})},
 )
 async def healthz() -> Response:
+    """Always 200 while the process runs; needs no key."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
@@ -28,10 +29,11 @@ async def healthz() -> Response:
     response_class=Response,
     responses={
         200: _example("It can.", {"ready": True, "generation": 42}),
-        503: _example("It is still starting.", {"ready": False, "reason": "compiling"}),
+        503: _example("It is still starting, or cannot record hits.", {"ready": False, "reason": "compiling"}),
     },
 )
 async def readyz(request: Request) -> Response:
+    """503 while this worker is starting, or while the ledger cannot be written; needs no key."""
     parts = getattr(request.app.state, "parts", None)
     if parts is None or not parts.ready:
         return Response(

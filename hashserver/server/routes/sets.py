@@ -35,6 +35,7 @@ _EXAMPLE = {
     responses={200: {"description": "Names and counts.", "content": {"application/json": {"example": _EXAMPLE}}}},
 )
 async def list_sets(request: Request, caller: AnyParty) -> Response:
+    """Role, number of entries, hashes by type and last change of each set; never hashes."""
     with request.app.state.parts.store.read() as snapshot:
         body = orjson.dumps(describe(snapshot.manifest))
     return Response(body, media_type="application/json")

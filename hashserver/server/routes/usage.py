@@ -1,4 +1,4 @@
-"""`GET /v2/usage`: what a party has asked, and what matched."""
+"""`GET /v2/usage`: how much a party has checked, and what matched."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.parties import Party
 from hashserver.parties.directory import require
-from hashserver.problems import Problem, unprocessable
 from hashserver.reports.party_usage import read_usage
 from hashserver.reports.period import BadPeriod, Period, period_of
 from hashserver.server.access import AnyParty
 from hashserver.server.errors import refusal
 from hashserver.server.parts import Caller, Parts
+from hashserver.server.problems import Problem, not_found, unprocessable
 
 router = APIRouter(tags=["usage"])
 
@@ -42,10 +42,10 @@ _EXAMPLE = {
             "description": "By day (UTC) and hash type; hits by set and category, the nearest match of each.",
             "content": {"application/json": {"example": _EXAMPLE}},
         },
-        401: refusal("Nobody that the server knows."),
-        403: refusal("The party may not see the figures of others."),
-        404: refusal("There is no such party."),
-        422: refusal("Not a period."),
+        401: refusal("No valid key."),
+        403: refusal("The party may not see the figures of other parties."),
+        404: refusal("The party does not exist."),
+        422: refusal("Not a valid period."),
         503: refusal("The ledger cannot be read or written."),
     },
 )
@@ -53,9 +53,9 @@ async def usage(
     request: Request,
     caller: AnyParty,
     first: Annotated[
-        date | None, Query(alias="from", description="First day; else the first of the month.")
+        date | None, Query(alias="from", description="First day; by default the first of the month.")
     ] = None,
-    last: Annotated[date | None, Query(alias="to", description="Last day; else today.")] = None,
+    last: Annotated[date | None, Query(alias="to", description="Last day; by default today.")] = None,
     party: Annotated[str | None, Query(description="Another party, for the permissions report and admin.")] = None,
 ) -> Response:
     """Counts are at most a second old, hits are exact."""
@@ -68,7 +68,7 @@ async def usage(
     try:
         found = await run_in_threadpool(_read, parts, chosen, period)
     except LedgerError as error:
-        problem = Problem(503, "ledger-unavailable", "Figures cannot be had", str(error))
+        problem = Problem(503, "ledger-unavailable", "Figures are not available", str(error))
         problem.headers["Retry-After"] = "10"
         raise problem from None
     return Response(orjson.dumps(found), media_type="application/json")
@@ -81,7 +81,7 @@ def _chosen(parts: Parts, caller: Caller, name: str | None) -> Party:
     for party in parts.directory.parties.values():
         if party.name.casefold() == name.casefold():
             return party
-    raise Problem(404, "not-found", "Not found", f"no party named {name[:100]!r} is let in")
+    raise not_found(f"there is no party named {name[:100]!r}, or it is disabled")
 
 
 def _read(parts: Parts, party: Party, period: Period) -> dict[str, Any]:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashserver.server.answers import Answer, EntryView, Match, to_arrow, to_json
-from hashserver.server.bodies.request import Invalid
+from hashserver.server.answers import Answer, EntryView, NamedMatch, to_arrow, to_json
+from hashserver.server.bodies.request import InvalidHash
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 ENTRIES = st.builds(EntryView, WORDS, st.none() | WORDS, st.none() | WORDS)
 MATCHES = st.builds(
-    Match,
+    NamedMatch,
     st.sampled_from(["md5", "pdq"]),
     st.integers(0, 10**6),
     st.binary(min_size=8, max_size=32),
@@ -27,16 +27,16 @@ ANSWERS = st.builds(
     st.integers(0, 2**53),
     st.dictionaries(st.sampled_from(["md5", "pdq"]), st.integers(0, 10**6)),
     st.lists(MATCHES, max_size=4),
-    st.lists(st.builds(Invalid, WORDS, st.integers(0, 10**6), WORDS), max_size=3),
+    st.lists(st.builds(InvalidHash, WORDS, st.integers(0, 10**6), WORDS), max_size=3),
 )
 EXAMPLE = Answer(
     42,
     {"md5": 10_000, "pdq": 12},
     [
-        Match("md5", 17, b"\x9e\x10", 0, [EntryView("police", "baseline", "A-17")]),
-        Match("pdq", 3, b"\xf8\xf8", 5, [EntryView("police", None, None), EntryView("ngo", "a", "")], True),
+        NamedMatch("md5", 17, b"\x9e\x10", 0, [EntryView("police", "baseline", "A-17")]),
+        NamedMatch("pdq", 3, b"\xf8\xf8", 5, [EntryView("police", None, None), EntryView("ngo", "a", "")], True),
     ],
-    [Invalid("pdq", 3, "expected 64 hexadecimal digits, got 63")],
+    [InvalidHash("pdq", 3, "expected 64 hexadecimal digits, got 63")],
 )
 
 
@@ -78,7 +78,7 @@ def test_any_answer_is_sound_json_with_all_that_it_holds(answer: Answer) -> None
 @pytest.mark.parametrize("matches", [0, 1, 9_999, 10_000, 10_001, 20_000, 20_001])
 def test_long_answers_hold_every_match_once_and_in_order(matches: int) -> None:
     entry = [EntryView("police", None, None)]
-    answer = Answer(1, {}, [Match("md5", index, b"\x00", 0, entry) for index in range(matches)], [])
+    answer = Answer(1, {}, [NamedMatch("md5", index, b"\x00", 0, entry) for index in range(matches)], [])
     assert [match["index"] for match in json.loads(to_json(answer))["matches"]] == list(range(matches))
 
 

@@ -19,11 +19,13 @@ from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
 from hashserver.ledger.writer import Tally
 from hashserver.parties import LOCAL, Party
-from hashserver.problems import Problem
-from hashserver.server.answers import Answer, Match
-from hashserver.server.bodies.request import Asked, CheckRequest, Invalid
+from hashserver.parties.directory import NotPermitted
+from hashserver.parties.limits import OverLimit
+from hashserver.server.answers import Answer, NamedMatch
+from hashserver.server.bodies.request import Asked, CheckRequest, InvalidHash
 from hashserver.server.checks import _rows, check
 from hashserver.server.parts import Caller, close_parts, identify, open_parts
+from hashserver.server.problems import Problem
 from hashserver.settings import Settings
 
 MD5 = hash_type("md5")
@@ -33,7 +35,7 @@ PARTY = Party(3, "Example", frozenset({"check"}), None, None, 100)
 
 def asked(*hashes: str, invalid: int = 0) -> CheckRequest:
     digests = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 16)
-    return CheckRequest([Asked(MD5, digests)], [Invalid("md5", 9, "no hash") for _ in range(invalid)])
+    return CheckRequest([Asked(MD5, digests)], [InvalidHash("md5", 9, "no hash") for _ in range(invalid)])
 
 
 class Running:
@@ -71,10 +73,10 @@ def select(folder: Path, query: str) -> list[tuple[object, ...]]:
 def test_all_matches_of_a_hash_are_one_hit_and_the_nearest_has_rank_0() -> None:
     one, two = Entry("police", "baseline", "A-1", 1.5), Entry("other", None, None, 2.0, b"\xab")
     matches = [
-        Match("pdq", 4, b"", 0, [one, two]),
-        Match("pdq", 4, b"", 7, [one]),
-        Match("pdq", 6, b"", 2, [two]),
-        Match("md5", 6, b"", 0, [one]),
+        NamedMatch("pdq", 4, b"", 0, [one, two]),
+        NamedMatch("pdq", 4, b"", 7, [one]),
+        NamedMatch("pdq", 6, b"", 2, [two]),
+        NamedMatch("md5", 6, b"", 0, [one]),
     ]
     tallies = {"pdq": Tally(10), "md5": Tally(5)}
     rows = _rows(Caller(PARTY, "r"), Answer(42, {"pdq": 10, "md5": 5}, matches, []), tallies)
@@ -119,17 +121,15 @@ def test_a_subset_of_sets_is_all_that_a_party_is_told_of(served: Running) -> Non
 
 
 def test_who_may_not_check_is_refused_and_not_charged(served: Running) -> None:
-    with pytest.raises(Problem, match="no permission to check") as refused:
+    with pytest.raises(NotPermitted, match="no permission to check"):
         served.ask(replace(PARTY, permissions=frozenset({"report"})), asked(KNOWN))
-    assert refused.value.status == 403
     served.ask(PARTY, asked(*[UNKNOWN] * 100))
 
 
 def test_what_is_refused_for_the_quota_is_neither_answered_nor_recorded(served: Running, tmp_path: Path) -> None:
     served.ask(PARTY, asked(*[UNKNOWN] * 98, invalid=1))
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(OverLimit):
         served.ask(PARTY, asked(KNOWN, UNKNOWN))
-    assert refused.value.status == 429
     served.close()
     assert select(tmp_path / "data", "SELECT checked, hits FROM counts") == [(98, 0)]
     assert select(tmp_path / "data", "SELECT count(*) FROM inbox") == [(0,)]
@@ -141,7 +141,7 @@ def test_hits_that_cannot_be_recorded_are_refused_and_not_charged_and_misses_go_
     with sqlite3.connect(tmp_path / "data/ledger.sqlite") as connection:
         connection.execute("CREATE TRIGGER broken BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'broken'); END")
     for _ in range(5):
-        with pytest.raises(Problem, match="something matched, and it cannot be recorded") as refused:
+        with pytest.raises(Problem, match="something matched, but hits cannot be recorded") as refused:
             served.ask(PARTY, asked(*[KNOWN] * 40))
         assert refused.value.status == 503
         assert refused.value.headers["Retry-After"] == "10"
@@ -161,11 +161,11 @@ def test_the_days_counts_hold_when_the_file_of_the_limits_is_lost(runner: asynci
     running = Running(runner, settings)
     opened = running.parts
     try:
-        with pytest.raises(Problem, match="has 40 left"):
+        with pytest.raises(OverLimit, match="has 40 left"):
             opened.meter.charge(PARTY, 41)
-        standing = opened.meter.charge(PARTY, 40)
-        assert standing is not None
-        assert '"day";r=0;' in standing.state
+        allowance = opened.meter.charge(PARTY, 40)
+        assert allowance is not None
+        assert '"day";r=0;' in allowance.state
     finally:
         running.close()
 

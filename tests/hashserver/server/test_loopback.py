@@ -86,7 +86,7 @@ def test_only_this_machine_is_answered_until_there_are_parties(
     app = create_app(settings)
     parts = runner.run(open_parts(settings))
     parts.ready = True
-    app.parts = parts
+    app.app.state.parts = parts
 
     async def statuses(headers: dict[str, str]) -> set[int]:
         found = set()

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.arrow import parse_arrow
-from hashserver.server.bodies.request import CheckRequest, Invalid
+from hashserver.server.bodies.request import CheckRequest, InvalidHash
+from hashserver.server.problems import Problem, RequestLimits
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 Values = list[bytes | None]
 
 
@@ -34,7 +34,7 @@ def one_column(name: str, array: pa.Array) -> bytes:
     return stream([pa.record_batch([array], names=[name])])
 
 
-def refused(body: bytes, limits: Limits = LIMITS) -> Problem:
+def refused(body: bytes, limits: RequestLimits = LIMITS) -> Problem:
     with pytest.raises(Problem) as caught:
         parse_arrow(body, limits)
     return caught.value
@@ -57,7 +57,7 @@ def read(request: CheckRequest) -> dict[str, list[tuple[int, bytes]]]:
         assert asked.digests.flags.c_contiguous
         assert asked.digests.dtype == np.uint8
         digests = [row.tobytes() for row in asked.digests]
-        found[asked.kind.name] = list(zip(places, digests, strict=True))
+        found[asked.hash_type.name] = list(zip(places, digests, strict=True))
     return found
 
 
@@ -96,7 +96,7 @@ def test_rows_of_all_batches_are_read_in_order_and_nulls_are_named(
         values = [value for batch in batches for value in batch[place][cut:]]
         expected[name] = [(index, value) for index, value in enumerate(values) if value is not None]
         missing += [
-            Invalid(name, index, "null is not a hash") for index, value in enumerate(values) if value is None
+            InvalidHash(name, index, "null is not a hash") for index, value in enumerate(values) if value is None
         ]
     assert read(request) == expected
     assert request.invalid == missing
@@ -168,7 +168,7 @@ def test_a_column_name_that_stands_twice_is_refused() -> None:
 
 
 def test_more_rows_than_a_request_may_hold_are_refused_nulls_included() -> None:
-    limits = Limits(max_hashes=4)
+    limits = RequestLimits(max_hashes=4)
     good = pa.record_batch([column("md5", [bytes(16), None])], names=["md5"])
     assert len(parse_arrow(stream([good, good]), limits).invalid) == 2
     assert refused(stream([good, good, good]), limits).status == 413
@@ -188,7 +188,7 @@ def sound() -> bytes:
 
 
 def test_a_stream_cut_anywhere_is_refused_or_ends_between_two_messages(sound: bytes) -> None:
-    """A stream may end without its end marker; where it does, whole batches are read and nothing else."""
+    """A stream may end without its end marker; then whole batches are read and nothing else."""
     whole = []
     for end in range(len(sound)):
         status = status_of(sound[:end])

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies import ACCEPTED, ARROW, JSON, PACKED, TEXT, parse_body
+from hashserver.server.problems import Problem, RequestLimits
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 DIGEST = bytes(range(8))
 
 
@@ -21,14 +21,14 @@ def arrow(*names: str) -> bytes:
     return bytes(sink.getvalue())
 
 
-def refused(content_type: str, kind: str | None, body: bytes, max_distance: int | None = None) -> Problem:
+def refused(content_type: str, hash_type: str | None, body: bytes, max_distance: int | None = None) -> Problem:
     with pytest.raises(Problem) as caught:
-        parse_body(content_type, kind, body, LIMITS, max_distance=max_distance)
+        parse_body(content_type, hash_type, body, LIMITS, max_distance=max_distance)
     return caught.value
 
 
 @pytest.mark.parametrize(
-    ("content_type", "kind", "body"),
+    ("content_type", "hash_type", "body"),
     [
         (JSON, None, b'{"phash":["0001020304050607"]}'),
         ("Application/JSON; charset=utf-8", None, b'{"phash":["0001020304050607"]}'),
@@ -37,14 +37,14 @@ def refused(content_type: str, kind: str | None, body: bytes, max_distance: int 
         (" text/plain ;charset=us-ascii", "phash", b"0001020304050607"),
     ],
 )
-def test_a_body_is_read_by_its_content_type(content_type: str, kind: str | None, body: bytes) -> None:
-    (asked,) = parse_body(content_type, kind, body, LIMITS).asked
-    assert asked.kind.name == "phash"
+def test_a_body_is_read_by_its_content_type(content_type: str, hash_type: str | None, body: bytes) -> None:
+    (asked,) = parse_body(content_type, hash_type, body, LIMITS).asked
+    assert asked.hash_type.name == "phash"
     assert np.array_equal(asked.digests, [list(DIGEST)])
 
 
 def test_an_arrow_body_is_read_by_its_content_type() -> None:
-    assert [asked.kind.name for asked in parse_body(ARROW, None, arrow("md5", "pdq"), LIMITS).asked] == [
+    assert [asked.hash_type.name for asked in parse_body(ARROW, None, arrow("md5", "pdq"), LIMITS).asked] == [
         "md5",
         "pdq",
     ]
@@ -61,11 +61,13 @@ def test_another_content_type_is_refused_with_those_that_are_read(content_type: 
 
 
 @pytest.mark.parametrize("content_type", [PACKED, TEXT])
-@pytest.mark.parametrize("kind", [None, "", "md6", "MD5"])
-def test_a_body_that_does_not_name_its_hash_type_needs_the_parameter(content_type: str, kind: str | None) -> None:
-    problem = refused(content_type, kind, b"")
+@pytest.mark.parametrize("hash_type", [None, "", "md6", "MD5"])
+def test_a_body_that_does_not_name_its_hash_type_needs_the_parameter(
+    content_type: str, hash_type: str | None
+) -> None:
+    problem = refused(content_type, hash_type, b"")
     assert problem.status == 422
-    assert "md5, sha1, sha256, pdq, phash" in problem.detail
+    assert "md5, sha1, sha256, pdq, phash, photodna" in problem.detail
 
 
 @pytest.mark.parametrize("content_type", [PACKED, TEXT])

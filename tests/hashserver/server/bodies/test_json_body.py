@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.json_body import parse_json, parse_with_orjson
-from hashserver.server.bodies.request import CheckRequest, Invalid
+from hashserver.server.bodies.request import CheckRequest, InvalidHash
+from hashserver.server.problems import Problem, RequestLimits
 
-LIMITS = Limits()
+LIMITS = RequestLimits()
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 PDQ = "f8" * 32
 WHOLE = (
@@ -28,7 +28,7 @@ def values(request: CheckRequest) -> list[Any]:
     """All that a request says, as plain values in order."""
     asked = [
         (
-            one.kind.name,
+            one.hash_type.name,
             one.digests.shape,
             one.digests.tobytes(),
             None if one.index is None else one.index.tolist(),
@@ -38,14 +38,14 @@ def values(request: CheckRequest) -> list[Any]:
     return [asked, request.invalid, request.max_distance]
 
 
-def outcome(parse: Any, body: bytes, limits: Limits) -> list[Any]:
+def outcome(parse: Any, body: bytes, limits: RequestLimits) -> list[Any]:
     try:
         return values(parse(body, limits))
     except Problem as problem:
         return [problem.status, problem.slug, problem.detail, problem.extra]
 
 
-def same(body: bytes, limits: Limits = LIMITS) -> list[Any]:
+def same(body: bytes, limits: RequestLimits = LIMITS) -> list[Any]:
     """Both ways of reading a body, which have to agree."""
     scanned, parsed = (outcome(parse, body, limits) for parse in (parse_json, parse_with_orjson))
     assert scanned == parsed
@@ -149,7 +149,7 @@ def requests(draw: st.DrawFn, *, plain: bool = False) -> bytes:
 @settings(max_examples=200, deadline=None)
 @given(body=requests(), most=st.sampled_from([1_000_000, 1_000_000, 3]))
 def test_scanner_and_parser_agree_on_requests(body: bytes, most: int) -> None:
-    same(body, Limits(max_hashes=most))
+    same(body, RequestLimits(max_hashes=most))
 
 
 @settings(max_examples=300, deadline=None)
@@ -181,7 +181,7 @@ def test_scanner_and_parser_agree_on_arbitrary_bytes(body: bytes) -> None:
 @settings(max_examples=100, deadline=None)
 @given(
     wanted=st.dictionaries(
-        st.sampled_from(list(HASH_TYPES.values())).map(lambda kind: kind.name),
+        st.sampled_from(list(HASH_TYPES.values())).map(lambda hash_type: hash_type.name),
         st.lists(st.binary(min_size=32, max_size=32), max_size=20),
     ),
     indent=st.sampled_from([None, 0, 2]),
@@ -193,9 +193,9 @@ def test_the_digests_are_those_that_were_written(
     digests = {name: [(item * 5)[: HASH_TYPES[name].width] for item in items] for name, items in wanted.items()}
     written = {name: [in_some_case(item.hex(), upper) for item in items] for name, items in digests.items()}
     request = parse_json(json.dumps(written, indent=indent).encode(), LIMITS)
-    assert [one.kind.name for one in request.asked] == list(digests)
+    assert [one.hash_type.name for one in request.asked] == list(digests)
     for one in request.asked:
-        assert [row.tobytes() for row in one.digests] == digests[one.kind.name]
+        assert [row.tobytes() for row in one.digests] == digests[one.hash_type.name]
         assert one.digests.dtype == np.uint8
         assert one.index is None
     assert request.invalid == []
@@ -265,14 +265,14 @@ def test_a_bad_item_leaves_the_others_and_their_places() -> None:
     assert asked.index is not None
     assert asked.index.tolist() == [0, 3]
     assert request.invalid == [
-        Invalid("md5", 1, "character 1 is not a hexadecimal digit"),
-        Invalid("md5", 2, "expected a string, got null"),
-        Invalid("md5", 4, "expected a string, got a number"),
-        Invalid("md5", 5, "expected 32 hexadecimal digits, got 31"),
-        Invalid("md5", 6, "expected a string, got an array"),
-        Invalid("md5", 7, "character 1 is not a hexadecimal digit"),
-        Invalid("md5", 8, "expected a string, got a boolean"),
-        Invalid("md5", 9, "expected a string, got an object"),
+        InvalidHash("md5", 1, "character 1 is not a hexadecimal digit"),
+        InvalidHash("md5", 2, "expected a string, got null"),
+        InvalidHash("md5", 4, "expected a string, got a number"),
+        InvalidHash("md5", 5, "expected 32 hexadecimal digits, got 31"),
+        InvalidHash("md5", 6, "expected a string, got an array"),
+        InvalidHash("md5", 7, "character 1 is not a hexadecimal digit"),
+        InvalidHash("md5", 8, "expected a string, got a boolean"),
+        InvalidHash("md5", 9, "expected a string, got an object"),
     ]
 
 
@@ -297,12 +297,12 @@ def test_scanner_and_parser_agree_on_many_bad_items(bad: int) -> None:
     items[bad // 2 : bad // 2] = [MD5] * 3
     scanned = same(orjson.dumps({"md5": items, "pdq": [PDQ, "zz"]}))
     assert len(scanned[1]) == bad + 1
-    assert scanned[1][-1] == Invalid("pdq", 1, "expected 64 hexadecimal digits, got 2")
+    assert scanned[1][-1] == InvalidHash("pdq", 1, "expected 64 hexadecimal digits, got 2")
 
 
 @pytest.mark.parametrize(("size", "status"), [(3, None), (4, 413), (5000, 413)])
 def test_more_hashes_than_a_request_may_hold_are_refused(size: int, status: int | None) -> None:
-    limits = Limits(max_hashes=3)
+    limits = RequestLimits(max_hashes=3)
     for item in (MD5, "bad", None, "\x7f", "\u00e9"):
         got = same(orjson.dumps({"md5": [item] * size}), limits)
         assert (got[0] if status else None) == status
@@ -318,7 +318,7 @@ def test_too_many_hashes_are_refused_before_a_reason_is_found_for_each() -> None
     body = b'{"md5":[' + b'"",' * 300_000 + b'""]}'
     tracemalloc.start()
     try:
-        assert outcome(parse_json, body, Limits(max_hashes=1000))[0] == 413
+        assert outcome(parse_json, body, RequestLimits(max_hashes=1000))[0] == 413
         assert tracemalloc.get_traced_memory()[1] < 20 * len(body)
     finally:
         tracemalloc.stop()
@@ -373,7 +373,7 @@ def test_a_syntax_error_says_where_it_is() -> None:
 @pytest.mark.parametrize("body", [b"[" + b"[]," * 3_000_000 + b"[]]", b'{"md5":[' + b"1," * 3_000_000 + b"1]}"])
 def test_a_swarm_of_values_is_refused_before_each_becomes_an_object(body: bytes) -> None:
     with pytest.raises(Problem) as refusal:
-        parse_json(body, Limits(max_hashes=1000))
+        parse_json(body, RequestLimits(max_hashes=1000))
     assert refusal.value.status == 413
 
 

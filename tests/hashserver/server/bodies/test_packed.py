@@ -6,27 +6,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES, HashType
-from hashserver.problems import Limits, Problem
 from hashserver.server.bodies.packed import parse_packed
+from hashserver.server.problems import Problem, RequestLimits
 
-KINDS = st.sampled_from(list(HASH_TYPES.values()))
+TYPES = st.sampled_from(list(HASH_TYPES.values()))
 
 
-@given(kind=KINDS, body=st.binary(max_size=300), mutable=st.booleans())
-def test_a_body_is_cut_into_digests_or_says_what_is_left_over(kind: HashType, body: bytes, mutable: bool) -> None:
-    whole = len(body) // kind.width * kind.width
+@given(hash_type=TYPES, body=st.binary(max_size=300), mutable=st.booleans())
+def test_a_body_is_cut_into_digests_or_says_what_is_left_over(
+    hash_type: HashType, body: bytes, mutable: bool
+) -> None:
+    whole = len(body) // hash_type.width * hash_type.width
     if whole != len(body):
         with pytest.raises(Problem) as caught:
-            parse_packed(body, kind, Limits())
+            parse_packed(body, hash_type, RequestLimits())
         assert caught.value.status == 400
         assert caught.value.extra == {"offset": whole}
         assert f"leaves {len(body) - whole} over" in caught.value.detail
         body = body[:whole]
-    request = parse_packed(bytearray(body) if mutable else body, kind, Limits())
+    request = parse_packed(bytearray(body) if mutable else body, hash_type, RequestLimits())
     (asked,) = request.asked
-    assert asked.kind is kind
+    assert asked.hash_type is hash_type
     assert asked.index is None
-    assert asked.digests.shape == (whole // kind.width, kind.width)
+    assert asked.digests.shape == (whole // hash_type.width, hash_type.width)
     assert asked.digests.tobytes() == body
     assert request.invalid == []
     assert request.max_distance == {}
@@ -34,7 +36,7 @@ def test_a_body_is_cut_into_digests_or_says_what_is_left_over(kind: HashType, bo
 
 def test_digests_are_viewed_without_a_copy() -> None:
     body = bytearray(range(32))
-    digests = parse_packed(body, HASH_TYPES["md5"], Limits()).asked[0].digests
+    digests = parse_packed(body, HASH_TYPES["md5"], RequestLimits()).asked[0].digests
     assert np.shares_memory(digests, np.frombuffer(body, np.uint8))
 
 
@@ -42,8 +44,8 @@ def test_digests_are_viewed_without_a_copy() -> None:
 def test_more_digests_than_a_request_may_hold_are_refused(hashes: int) -> None:
     body = bytes(16 * hashes)
     if hashes == 3:
-        assert len(parse_packed(body, HASH_TYPES["md5"], Limits(max_hashes=3)).asked[0].digests) == 3
+        assert len(parse_packed(body, HASH_TYPES["md5"], RequestLimits(max_hashes=3)).asked[0].digests) == 3
         return
     with pytest.raises(Problem) as caught:
-        parse_packed(body, HASH_TYPES["md5"], Limits(max_hashes=3))
+        parse_packed(body, HASH_TYPES["md5"], RequestLimits(max_hashes=3))
     assert caught.value.status == 413

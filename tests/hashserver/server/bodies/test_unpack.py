@@ -10,8 +10,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashserver.problems import Problem
 from hashserver.server.bodies.unpack import unpack
+from hashserver.server.problems import Problem
 
 Pack = Callable[[bytes], bytes]
 
@@ -105,7 +105,7 @@ def test_a_body_that_is_not_what_its_encoding_says_is_refused(body: bytes, encod
 @settings(max_examples=150, deadline=None)
 @given(encoding=st.sampled_from(["gzip", "zstd"]), at=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_a_changed_byte_is_a_problem_or_changes_nothing(encoding: str, at: float, flip: int) -> None:
-    """Both formats carry a checksum of the content; a few bytes of the header mean nothing to it."""
+    """Both formats have a checksum of the content; a few header bytes mean nothing to it."""
     whole = bytes(range(256)) * 20
     packed = bytearray((streamed_zstd if encoding == "zstd" else gzip.compress)(whole))
     packed[int(at * len(packed))] ^= flip
@@ -152,7 +152,7 @@ def test_a_zstd_window_beyond_all_measure_is_refused() -> None:
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     problem = refused(packer.compress(b"abc") + packer.flush(), "zstd")
     assert problem.status == 400
-    assert "not sound zstd" in problem.detail
+    assert "not valid zstd" in problem.detail
 
 
 @BOTH

@@ -12,18 +12,18 @@ from hashcore import HASH_TYPES, HashType, Rule
 from hashserver.server.protocols.one_hash import MalformedHash, read_hash
 from hashserver.server.protocols.single import is_test_hash, known_digest
 
-KINDS = list(HASH_TYPES.values())
-PHOTODNA = HASH_TYPES.get("photodna") or HashType("photodna", 144)
+TYPES = list(HASH_TYPES.values())
+PHOTODNA = HASH_TYPES["photodna"]
 SPACE = st.text(" \t\r\n", max_size=3)
 
 
-@given(st.sampled_from([*KINDS, PHOTODNA]), st.data(), SPACE, SPACE, st.booleans())
+@given(st.sampled_from([*TYPES, PHOTODNA]), st.data(), SPACE, SPACE, st.booleans())
 def test_a_hash_is_read_as_it_was_written(
-    kind: HashType, data: st.DataObject, before: str, after: str, upper: bool
+    hash_type: HashType, data: st.DataObject, before: str, after: str, upper: bool
 ) -> None:
-    digest = data.draw(st.binary(min_size=kind.width, max_size=kind.width))
+    digest = data.draw(st.binary(min_size=hash_type.width, max_size=hash_type.width))
     text = digest.hex().upper() if upper else digest.hex()
-    assert read_hash(kind, f"{before}{text}{after}".encode()) == digest
+    assert read_hash(hash_type, f"{before}{text}{after}".encode()) == digest
 
 
 @given(st.binary(min_size=144, max_size=144), SPACE)
@@ -63,14 +63,14 @@ def test_any_body_is_a_hash_or_malformed(body: bytes) -> None:
         assert read_hash(HASH_TYPES["md5"], body).hex().encode() in unquote_to_bytes(body).lower()
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_test_set_holds_one_hash_of_each_type(kind: HashType) -> None:
-    digest = known_digest(kind)
-    assert len(digest) == kind.width
-    assert is_test_hash(kind, digest)
-    assert not is_test_hash(kind, bytes(kind.width))
+@pytest.mark.parametrize("hash_type", TYPES, ids=lambda hash_type: hash_type.name)
+def test_the_test_set_holds_one_hash_of_each_type(hash_type: HashType) -> None:
+    digest = known_digest(hash_type)
+    assert len(digest) == hash_type.width
+    assert is_test_hash(hash_type, digest)
+    assert not is_test_hash(hash_type, bytes(hash_type.width))
     flipped = bytes([digest[0] ^ 1]) + digest[1:]
-    assert is_test_hash(kind, flipped) == (kind.rule is Rule.HAMMING)
+    assert is_test_hash(hash_type, flipped) == (hash_type.rule is Rule.HAMMING)
 
 
 def test_the_documented_test_hashes_are_those_of_the_test_set() -> None:

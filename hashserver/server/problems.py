@@ -1,4 +1,4 @@
-"""What a client did wrong, as RFC 9457 problem details: a sentence to act on, and the place in the input."""
+"""Problem details (RFC 9457): what a client did wrong, where in its input, and what to do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 
+_CHALLENGE = 'Bearer realm="hashserver", Basic realm="hashserver", charset="UTF-8"'
+
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on one request; beyond them the answer is 413.
+class RequestLimits:
+    """Limits on one request; beyond them the answer is 413.
 
     Args:
         max_hashes: hashes of all types together.
@@ -45,17 +47,34 @@ class Problem(Exception):
         return orjson.dumps({**members, "detail": self.detail, **self.extra})
 
 
+def unauthorized(detail: str) -> Problem:
+    """401: the request has no valid key."""
+    problem = Problem(401, "unauthorized", "Unauthorized", detail)
+    problem.headers["WWW-Authenticate"] = _CHALLENGE
+    return problem
+
+
+def forbidden(detail: str) -> Problem:
+    """403: the party is known, but may not do this."""
+    return Problem(403, "forbidden", "Forbidden", detail)
+
+
+def not_found(detail: str) -> Problem:
+    """404: what the request names does not exist."""
+    return Problem(404, "not-found", "Not found", detail)
+
+
 def malformed(detail: str, **extra: Any) -> Problem:
-    """400: the body is not what its Content-Type says."""
+    """400: the body is not what its Content-Type says; `offset` and the like go into `extra`."""
     return Problem(400, "malformed-body", "Malformed body", detail, **extra)
 
 
 def too_large(detail: str, limit: int) -> Problem:
-    """413: more than a request may hold."""
+    """413: more than a request may hold; `limit` is how much it may."""
     return Problem(413, "too-large", "Request too large", detail, limit=limit)
 
 
-def too_many(hashes: int, limits: Limits) -> Problem:
+def too_many(hashes: int, limits: RequestLimits) -> Problem:
     """413: more hashes than a request may hold."""
     return too_large(
         f"the request holds {hashes:,} hashes, more than {limits.max_hashes:,}; send them in several requests",
@@ -64,12 +83,12 @@ def too_many(hashes: int, limits: Limits) -> Problem:
 
 
 def unsupported(detail: str, **headers: str) -> Problem:
-    """415: a media type or encoding that is not read."""
+    """415: a media type or encoding that is not supported."""
     problem = Problem(415, "unsupported-media-type", "Unsupported media type", detail)
     problem.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     return problem
 
 
 def unprocessable(detail: str, **extra: Any) -> Problem:
-    """422: well-formed, but it asks for something that there is not."""
+    """422: well-formed, but it asks for something that does not exist or cannot be done."""
     return Problem(422, "unprocessable", "Unprocessable request", detail, **extra)

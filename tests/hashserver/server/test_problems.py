@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from hashserver.problems import Limits, Problem, malformed, too_large, too_many, unprocessable, unsupported
+from hashserver.server.problems import (
+    Problem,
+    RequestLimits,
+    malformed,
+    too_large,
+    too_many,
+    unprocessable,
+    unsupported,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +38,7 @@ def test_a_problem_is_written_with_the_members_of_rfc_9457(
 
 
 def test_too_many_hashes_are_named_in_figures_one_can_read() -> None:
-    problem = too_many(1_234_567, Limits())
+    problem = too_many(1_234_567, RequestLimits())
     assert problem.status == 413
     assert "1,234,567 hashes, more than 1,000,000" in problem.detail
     assert problem.extra == {"limit": 1_000_000}
