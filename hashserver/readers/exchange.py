@@ -9,12 +9,12 @@ from typing import Any
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("data",), ("indicators",), ("hashRecords",))
-_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 _TYPE = re.compile(
     rb'"(?:type|indicator_type|signalType|signal_type)"\s*+:\s*+'
     rb'"(?:HASH_\w++|ImagePDQ|VideoMD5|VideoTMK|ImagePhotoDNA)"'
@@ -34,9 +34,9 @@ _TYPE_NAMES = ("type", "indicator_type", "signalType", "signal_type")
 _VALUE_NAMES = ("raw_indicator", "indicator", "value", "hashValue")
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a JSON document names types of hashes as the exchanges do."""
-    return _DOCUMENT.match(sample) is not None and _TYPE.search(sample) is not None
+    return head.is_json and _TYPE.search(head.text) is not None
 
 
 def read_exchange(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +14,11 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.cells import Cells, Decoded, assemble, categories_of, decode_cells, strings_of, trim
 from hashserver.readers.columns import by_header, role_of
-from hashserver.readers.csv_text import Layout, Records, is_blank, read_records, sniff_delimiter
+from hashserver.readers.csv_text import Layout, Records, read_records
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
-_SAMPLE = 1 << 16
 _INDICATORS = ("indicator", "signal", "hash", "hash_value", "hashvalue")
 _TYPE_COLUMNS = ("type", "indicator_type", "signal_type", "signaltype", "hash_type", "hashtype")
 _IDS = ("id", "indicator_id", "descriptor_id")
@@ -43,9 +41,9 @@ class _Columns:
     count: int
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file begins with a header that names an indicator and its type, and no hash type."""
-    fields = _header(sample)
+    fields = _header(head)
     return by_header(fields) is None and _find(fields) is not None
 
 
@@ -57,28 +55,22 @@ def read_exchange_csv(
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
     """Read rows of hash and type; see `hashserver.readers.read_rows`. The types are named by the rows."""
-    sample = source.peek(_SAMPLE)
-    if is_blank(sample):
+    head = source.head
+    if head.has_no_record:
         return
-    columns = _find(_header(sample))
+    columns = _find(_header(head))
     if columns is None:
         raise ReadError(f"{source.name}: the header has to name the columns indicator and type")
     wanted = (columns.indicator, columns.type, columns.id, columns.category)
     layout = Layout(frozenset(place for place in wanted if place is not None), columns.count, header=True)
-    delimiter = sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf"))
-    for records in read_records(source, delimiter, layout, on_reject, block_bytes):
+    for records in read_records(source, head.delimiter, layout, on_reject, block_bytes):
         rows = _assemble(records, columns, on_reject)
         if rows is not None:
             yield rows
 
 
-def _header(sample: bytes) -> list[str]:
-    text = sample.decode("utf-8", "replace").lstrip("\ufeff")
-    delimiter = chr(sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf")))
-    try:
-        return next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row), [])
-    except csv.Error:
-        return []
+def _header(head: Head) -> list[str]:
+    return next(iter(head.records(head.delimiter)), [])
 
 
 def _find(fields: Sequence[str]) -> _Columns | None:

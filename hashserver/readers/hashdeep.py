@@ -17,18 +17,18 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
 from hashserver.readers.cells import Cells, assemble, decode_cells
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.lines import Lines, lines_of
 from hashserver.readers.source import Source
 
 _MAGIC = b"%%%% HASHDEEP-"
 _MARK = b"%%%%"
-_SAMPLE = 1 << 16
 _COMMA = 0x2C
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file begins as hashdeep's listings do."""
-    return sample.removeprefix(b"\xef\xbb\xbf").startswith(_MAGIC)
+    return head.text.startswith(_MAGIC)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -65,19 +65,11 @@ def read_hashdeep(
 ) -> Iterator[Rows]:
     """Read a listing; see `hashserver.readers.read_rows`. The types are named by its header."""
     columns = _columns(source)
-    ready: list[Rows] = []
-
-    def consume(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        every, taken, count = lines_of(text, first_line, final)
+    for every in Blocks(source, on_reject, block_bytes).cut(lines_of):
         lines = _without_headers(every.without_comments(), columns, source.name)
-        if len(lines):
-            rows = _read_block(lines, columns, on_reject)
-            ready.extend([rows] if rows is not None else [])
-        return taken, count
-
-    for _ in Blocks(source, on_reject, block_bytes).feed(consume):
-        yield from ready
-        ready.clear()
+        rows = _read_block(lines, columns, on_reject)
+        if rows is not None:
+            yield rows
 
 
 def _columns(source: Source) -> list[str]:
@@ -86,7 +78,7 @@ def _columns(source: Source) -> list[str]:
     Raises:
         ReadError: it names none, or no hash that can be read.
     """
-    for line in source.peek(_SAMPLE).removeprefix(b"\xef\xbb\xbf").splitlines():
+    for line in source.head.lines:
         columns = _named(line.strip())
         if columns is not None:
             if not HASH_TYPES.keys() & set(columns):

@@ -54,7 +54,6 @@ _DEEPEST = 32
 _NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _MEMBER = re.compile(rb'\s*+("(?:[^"\\]|\\.)*+")\s*+:\s*+("(?:[^"\\]|\\.)*+"|[-+.\w]++)\s*+(?=[,}])', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0[\[{]|[\[{]\0")
 _END = -1  # where a byte would be
 
 
@@ -167,13 +166,12 @@ class _Scanner:
         self._arrays = 0
 
     def read(self, paths: Collection[Path]) -> Iterator[Items]:
-        if _UTF16.match(self._source.peek(4)):
+        if self._source.head.is_utf16:
             raise ReadError(
                 f"{self._source.name}: this is UTF-16; convert it to UTF-8 first, for instance "
                 "with iconv -f UTF-16 -t UTF-8"
             )
-        if self._source.peek(3) == b"\xef\xbb\xbf":
-            self._offset = len(self._source.read(3))
+        self._offset = self._source.skip_byte_order_mark()
         places = " or ".join(sorted(map(_written, paths)))
         while (opening := self._next()) != _END:
             if opening not in (OPEN_OBJECT, OPEN_ARRAY):

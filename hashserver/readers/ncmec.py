@@ -18,6 +18,7 @@ import numpy as np
 
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.ncmec_items import (
     FIELDS,
     FINGERPRINTS,
@@ -50,11 +51,10 @@ _FIELDS = FIELDS[:FIRST_FINGERPRINT]
 _LIKE_ASCII = ("utf-8", "us-ascii", "iso-8859-1")
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file is XML, in one of the encodings that a parser tells by its first bytes."""
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")):
-        sample = sample.replace(b"\0", b"").lstrip(b"\xff\xfe")
-    return sample.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    text = head.text.replace(b"\0", b"").lstrip(b"\xff\xfe") if head.is_utf16 else head.text
+    return text.lstrip().startswith(b"<")
 
 
 def read_ncmec(
@@ -71,9 +71,7 @@ def read_ncmec(
     them, and before those that stand after them. Without `plainly` all of it goes through the
     parser, at a fraction of the speed.
     """
-    head = source.peek(2)
-    is_utf_16 = b"\0" in head or head in (b"\xff\xfe", b"\xfe\xff")
-    reader = _Reader(source.name, on_reject, block_items, plainly and not is_utf_16)
+    reader = _Reader(source.name, on_reject, block_items, plainly and not source.head.is_utf16)
     rest = bytearray()
     while chunk := source.read(_CHUNK):
         rest += chunk

@@ -16,15 +16,16 @@ from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
 from hashserver.readers.etags import Columns, columns_in, take_checkable
+from hashserver.readers.head import Head
 from hashserver.readers.read_ahead import read_ahead
 from hashserver.readers.source import Source
 
 BATCH_ROWS = 1 << 16
 
 
-def looks_like_parquet(sample: bytes) -> bool:
+def looks_like_parquet(head: Head) -> bool:
     """Whether a file begins as Parquet does."""
-    return sample.startswith(b"PAR1")
+    return head.text.startswith(b"PAR1")
 
 
 def read_parquet(

@@ -22,6 +22,7 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.cells import assemble, cells_of, decode_cells
 from hashserver.readers.columns import role_of
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
 DEFAULT_ROLE = "known-good"
@@ -33,9 +34,9 @@ _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 _Value = bytes | int | float | None
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file is an SQLite database."""
-    return sample.startswith(_MAGIC)
+    return head.text.startswith(_MAGIC)
 
 
 def read_rds(

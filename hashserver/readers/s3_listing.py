@@ -15,13 +15,14 @@ from typing import Any
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import checkable_rows, text_of
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("Contents",), ("Versions",), ("DeleteMarkers",))
-_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*+\{")
-_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*+\[\s*+\{")
+_OBJECT = re.compile(rb"\s*+\{")
+_ARRAY = re.compile(rb"\s*+\[\s*+\{")
 _LISTED = re.compile(rb'"(?:Contents|Versions|DeleteMarkers)"\s*+:\s*+\[')
 _KEY = re.compile(rb'"Key"\s*+:\s*+"')
 _ETAG = re.compile(rb'"ETag"\s*+:\s*+"')
@@ -30,13 +31,14 @@ _MD5_ENCRYPTIONS = (None, "", "AES256")
 _CHECKSUMS = {"ChecksumSHA1": ("sha1", 20), "ChecksumSHA256": ("sha256", 32)}
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a JSON document has the members of a bucket's listing."""
-    if _KEY.search(sample) is None:
+    text = head.text
+    if _KEY.search(text) is None:
         return False
-    if _OBJECT.match(sample):
-        return _LISTED.search(sample) is not None
-    return _ARRAY.match(sample) is not None and _ETAG.search(sample) is not None
+    if _OBJECT.match(text):
+        return _LISTED.search(text) is not None
+    return _ARRAY.match(text) is not None and _ETAG.search(text) is not None
 
 
 def read_s3_listing(

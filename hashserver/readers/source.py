@@ -8,9 +8,11 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, BinaryIO, Protocol
 
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import BYTE_ORDER_MARK, HEAD_BYTES, Head
 
 _GZIP = b"\x1f\x8b"
 # RFC 8878: frames of data, and skippable frames, which may come first.
@@ -66,6 +68,16 @@ class Source:
         """Where it lies as it is read, a file that is not packed; None for everything else."""
         plain = self._packed is None and self.total_bytes is not None
         return self.name if plain and os.path.isfile(self.name) else None
+
+    @cached_property
+    def head(self) -> Head:
+        """What the source begins with; to be asked for before anything is read."""
+        return Head(self.peek(HEAD_BYTES))
+
+    def skip_byte_order_mark(self) -> int:
+        """Leave out UTF-8's byte order mark, if the source begins with one; returns its length in bytes."""
+        has_mark = self.peek(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
+        return len(self.read(len(BYTE_ORDER_MARK))) if has_mark else 0
 
     def peek(self, size: int) -> bytes:
         """The next bytes, at most `size`, without taking them; fewer only at the end."""

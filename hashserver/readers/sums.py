@@ -24,7 +24,6 @@ _BSD_TYPES = {b"MD5": "md5", b"SHA1": "sha1", b"SHA256": "sha256", b"SHA2-256": 
 _GNU = re.compile(rb"\\?[0-9A-Fa-f]{16,64} [ *].")
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
 _SPACE, _TAB, _LF, _CR, _STAR, _BACKSLASH = 0x20, 0x09, 0x0A, 0x0D, 0x2A, 0x5C
-_SAMPLE = 1 << 16
 
 # What rclone writes, padded to the width of a hash, where a storage has none or fails to tell it.
 _WITHOUT_HASH = re.compile(rb"[ \t]*+(?:UNSUPPORTED|ERROR)  .", re.DOTALL)
@@ -116,22 +115,14 @@ def read_sums(
     Lines of rclone's that tell no hash are counted in `source.not_checkable`.
     """
     _refuse_base64(source)
-    ready: list[Rows] = []
-
-    def consume(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        lines, taken, count = lines_of(text, first_line, final)
-        if len(lines):
-            rows = _read_block(source, lines, hash_type, on_reject)
-            ready.extend([rows] if rows is not None else [])
-        return taken, count
-
-    for _ in Blocks(source, on_reject, block_bytes).feed(consume):
-        yield from ready
-        ready.clear()
+    for lines in Blocks(source, on_reject, block_bytes).cut(lines_of):
+        rows = _read_block(source, lines, hash_type, on_reject)
+        if rows is not None:
+            yield rows
 
 
 def _refuse_base64(source: Source) -> None:
-    lines = [line.strip() for line in source.peek(_SAMPLE).removeprefix(b"\xef\xbb\xbf").splitlines()]
+    lines = map(bytes.strip, source.head.lines)
     hashed = next((line for line in lines if _GNU.match(line) or _BASE64.match(line)), b"")
     if _BASE64.match(hashed):
         raise ReadError(
