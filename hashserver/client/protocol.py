@@ -17,7 +17,7 @@ from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
 from hashserver import __version__
 from hashserver.client.errors import ClientError
-from hashserver.client.hashes import Batch
+from hashserver.client.hashes import RequestBatch
 from hashserver.client.results import CheckResult, Entry, Invalid, Match
 
 Verdict = Literal["false-positive", "confirmed"]
@@ -54,9 +54,9 @@ class Request:
         return headers if self.content_type is None else headers | {"Content-Type": self.content_type}
 
 
-def check_request(kind: HashType, digests: Digests, max_distance: int | None = None) -> Request:
+def check_request(hash_type: HashType, digests: Digests, max_distance: int | None = None) -> Request:
     """Ask about digests of one type, uint8[n, width]."""
-    parameters = {"type": kind.name}
+    parameters = {"type": hash_type.name}
     if max_distance is not None:
         parameters["max_distance"] = str(max_distance)
     return Request("POST", "/v2/check", parameters, digests.tobytes(), "application/octet-stream")
@@ -207,7 +207,7 @@ def read_sets(answer: dict[str, Any], server: str) -> dict[str, Any]:
     return answer
 
 
-def read_check(answer: dict[str, Any], batch: Batch, server: str) -> CheckResult:
+def read_check(answer: dict[str, Any], batch: RequestBatch, server: str) -> CheckResult:
     """The answer to a check, with the caller's indices.
 
     Raises:

@@ -9,7 +9,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import hash_type
+from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
 from hashserver.readers.cells import Cells, assemble, decode_cells
@@ -188,7 +188,7 @@ def layout_of(meaning: Meaning) -> Layout:
         frozenset(position for position in positions if position is not None),
         meaning.columns,
         meaning.header,
-        min(hash_type(name).hex_digits for name in meaning.hashes),
+        min(look_up(name).hex_digits for name in meaning.hashes),
     )
 
 
@@ -276,7 +276,7 @@ def _assemble(records: Records, meaning: Meaning, on_reject: Callable[[Reject], 
     category, ids, names = map(records.column, (meaning.category, meaning.id, meaning.name))
     return assemble(
         records.lines,
-        [decode_cells(hash_type(name), records.cells[position]) for name, position in meaning.hashes.items()],
+        [decode_cells(look_up(name), records.cells[position]) for name, position in meaning.hashes.items()],
         category=category,
         ids=ids,
         names=names,

@@ -26,7 +26,7 @@ _PERCENT, _PLUS, _SPACE = 0x25, 0x2B, 0x20
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class InventoryColumns:
     """Positions of the columns that are read, and how many there are."""
 
     key: int
@@ -35,13 +35,13 @@ class Columns:
     count: int
 
 
-def columns_in(names: Sequence[str]) -> Columns | None:
+def columns_in(names: Sequence[str]) -> InventoryColumns | None:
     """The columns of an inventory by their names, in a manifest or in Parquet; None: it is no inventory."""
     plain = [name.strip().lower().replace("_", "") for name in names]
     if "key" not in plain or "etag" not in plain:
         return None
     encryption = plain.index("encryptionstatus") if "encryptionstatus" in plain else None
-    return Columns(plain.index("key"), plain.index("etag"), encryption, len(plain))
+    return InventoryColumns(plain.index("key"), plain.index("etag"), encryption, len(plain))
 
 
 def take_checkable(
@@ -85,7 +85,11 @@ def take_checkable(
 
     return assemble(
         lines[usable],
-        [Decoded(decoded.kind, decoded.digests[usable], decoded.present[usable], decoded.bad[usable], explain)],
+        [
+            Decoded(
+                decoded.hash_type, decoded.digests[usable], decoded.present[usable], decoded.bad[usable], explain
+            )
+        ],
         names=_unquoted(names) if quoted else names,
         broken={places[row]: reason for row, reason in broken.items()},
         raw=lambda row: raw(int(kept[row])),

@@ -79,18 +79,18 @@ def _find(fields: Sequence[str]) -> _Columns | None:
     def first(known: Sequence[str]) -> int | None:
         return next((names.index(name) for name in known if name in names), None)
 
-    indicator, kind = first(_INDICATORS), first(_TYPE_COLUMNS)
-    if indicator is None or kind is None:
+    indicator, type_column = first(_INDICATORS), first(_TYPE_COLUMNS)
+    if indicator is None or type_column is None:
         return None
     roles = [role_of(name) for name in names]
     category = roles.index("category") if "category" in roles else None
-    return _Columns(indicator, kind, first(_IDS), category, len(names))
+    return _Columns(indicator, type_column, first(_IDS), category, len(names))
 
 
 def _assemble(records: Records, columns: _Columns, on_reject: Callable[[Reject], None]) -> Rows | None:
-    kinds = records.cells[columns.type]
-    trim(kinds)
-    named = categories_of(strings_of(kinds))
+    types = records.cells[columns.type]
+    trim(types)
+    named = categories_of(strings_of(types))
     known = [_TYPES.get(name.lower()) for name in named.names]
     broken = dict(records.broken)
     unknown = np.array([*(name is None for name in known), True], np.bool_)  # the last: no type at all

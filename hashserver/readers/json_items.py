@@ -1,4 +1,4 @@
-"""Items of a JSON document of any size: the elements of an array somewhere in it, block by block.
+"""JsonItems of a JSON document of any size: the elements of an array somewhere in it, block by block.
 
 A compiled scanner that knows strings and brackets finds where each item begins and ends; what is in
 it is for a JSON parser to say. An item that is wrong is rejected; a document that is wrong as such,
@@ -58,7 +58,7 @@ _END = -1  # where a byte would be
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class JsonItems:
     """Some items in the order of the document.
 
     Args:
@@ -133,7 +133,7 @@ def read_items(
     *,
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Items]:
+) -> Iterator[JsonItems]:
     """Cut the items of a document out. Several documents may follow one another.
 
     Args:
@@ -162,10 +162,10 @@ class _Scanner:
         self._number = 1
         self._starts, self._stops = np.empty(_MOST_ITEMS, np.int64), np.empty(_MOST_ITEMS, np.int64)
         self._held = 0
-        self._ready: list[Items] = []
+        self._ready: list[JsonItems] = []
         self._arrays = 0
 
-    def read(self, paths: Collection[Path]) -> Iterator[Items]:
+    def read(self, paths: Collection[Path]) -> Iterator[JsonItems]:
         if self._source.head.is_utf16:
             raise ReadError(
                 f"{self._source.name}: this is UTF-16; convert it to UTF-8 first, for instance "
@@ -183,7 +183,7 @@ class _Scanner:
         if not self._arrays:
             raise ReadError(f"{self._source.name}: there is no array at {places}; is the format right?")
 
-    def _take(self) -> Iterator[Items]:
+    def _take(self) -> Iterator[JsonItems]:
         ready, self._ready = self._ready, []
         yield from ready
 
@@ -272,7 +272,7 @@ class _Scanner:
         """Make the items found so far ready."""
         if self._held:
             starts, stops = self._starts[: self._held].copy(), self._stops[: self._held].copy()
-            self._ready.append(Items(self._text, starts, stops, self._number, self._offset))
+            self._ready.append(JsonItems(self._text, starts, stops, self._number, self._offset))
             self._number += self._held
             self._held = 0
 

@@ -26,8 +26,8 @@ from hashserver.readers.ncmec_items import (
     FIRST_WITHDRAWAL,
     KINDS,
     LONGEST_TEXT,
+    GatheredItems,
     Item,
-    Items,
 )
 from hashserver.readers.ncmec_plain import (
     DEEPEST_PLAIN,
@@ -100,7 +100,7 @@ class _Reader:
         self._wanted, self._wanted_depth = "", 0
         self._text: list[str] = []
         self._text_size = 0
-        self._items = Items(block_items)
+        self._items = GatheredItems(block_items)
         self._withdrawn: dict[bytes, int] = {}
         self._ready: list[Rows | Withdrawals] = []
         self._plainly = plainly
@@ -161,10 +161,10 @@ class _Reader:
         withdrawn: dict[bytes, int] = {}
         if stopped == WITHDRAWN:
             items.count -= 1
-            withdrawn = {items.external(items.count): items.line(items.count)}
+            withdrawn = {items.id_of(items.count): items.line(items.count)}
         self._part_from_withdrawn(first)
-        for external, its_line in withdrawn.items():
-            self._withdrawn.setdefault(external, its_line)
+        for id, its_line in withdrawn.items():
+            self._withdrawn.setdefault(id, its_line)
         self._flush_if_full()
         return stop, stopped
 
@@ -296,26 +296,26 @@ class _Reader:
         item.values[element] = "".join(self._text).strip()
 
     def _keep(self, item: Item) -> None:
-        external = item.values.get("id", "").encode()
+        id = item.values.get("id", "").encode()
         if KINDS.index(item.name) < FIRST_WITHDRAWAL:
-            if external in self._withdrawn:
+            if id in self._withdrawn:
                 self._flush(self._items.count)  # it came back after it was withdrawn
             self._items.append(item)
-        elif item.problem or not external:
+        elif item.problem or not id:
             item.problem = item.problem or "id: a withdrawal needs one"
             self._items.append(item)  # to be turned away in the order of the lines
         else:
-            self._withdrawn.setdefault(external, item.line)
+            self._withdrawn.setdefault(id, item.line)
         self._flush_if_full()
 
     def _part_from_withdrawn(self, first: int) -> None:
         """Put what came back after it was withdrawn into a block after that; the new items begin at `first`."""
         if not self._withdrawn:
             return
-        externals = self._items.externals(first, self._items.count)
-        if self._withdrawn.keys().isdisjoint(externals):
+        ids = self._items.ids(first, self._items.count)
+        if self._withdrawn.keys().isdisjoint(ids):
             return
-        back = next(index for index, external in enumerate(externals) if external in self._withdrawn)
+        back = next(index for index, id in enumerate(ids) if id in self._withdrawn)
         self._flush(first + back)
 
     def _flush_if_full(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.cells import assemble, cells_of, decode_cells
-from hashserver.readers.json_items import Items
+from hashserver.readers.json_items import JsonItems
 from hashserver.readers.source import Source
 
 ReadObject = Callable[[dict[str, Any]], dict[str, bytes]]
@@ -73,7 +73,7 @@ def _assemble(
     cells = {role: cells_of(column) for role, column in columns.items()}
     return assemble(
         lines,
-        [decode_cells(kind, cells[name]) for name, kind in HASH_TYPES.items() if name in cells],
+        [decode_cells(hash_type, cells[name]) for name, hash_type in HASH_TYPES.items() if name in cells],
         category=cells.get("category"),
         ids=cells.get("id"),
         names=cells.get("name"),
@@ -104,7 +104,7 @@ def identifier_of(name: str, value: Any) -> bytes:
 
 
 def checkable_rows(
-    items: Items,
+    items: JsonItems,
     read: Callable[[dict[str, Any]], dict[str, bytes] | None],
     source: Source,
     on_reject: Callable[[Reject], None],
@@ -160,7 +160,7 @@ class Withdrawn(Exception):
 
 
 def withdrawable_rows(
-    items: Items, read: ReadObject, on_reject: Callable[[Reject], None]
+    items: JsonItems, read: ReadObject, on_reject: Callable[[Reject], None]
 ) -> Iterator[Rows | Withdrawals]:
     """Rows and withdrawals of a block of items; to take them one after another is to take the items in order.
 
@@ -190,7 +190,7 @@ def withdrawable_rows(
 
 
 class _Part:
-    """Items of which none is withdrawn after it was given.
+    """JsonItems of which none is withdrawn after it was given.
 
     Args:
         start: the first item.
@@ -209,7 +209,7 @@ class _Part:
             self.ids.add(said["id"])
 
     def take(
-        self, items: Items, broken: dict[int, str], on_reject: Callable[[Reject], None]
+        self, items: JsonItems, broken: dict[int, str], on_reject: Callable[[Reject], None]
     ) -> Iterator[Rows | Withdrawals]:
         """The withdrawals, and then the rows."""
         if self.gone:

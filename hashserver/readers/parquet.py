@@ -15,7 +15,7 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
-from hashserver.readers.etags import Columns, columns_in, take_checkable
+from hashserver.readers.etags import InventoryColumns, columns_in, take_checkable
 from hashserver.readers.head import Head
 from hashserver.readers.read_ahead import read_ahead
 from hashserver.readers.source import Source
@@ -67,7 +67,7 @@ def read_parquet(
 
 def _read_inventory(
     parquet: Any,
-    columns: Columns,
+    columns: InventoryColumns,
     names: list[str],
     batch_rows: int,
     source: Source,
@@ -141,8 +141,8 @@ def _read_batch(
         return None if array is None else _text_cells(_as_text(array, names[position or 0], source_name))
 
     hashes = [
-        _decode(look_up(kind), column(position), names[position], source_name)
-        for kind, position in meaning.hashes.items()
+        _decode(look_up(name), column(position), names[position], source_name)
+        for name, position in meaning.hashes.items()
     ]
     return assemble(
         np.arange(first_line, first_line + batch.num_rows, dtype=np.int64),
@@ -173,32 +173,34 @@ def _value(scalar: Any) -> Any:
         return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else str(scalar.type)
 
 
-def _decode(kind: HashType, array: Any, name: str, source_name: str) -> Decoded:
+def _decode(hash_type: HashType, array: Any, name: str, source_name: str) -> Decoded:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
-    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == kind.width:
-        return _decode_packed(kind, array)
+    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == hash_type.width:
+        return _decode_packed(hash_type, array)
     if pa.types.is_fixed_size_binary(array.type):
         array = pc.cast(array, pa.binary())
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         lengths = pc.binary_length(array)
-        if len(array) and pc.all(pc.fill_null(pc.equal(lengths, kind.width), True)).as_py():
-            return _decode_packed(kind, pc.cast(array.fill_null(bytes(kind.width)), pa.binary(kind.width)), array)
-        return decode_cells(kind, _text_cells(array))
-    return decode_cells(kind, _text_cells(_as_text(array, name, source_name)))
+        if len(array) and pc.all(pc.fill_null(pc.equal(lengths, hash_type.width), True)).as_py():
+            return _decode_packed(
+                hash_type, pc.cast(array.fill_null(bytes(hash_type.width)), pa.binary(hash_type.width)), array
+            )
+        return decode_cells(hash_type, _text_cells(array))
+    return decode_cells(hash_type, _text_cells(_as_text(array, name, source_name)))
 
 
-def _decode_packed(kind: HashType, array: Any, nulls: Any = None) -> Decoded:
+def _decode_packed(hash_type: HashType, array: Any, nulls: Any = None) -> Decoded:
     present = np.asarray((array if nulls is None else nulls).is_valid(), np.bool_)
-    start = array.offset * kind.width
-    values = np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + len(array) * kind.width]
-    digests = values.reshape(len(array), kind.width)
+    start = array.offset * hash_type.width
+    values = np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + len(array) * hash_type.width]
+    digests = values.reshape(len(array), hash_type.width)
     if not present.all():
         digests = np.where(present[:, None], digests, np.uint8(0))
-    return Decoded(kind, digests, present, np.zeros(len(array), np.bool_), lambda row: "")
+    return Decoded(hash_type, digests, present, np.zeros(len(array), np.bool_), lambda row: "")
 
 
 def _as_text(array: Any, name: str, source_name: str) -> Any:
@@ -213,11 +215,11 @@ def _as_text(array: Any, name: str, source_name: str) -> Any:
         ) from error
 
 
-def _is_text(kind: Any) -> bool:
+def _is_text(arrow_type: Any) -> bool:
     import pyarrow as pa
 
     checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(check(kind) for check in checks)
+    return any(check(arrow_type) for check in checks)
 
 
 def _text_cells(array: Any) -> Cells:

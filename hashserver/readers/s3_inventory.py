@@ -16,7 +16,7 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.csv_text import Layout, read_records
 from hashserver.readers.errors import ReadError
-from hashserver.readers.etags import MD5_ENCRYPTIONS, Columns, columns_in, take_checkable
+from hashserver.readers.etags import MD5_ENCRYPTIONS, InventoryColumns, columns_in, take_checkable
 from hashserver.readers.head import Head
 from hashserver.readers.parquet import looks_like_parquet, read_parquet
 from hashserver.readers.source import Source
@@ -83,7 +83,7 @@ def read_s3_inventory(
             yield rows
 
 
-def _named_by_manifest(source: Source) -> Columns | None:
+def _named_by_manifest(source: Source) -> InventoryColumns | None:
     """The columns that the manifest of the inventory names, if it is there and lists this file.
 
     Raises:
@@ -117,12 +117,12 @@ def _schema(path: Path, file_name: str) -> list[str] | None:
         return None
 
 
-def _guess(rows: list[list[str]]) -> Columns | None:
+def _guess(rows: list[list[str]]) -> InventoryColumns | None:
     """Bucket and key come first; the other columns are known by what is in them."""
     etag = _matching(rows, _ETAG.fullmatch)
     if etag is None:
         return None
-    return Columns(1, etag, _matching(rows, lambda cell: cell in _ENCRYPTIONS), len(rows[0]))
+    return InventoryColumns(1, etag, _matching(rows, lambda cell: cell in _ENCRYPTIONS), len(rows[0]))
 
 
 def _matching(rows: list[list[str]], fits: Callable[[str], object]) -> int | None:

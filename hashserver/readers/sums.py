@@ -213,8 +213,8 @@ def _parse_odd_lines(
             hashes.lengths[row], names.lengths[row] = 0, 0
             broken[row] = "expected a hash of 32, 40 or 64 hexadecimal digits, two spaces and a file name"
             continue
-        kind, digits, name = parsed
-        types[row] = known.index(kind) + 1
+        hash_type, digits, name = parsed
+        types[row] = known.index(hash_type) + 1
         hashes.starts[row], hashes.lengths[row] = base + len(extra), len(digits)
         extra += digits
         names.starts[row], names.lengths[row] = base + len(extra), len(name)
@@ -230,15 +230,15 @@ def _parse_line(line: bytes, chosen: str | None) -> tuple[str, bytes, bytes] | N
     body = line[1:] if escaped else line
     match = _BSD.fullmatch(body.rstrip(b" \t\r"))
     if match is not None:
-        kind, name, digits = _BSD_TYPES[match[1]], match[2], match[3]
-        if len(digits) != look_up(kind).hex_digits:
+        hash_type, name, digits = _BSD_TYPES[match[1]], match[2], match[3]
+        if len(digits) != look_up(hash_type).hex_digits:
             return None
     else:
         digits, _, rest = body.partition(b" ")
         found = type_of(digits, chosen)
         if found is None or rest[:1] not in (b" ", b"*") or len(rest) < 2:
             return None
-        kind, name = found, rest[1:]
+        hash_type, name = found, rest[1:]
     if escaped:
         name = re.sub(rb"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)
-    return kind, digits, name
+    return hash_type, digits, name

@@ -26,7 +26,7 @@ from hashserver.errors import Trouble
 from hashserver.processes import command
 from hashserver.provider.hashing.digests import DIGESTS
 from hashserver.provider.scanning.walk import FoundFile
-from hashserver.provider.scanning.worker import Outcome, Progress
+from hashserver.provider.scanning.worker import FileOutcome, Progress
 
 CHUNK_PATH_BYTES = 1 << 15
 """Bytes of the paths in one task at most: all that a process has fit into its pipe, so giving one never waits."""
@@ -35,7 +35,7 @@ _AHEAD = 4  # tasks that a process has: one that it is at, and some so that it n
 _GRACE = 5.0  # seconds, for the process to notice by itself that a file takes too long
 _LOOK = 0.25  # seconds between looks at how far the processes are
 
-Hashed = tuple[FoundFile, Outcome]
+Hashed = tuple[FoundFile, FileOutcome]
 
 
 class HashingFailed(Trouble):
@@ -170,7 +170,7 @@ class Hashers:
         task = worker.tasks.popleft()
         worker.steps += len(task.files) + 1
         worker.still = 0.0
-        outcomes = [Outcome(*parts) for parts in answer]
+        outcomes = [FileOutcome(*parts) for parts in answer]
         if task.note is not None:
             outcomes = [outcome._replace(trouble=outcome.trouble or task.note) for outcome in outcomes]
         self._done.append(list(zip(task.files, outcomes, strict=True)))
@@ -220,7 +220,7 @@ class Hashers:
             yield _Task([culprit], digests, f"decoding the picture {how}")
         else:
             what = "decoding the picture" if decoding else "reading it"
-            self._done.append([(culprit, Outcome(0, None, f"{what} {how}"))])
+            self._done.append([(culprit, FileOutcome(0, None, f"{what} {how}"))])
         if rest := [file for place, file in enumerate(task.files) if place != at]:
             yield _Task(rest, task.types, task.note)
 

@@ -105,7 +105,7 @@ def test_batches_hold_every_hash_once_with_its_index(count: int, size: int) -> N
 
 def test_distances_go_to_their_type_only() -> None:
     asked = question({"md5": [DIGEST], "pdq": [bytes(32)]}, {"pdq": 20}, 10)
-    assert [(batch.kind.name, batch.max_distance) for batch in asked.batches] == [("md5", None), ("pdq", 20)]
+    assert [(batch.hash_type.name, batch.max_distance) for batch in asked.batches] == [("md5", None), ("pdq", 20)]
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import CheckResult, ClientError, Entry, Invalid, Match
-from hashserver.client.hashes import Batch
+from hashserver.client.hashes import RequestBatch
 from hashserver.client.protocol import Request, Tries, pause, read_check, read_object, retry_after
 from hashserver.client.results import merged
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
-BATCH = Batch(HASH_TYPES["md5"], np.zeros((2, 16), np.uint8), np.array([4, 9]))
+BATCH = RequestBatch(HASH_TYPES["md5"], np.zeros((2, 16), np.uint8), np.array([4, 9]))
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,9 @@ def test_blocks_of_any_size_give_what_the_model_gives(
     taken = read_blocks(read_exchange_csv, text.encode(), block_bytes)
     expected, rejected = [], []
     for line, (indicator, name) in enumerate(rows, 2):
-        kind = KINDS.get(name.upper())
-        if kind is not None and is_hash(kind, indicator.encode()):
-            expected.append(Row(line, {kind: indicator}))
+        hash_type = KINDS.get(name.upper())
+        if hash_type is not None and is_hash(hash_type, indicator.encode()):
+            expected.append(Row(line, {hash_type: indicator}))
         else:
             rejected.append(line)
     assert taken.rows == expected

@@ -22,11 +22,12 @@ def model(text: bytes) -> Taken:
             continue
         fields = line.split(b",", 3)
         hashes = dict(zip(("md5", "sha256"), (field.strip(BLANK[:2]) for field in fields[1:3]), strict=False))
-        found = {kind: value for kind, value in hashes.items() if value}
-        if len(fields) < 4 or not found or not all(is_hash(kind, value) for kind, value in found.items()):
+        found = {hash_type: value for hash_type, value in hashes.items() if value}
+        sound = found and all(is_hash(hash_type, value) for hash_type, value in found.items())
+        if len(fields) < 4 or not sound:
             taken.rejects.append(Reject(number, "", line))
             continue
-        written = {kind: value.decode().lower() for kind, value in found.items()}
+        written = {hash_type: value.decode().lower() for hash_type, value in found.items()}
         taken.rows.append(Row(number, written, name=fields[3]))
     return taken
 

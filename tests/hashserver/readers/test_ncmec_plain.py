@@ -83,10 +83,10 @@ def elements(draw: st.DrawFn, depth: int = 0) -> str:
 @st.composite
 def items(draw: st.DrawFn) -> str:
     """An item as they are, at most with one change."""
-    kind, external = draw(st.sampled_from((*KINDS[:2], *KINDS))), draw(st.sampled_from(["1", "2", "3", "", " 4 "]))
+    kind, id = draw(st.sampled_from((*KINDS[:2], *KINDS))), draw(st.sampled_from(["1", "2", "3", "", " 4 "]))
     between = draw(st.sampled_from(["", "\n", "\r\n", "\n  "]))
     parts = [
-        *[f"<{kind}>", '<member id="7">Hotline</member>', '<tmk href="/"/>', f"<id>{external}</id>"],
+        *[f"<{kind}>", '<member id="7">Hotline</member>', '<tmk href="/"/>', f"<id>{id}</id>"],
         *["<classification>A1</classification>", "<fingerprints>", f"<md5>{MD5}</md5>", f"<sha1>{SHA1}</sha1>"],
         *["</fingerprints>", f"</{kind}>"],
     ]

@@ -14,11 +14,13 @@ from hashserver.readers import ReadError
 from hashserver.readers.plain import read_text
 
 
-@pytest.mark.parametrize(("kind", "written"), [("md5", MD5), ("sha1", SHA1), ("sha256", SHA256), ("phash", PHASH)])
-def test_the_type_is_known_by_the_digits(kind: str, written: str) -> None:
+@pytest.mark.parametrize(
+    ("hash_type", "written"), [("md5", MD5), ("sha1", SHA1), ("sha256", SHA256), ("phash", PHASH)]
+)
+def test_the_type_is_known_by_the_digits(hash_type: str, written: str) -> None:
     assert read(f"{written}\n{written.upper()}\n".encode()).rows == [
-        Row(1, {kind: written}),
-        Row(2, {kind: written}),
+        Row(1, {hash_type: written}),
+        Row(2, {hash_type: written}),
     ]
 
 

@@ -182,10 +182,12 @@ def test_values_of_every_kind_give_what_the_model_gives(
 
     def good(row: tuple[Any, Any]) -> bool:
         given = [
-            (kind, value) for kind, value in zip(("md5", "sha1"), row, strict=True) if value not in (None, "", b"")
+            (hash_type, value)
+            for hash_type, value in zip(("md5", "sha1"), row, strict=True)
+            if value not in (None, "", b"")
         ]
         return bool(given) and all(
-            isinstance(value, str) and is_hash(kind, value.encode()) for kind, value in given
+            isinstance(value, str) and is_hash(hash_type, value.encode()) for hash_type, value in given
         )
 
     taken = read_path(path, block_rows=block_rows)

@@ -17,7 +17,7 @@ from hashserver.readers.sums import read_sums
 
 
 @pytest.mark.parametrize(
-    ("line", "kind", "name"),
+    ("line", "hash_type", "name"),
     [
         (f"{MD5}  a.jpg", "md5", b"a.jpg"),
         (f"{MD5} *a.jpg", "md5", b"a.jpg"),
@@ -41,10 +41,10 @@ from hashserver.readers.sums import read_sums
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_every_form_of_line(line: str, kind: str, name: bytes, end: str) -> None:
+def test_every_form_of_line(line: str, hash_type: str, name: bytes, end: str) -> None:
     taken = read((line + end).encode())
-    written = {"md5": MD5, "sha1": SHA1, "sha256": SHA256, "phash": PHASH}[kind]
-    assert taken.rows == [Row(1, {kind: written}, name=name)]
+    written = {"md5": MD5, "sha1": SHA1, "sha256": SHA256, "phash": PHASH}[hash_type]
+    assert taken.rows == [Row(1, {hash_type: written}, name=name)]
     assert not taken.rejects
 
 

@@ -19,7 +19,7 @@ import pytest
 from hashserver.provider.hashing.digests import TYPES
 from hashserver.provider.scanning.pool import Hashers, HashingFailed
 from hashserver.provider.scanning.walk import FoundFile
-from hashserver.provider.scanning.worker import Outcome
+from hashserver.provider.scanning.worker import FileOutcome
 
 PLUGIN = """
 import os
@@ -54,9 +54,9 @@ def plant(folder: Path, contents: dict[str, bytes]) -> list[FoundFile]:
     return [FoundFile(os.fsencode(folder / name), len(content), 0, 0) for name, content in contents.items()]
 
 
-def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2) -> dict[str, list[Outcome]]:
+def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2) -> dict[str, list[FileOutcome]]:
     """Outcomes by the names of files; there should be one for each."""
-    found: dict[str, list[Outcome]] = {}
+    found: dict[str, list[FileOutcome]] = {}
     with Hashers(
         frozenset(types), processes=processes, nice=0, seconds=0.5, fast=False, anonymous=False
     ) as hashers:
@@ -68,7 +68,7 @@ def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2)
     return found
 
 
-def digests_of(outcomes: list[Outcome]) -> dict[str, bytes]:
+def digests_of(outcomes: list[FileOutcome]) -> dict[str, bytes]:
     (outcome,) = outcomes
     assert outcome.digests is not None
     return {name: digest for name, digest in zip(TYPES, outcome.digests, strict=True) if digest is not None}
@@ -99,7 +99,7 @@ def test_a_picture_that_cannot_be_hashed_at_all_is_trouble_once(tmp_path: Path) 
     files = plant(tmp_path / "files", {"bad": b"ABORT", "worse": b"ABORT", "sound": b"sound"})
     found = hash_all([files], {"pdq"}, processes=1)
     (bad,), (worse,), (sound,) = found["bad"], found["worse"], found["sound"]
-    assert bad == worse == Outcome(0, None, "decoding the picture ended the process that did it (SIGABRT)")
+    assert bad == worse == FileOutcome(0, None, "decoding the picture ended the process that did it (SIGABRT)")
     assert sound.trouble is None
 
 
@@ -108,7 +108,7 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
     os.mkfifo(tmp_path / "files" / "b")
     holder = os.open(tmp_path / "files" / "b", os.O_RDWR)
     chunk = [files[0], FoundFile(os.fsencode(tmp_path / "files" / "b"), 0, 0, 0), files[1]]
-    found: dict[bytes, list[Outcome]] = {}
+    found: dict[bytes, list[FileOutcome]] = {}
     try:
         with Hashers(frozenset({"md5"}), processes=1, nice=0, seconds=60, fast=False, anonymous=False) as hashers:
             hashers.submit(chunk)
@@ -121,7 +121,7 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
         os.close(holder)
     assert digests_of(found[files[0].path]) == {"md5": hashlib.md5(b"a").digest()}
     assert digests_of(found[files[1].path]) == {"md5": hashlib.md5(b"c").digest()}
-    assert found[chunk[1].path] == [Outcome(0, None, "reading it ended the process that did it (SIGKILL)")]
+    assert found[chunk[1].path] == [FileOutcome(0, None, "reading it ended the process that did it (SIGKILL)")]
 
 
 def children_that_hash(patience: float) -> Iterator[int]:
