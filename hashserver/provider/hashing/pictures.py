@@ -41,8 +41,8 @@ class FileHashes:
     Args:
         path: as given; bytes that are not UTF-8 are replaced.
         size: bytes that were read.
-        md5, sha1, sha256: of its content; None where not asked for.
-        pdq, phash: of the picture; None where it is none, cannot be decoded within bounds, or not
+        md5, sha1, sha256: digests of its content; None where not asked for.
+        pdq, phash: digests of the picture; None where it is none, cannot be decoded within bounds, or not
             asked for.
         pdq_quality: 0 to 100; below 50 a hash says too little to be matched.
         note: why there is no perceptual hash, or why it is of no use.
@@ -50,12 +50,12 @@ class FileHashes:
 
     path: str
     size: int
-    md5: str | None = None
-    sha1: str | None = None
-    sha256: str | None = None
-    pdq: str | None = None
+    md5: bytes | None = None
+    sha1: bytes | None = None
+    sha256: bytes | None = None
+    pdq: bytes | None = None
     pdq_quality: int | None = None
-    phash: str | None = None
+    phash: bytes | None = None
     note: str | None = None
 
 
@@ -83,7 +83,7 @@ def hash_file(
 def hash_content(path: bytes, content: Content, bounds: Bounds, types: Collection[str]) -> FileHashes:
     """The digests of what was read and, where asked for, the hashes of the picture in it."""
     near = [name for name in types if name not in DIGESTS]
-    found: dict[str, Any] = {name: digest.hex() for name, digest in content.digests.items()}
+    found: dict[str, Any] = dict(content.digests)
     if near:
         try:
             if content.kept is None:
@@ -98,9 +98,9 @@ def _hash_pixels(pixels: NDArray[np.uint8], near: list[str]) -> dict[str, Any]:
     hashed = hash_picture(pixels)
     found: dict[str, Any] = {"pdq_quality": hashed.quality}
     if "pdq" in near:
-        found["pdq"] = hashed.digest.hex()
+        found["pdq"] = hashed.digest
     if "phash" in near:
-        found["phash"] = hash_small(pixels).hex()
+        found["phash"] = hash_small(pixels)
     if hashed.quality < LEAST_QUALITY:
         found["note"] = (
             f"quality {hashed.quality} is below {LEAST_QUALITY}: the hash says too little to be matched"

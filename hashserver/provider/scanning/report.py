@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import click
 import orjson
 
 from hashserver.csv_writer import CsvWriter
-from hashserver.provider.scanning.state import Hit
+from hashserver.provider.errors import ReportError
+from hashserver.provider.scanning.state import FileMatch
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.times import timestamp
 
@@ -25,14 +25,14 @@ def check_name(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix.lower() not in _SUFFIXES:
-        raise click.UsageError(f"--report {path}: the name ends in one of {', '.join(_SUFFIXES)}")
+        raise ReportError(f"--report {path}: the name ends in one of {', '.join(_SUFFIXES)}")
     if not path.absolute().parent.is_dir():
-        raise click.UsageError(f"--report {path}: there is no folder {path.absolute().parent}")
+        raise ReportError(f"--report {path}: there is no folder {path.absolute().parent}")
 
 
-def write_report(path: Path | None, hits: Iterable[tuple[FoundFile, list[Hit]]]) -> None:
+def write_report(path: Path | None, matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> None:
     """Write a report; a file is replaced when it is whole, and not before. None: CSV on standard output."""
-    rows = _rows(hits)
+    rows = _rows(matched)
     if path is None:
         _write_csv(sys.stdout, rows)
         return
@@ -48,20 +48,20 @@ def write_report(path: Path | None, hits: Iterable[tuple[FoundFile, list[Hit]]])
     os.replace(new, path)
 
 
-def _rows(hits: Iterable[tuple[FoundFile, list[Hit]]]) -> Iterator[dict[str, Any]]:
-    for file, found in hits:
+def _rows(matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> Iterator[dict[str, Any]]:
+    for file, matches in matched:
         changed = timestamp(file.mtime_ns / 1e9)
-        for hit in found:
+        for match in matches:
             yield {
                 "path": file.path.decode("utf-8", "backslashreplace"),
                 "size": file.size,
                 "mtime": changed,
-                "type": hit.type,
-                "hash": hit.hash,
-                "distance": hit.distance,
-                "set": hit.set,
-                "category": hit.category,
-                "id": hit.id,
+                "type": match.type,
+                "hash": match.hash,
+                "distance": match.distance,
+                "set": match.set,
+                "category": match.category,
+                "id": match.id,
             }
 
 

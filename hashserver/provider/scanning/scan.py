@@ -16,7 +16,7 @@ from hashserver.client import Client, ClientError
 from hashserver.provider.hashing.digests import DIGESTS, TYPES
 from hashserver.provider.scanning.objects import is_object, list_objects
 from hashserver.provider.scanning.pool import CHUNK_PATH_BYTES, Hashed, Hashers
-from hashserver.provider.scanning.state import Hit, State
+from hashserver.provider.scanning.state import FileMatch, State
 from hashserver.provider.scanning.walk import FoundFile, WalkOptions, walk
 
 _LOOK_UP = 1024  # files looked up in the state at a time
@@ -267,43 +267,43 @@ class _Scan:
         rows = self._state.unasked(self._client.server, self._result.generation, count)
         if not rows:
             return 0
-        hits: dict[bytes, list[Hit]] = {}
+        matches: dict[bytes, list[FileMatch]] = {}
         generations = [self._result.generation]
         for place, name in enumerate(TYPES):
             asked = [(path, digest) for path, digests in rows if (digest := digests[place]) is not None]
             if name in self._options.types and asked:
-                generations.append(self._check(name, asked, hits))
+                generations.append(self._check(name, asked, matches))
         # Several requests may have met several generations: the file counts as asked about in the
         # oldest.
         generation = min(generations)
-        before = {path: self._state.hits_of(path) for path in hits}
-        self._state.answered(self._client.server, generation, [path for path, _ in rows], hits)
-        for path, found in hits.items():
-            for hit in found:
-                if hit not in before[path]:
-                    self._call_hook(path, hit)
+        before = {path: self._state.matches_of(path) for path in matches}
+        self._state.answered(self._client.server, generation, [path for path, _ in rows], matches)
+        for path, found in matches.items():
+            for match in found:
+                if match not in before[path]:
+                    self._call_hook(path, match)
         self._result.generation = max(generations)
         self._result.asked += len(rows)
-        self._result.hit_files += len(hits)
+        self._result.hit_files += len(matches)
         self._progress()
         return len(rows)
 
-    def _check(self, name: str, digests: list[tuple[bytes, bytes]], hits: dict[bytes, list[Hit]]) -> int:
+    def _check(self, name: str, digests: list[tuple[bytes, bytes]], matches: dict[bytes, list[FileMatch]]) -> int:
         """Ask about paths' digests of one type, add what matched, and return the generation that answered."""
         packed = np.frombuffer(b"".join([digest for _, digest in digests]), np.uint8).reshape(len(digests), -1)
         answer = self._client.check_packed(HASH_TYPES[name], packed)
-        for match in answer.matches:
-            path = digests[match.index][0]
-            for entry in match.entries:
-                hit = Hit(name, match.hash, match.distance, entry.set, entry.category, entry.id)
-                hits.setdefault(path, []).append(hit)
+        for hit in answer.matches:
+            path = digests[hit.index][0]
+            for entry in hit.entries:
+                match = FileMatch(name, hit.hash, hit.distance, entry.set, entry.category, entry.id)
+                matches.setdefault(path, []).append(match)
         return answer.generation
 
-    def _call_hook(self, path: bytes, hit: Hit) -> None:
+    def _call_hook(self, path: bytes, match: FileMatch) -> None:
         if not self._options.on_hit:
             return
         text = path.decode("utf-8", "replace")
-        content = orjson.dumps({"path": text, "path_hex": path.hex(), **asdict(hit)})
+        content = orjson.dumps({"path": text, "path_hex": path.hex(), **asdict(match)})
         try:
             done = subprocess.run(self._options.on_hit, input=content, timeout=_HOOK_SECONDS)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:

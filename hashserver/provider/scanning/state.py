@@ -49,7 +49,7 @@ class StateError(BadInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class FileMatch:
     """One entry that one file matched."""
 
     type: str
@@ -182,13 +182,15 @@ class State:
             (after, last, last, self.scan, generation, server, count),
         ).fetchall()
 
-    def answered(self, server: str, generation: int, paths: Sequence[bytes], hits: dict[bytes, list[Hit]]) -> None:
+    def answered(
+        self, server: str, generation: int, paths: Sequence[bytes], matches: dict[bytes, list[FileMatch]]
+    ) -> None:
         """Keep what a generation of the server said of some files; written when it returns."""
         new: list[_Row] = []
         changed: list[_Row] = []
         for path in paths:
-            found = hits.get(path)
-            answer = (server, generation, orjson.dumps([asdict(hit) for hit in found]) if found else None)
+            found = matches.get(path)
+            answer = (server, generation, orjson.dumps([asdict(match) for match in found]) if found else None)
             self._unasked.pop(path, None)
             row = self._unwritten.pop(path, None)
             if row is None:
@@ -200,14 +202,14 @@ class State:
             [(_PUT, new), ("UPDATE files SET server = ?, generation = ?, hits = ? WHERE path = ?", changed)]
         )
 
-    def hits_of(self, path: bytes) -> list[Hit]:
+    def matches_of(self, path: bytes) -> list[FileMatch]:
         """What one file matched, as far as is known."""
         if path in self._unwritten:
             return []  # it is new, or has changed
         row = self._db.execute("SELECT hits FROM files WHERE path = ?", (path,)).fetchone()
-        return [Hit(**hit) for hit in orjson.loads(row[0])] if row and row[0] else []
+        return _matches_in(row[0]) if row and row[0] else []
 
-    def hits(self) -> Iterator[tuple[FoundFile, list[Hit]]]:
+    def hits(self) -> Iterator[tuple[FoundFile, list[FileMatch]]]:
         """All files of this scan that matched, by path."""
         self.flush()
         rows = self._db.execute(
@@ -216,7 +218,7 @@ class State:
             (self.scan,),
         )
         for path, size, mtime_ns, inode, hits in rows:
-            yield FoundFile(path, size, mtime_ns, inode), [Hit(**hit) for hit in orjson.loads(hits)]
+            yield FoundFile(path, size, mtime_ns, inode), _matches_in(hits)
 
     def forget_unseen(self) -> int:
         """Drop the files that this scan, having seen everything, has not seen; returns how many."""
@@ -230,3 +232,8 @@ class State:
         for statement, rows in statements:
             self._db.executemany(statement, rows)
         self._db.execute("COMMIT")
+
+
+def _matches_in(column: bytes) -> list[FileMatch]:
+    """The matches that the column `hits` holds, as JSON objects with the members of a `FileMatch`."""
+    return [FileMatch(**match) for match in orjson.loads(column)]

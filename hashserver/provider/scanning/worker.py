@@ -30,7 +30,7 @@ Task = tuple[list[bytes], frozenset[str]]
 """Paths, and the hashes to compute."""
 
 
-class Outcome(NamedTuple):
+class FileOutcome(NamedTuple):
     """What hashing one file has come to; sent between processes as a plain tuple.
 
     Args:
@@ -118,7 +118,7 @@ class _Hasher:
         self._progress.note(self._steps)
         return outcomes
 
-    def _hash_one(self, path: bytes, types: frozenset[str], near: bool) -> Outcome:
+    def _hash_one(self, path: bytes, types: frozenset[str], near: bool) -> FileOutcome:
         content: Content | None = None
         try:
             # Again every second: an exception raised inside a callback of C code may be printed and
@@ -135,14 +135,14 @@ class _Hasher:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except OutOfTime:
             if content is None:
-                return Outcome(0, None, f"reading it took longer than {self._seconds:g} s; see --file-timeout")
+                return FileOutcome(0, None, f"reading it took longer than {self._seconds:g} s; see --file-timeout")
             # The digests are kept, and the next scan does not spend the time again.
             note = f"decoding the picture took longer than {self._seconds:g} s; see --file-timeout"
             return _exact(content)._replace(trouble=note)
         except OSError as error:
-            return Outcome(0, None, error.strerror or str(error))
+            return FileOutcome(0, None, error.strerror or str(error))
         except StorageError as error:
-            return Outcome(0, None, str(error))
+            return FileOutcome(0, None, str(error))
 
 
 @cache
@@ -153,21 +153,17 @@ def _prepare_to_decode() -> None:
     warm_up()
 
 
-def _exact(content: Content) -> Outcome:
-    return Outcome(content.size, tuple(map(content.digests.get, TYPES)))
+def _exact(content: Content) -> FileOutcome:
+    return FileOutcome(content.size, tuple(map(content.digests.get, TYPES)))
 
 
-def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[str]) -> Outcome:
+def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[str]) -> FileOutcome:
     from hashserver.provider.hashing.pictures import hash_content
 
     hashes = hash_content(path, content, bounds, types)
     if hashes.note is not None:  # none, or of too little quality to be asked about
         return _exact(content)
-    found = dict(content.digests)
-    for name, text in (("pdq", hashes.pdq), ("phash", hashes.phash)):
-        if text is not None:
-            found[name] = bytes.fromhex(text)
-    return Outcome(content.size, tuple(map(found.get, TYPES)))
+    return FileOutcome(content.size, tuple(getattr(hashes, name) for name in TYPES))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -70,7 +70,7 @@ def distance(path: Path) -> int:
     assert fast.pdq is not None
     assert whole.pdq_quality is not None
     assert whole.pdq_quality >= LEAST_QUALITY
-    return (int(whole.pdq, 16) ^ int(fast.pdq, 16)).bit_count()
+    return (int.from_bytes(whole.pdq) ^ int.from_bytes(fast.pdq)).bit_count()
 
 
 @pytest.mark.parametrize("draw", [clouds, waves, shapes, text])
