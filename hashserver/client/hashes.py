@@ -15,7 +15,8 @@ from hashcore.rows import Digests
 from hashserver.client.results import Invalid
 
 Hashes = Iterable[str | bytes] | NDArray[np.uint8]
-"""Hashes of one type: hexadecimal strings and raw digests, or uint8[n, width]."""
+"""Hashes of one type: strings (hexadecimal, or base64 for PhotoDNA) and raw digests as bytes, or an
+array uint8[n, width]."""
 
 Places = NDArray[np.int64] | range
 """Where each digest stood in what the caller gave."""

@@ -87,9 +87,10 @@ class Client:
 
         Args:
             max_distance: greatest distance by perceptual type; each set's own where absent.
-            hashes: by type (md5, sha1, sha256, pdq, phash): hexadecimal strings in either case and
-                raw digests as bytes, mixed as you like, or an array, uint8[n, width]. One that is
-                malformed is listed in `invalid`, and the others are checked.
+            hashes: by type (md5, sha1, sha256, pdq, phash, photodna): hexadecimal strings in either
+                case (of photodna also base64) and raw digests as bytes, mixed as you like, or an
+                array, uint8[n, width]. A malformed one is listed in `invalid`, and the others are
+                checked.
 
         Raises:
             ClientError: when the server refuses, or after the last try.

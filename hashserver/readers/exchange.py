@@ -1,4 +1,4 @@
-"""Exports of hash exchanges: ThreatExchange's indicators and descriptors, and StopNCII's records."""
+"""Exports of hash exchanges: ThreatExchange's indicators and descriptors, StopNCII's records."""
 
 from __future__ import annotations
 
@@ -63,16 +63,28 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     _, name = _first(item, _TYPE_NAMES)
     role = _TYPES.get(name.upper()) if isinstance(name, str) else None
     if role not in HASH_TYPES:
-        raise ValueError(
-            "type: none whose hashes are known here; HASH_MD5, HASH_SHA1, HASH_SHA256 and HASH_PDQ are"
-        )
+        raise ValueError(f"type: not one whose hashes are known here; those are {', '.join(_TYPES)}")
     place, value = _first(item, _VALUE_NAMES)
     if isinstance(value, dict):
         place, value = f"{place}.indicator", value.get("indicator")
     if value is None:
         raise ValueError("no hash in this item, under raw_indicator, indicator, value or hashValue")
-    found[role] = text_of(place, value)
+    found[role] = _photodna(place, value) if role == "photodna" else text_of(place, value)
     return found
+
+
+def _photodna(place: str, value: Any) -> bytes:
+    """ThreatExchange's form of PhotoDNA, 144 numbers separated by commas, in hexadecimal.
+
+    Other forms are left as they are.
+    """
+    text = text_of(place, value)
+    if b"," not in text:
+        return text
+    try:
+        return bytes(map(int, text.split(b","))).hex().encode()
+    except ValueError:
+        raise ValueError(f"{place}: expected numbers from 0 to 255, separated by commas") from None
 
 
 def _first(item: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:
@@ -80,7 +92,7 @@ def _first(item: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:
 
 
 def _identify(item: dict[str, Any]) -> dict[str, bytes]:
-    """External id and category. StopNCII's hashes have none of their own, but the number of their case."""
+    """External id and category; a record of StopNCII has no id, so the number of its case is taken."""
     found = {}
     identifier, cases = item.get("id"), item.get("caseNumbers")
     if identifier is None and isinstance(cases, dict) and len(cases) == 1:

@@ -27,6 +27,7 @@ _TYPES = {
     "hash_video_md5": "md5",
     "videomd5": "md5",
     "imagepdq": "pdq",
+    "imagephotodna": "photodna",
 } | {prefix + name: name for name in HASH_TYPES for prefix in ("", "hash_")}
 
 

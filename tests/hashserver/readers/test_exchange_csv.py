@@ -1,6 +1,8 @@
-"""Tests of `hashserver.readers.exchange`."""
+"""Tests of `hashserver.readers.exchange_csv`."""
 
 from __future__ import annotations
+
+from base64 import b64encode
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +34,13 @@ def test_each_row_names_its_type() -> None:
         Row(5, {"md5": OTHER_MD5}, "a", b"4"),
         Row(6, {"sha1": SHA1}, "a", b"5"),
     ]
+
+
+def test_photodna_goes_by_the_names_of_both_exchanges() -> None:
+    digest = bytes(range(144))
+    text = f"indicator,type\n{digest.hex()},HASH_PHOTODNA\n{b64encode(digest).decode()},ImagePhotoDNA\n"
+    taken = read(text.encode())
+    assert taken.rows == [Row(line, {"photodna": digest.hex()}) for line in (2, 3)]
 
 
 def test_rows_of_other_types_and_hashes_of_the_wrong_length_are_rejected() -> None:
