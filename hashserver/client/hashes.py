@@ -41,7 +41,7 @@ class RequestBatch:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that one check asks: its types, its batches (at least one), and what is not worth asking about."""
+    """One check: its types, its batches (at least one), and the hashes that are malformed."""
 
     types: list[str]
     batches: list[RequestBatch]
@@ -95,7 +95,7 @@ def decoded(hash_type: HashType, hashes: Hashes) -> tuple[Digests, Places, list[
         digests = as_digests(hash_type, hashes)
         return digests, range(len(digests)), []
     if isinstance(hashes, str | bytes | bytearray | memoryview):
-        raise TypeError(f"{hash_type.name} takes a list of hashes; put the one hash into a list")
+        raise TypeError(f"{hash_type.name} takes a list of hashes; put a single hash into a list")
     items = list(hashes)
     types = set(map(type, items))
     if types == {bytes} and set(map(len, items)) == {hash_type.width}:

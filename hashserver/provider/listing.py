@@ -1,4 +1,4 @@
-"""Checking a listing: rows become batches, batches go to the server side by side, answers become matches."""
+"""Checking a listing: its rows go to the server in parallel batches, and matches are reported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ListingResult:
         matched: hashes that matched.
         rejected: lines without a usable hash.
         first_rejects: a few of them.
-        not_checkable: rows of an inventory that tell no hash, which is no error of theirs.
+        not_checkable: rows of an inventory without a hash, which is not an error.
         numbers: generations that answered, ascending.
         seconds: wall time.
     """
@@ -82,7 +82,7 @@ def check_listing(
         format, hash_type: what the listing is, where it does not tell.
         batch: hashes in a request.
         distances: greatest distance by perceptual type; each set's own where absent.
-        on_progress: told how many hashes are answered.
+        on_progress: called with the number of hashes answered so far.
 
     Raises:
         ReadError: the listing cannot be read.

@@ -56,6 +56,7 @@ class JsonLinesReport:
         self._file = file
 
     def add(self, match: LineMatch) -> None:
+        """Write a match, with null for what it does not have."""
         values = {
             name: _sound(value) if isinstance(value, str) else value for name, value in asdict(match).items()
         }
@@ -63,7 +64,7 @@ class JsonLinesReport:
 
 
 def _sound(text: str) -> str:
-    """Text that JSON can hold: bytes of a file name that are not UTF-8 become replacement characters."""
+    """Text that JSON can hold; bytes that are not UTF-8 become replacement characters."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -75,7 +76,7 @@ def report_format(chosen: str | None, path: Path | None) -> str:
     """
     if chosen is not None:
         if chosen not in ("csv", "jsonl"):
-            raise ReportError(f"--output-format is csv or jsonl, not {chosen!r}")
+            raise ReportError(f"--output-format must be csv or jsonl, not {chosen!r}")
         return chosen
     return "jsonl" if path is not None and path.suffix in (".jsonl", ".ndjson", ".json") else "csv"
 

@@ -20,17 +20,17 @@ LONGEST_RECORD = 1 << 20
 _Records = TypeVar("_Records", bound=Sized)
 
 Parse = Callable[[NDArray[np.uint8], int, bool], tuple[_Records, int, int]]
-"""Finds the whole records in a block: (uint8[size], number of its first line, whether the source ends
-here) to (records, bytes taken, lines taken)."""
+"""Finds the whole records in a block: (uint8[size], number of its first line, whether the source
+ends here) to (records, bytes taken, lines taken)."""
 
 
 class Blocks:
     """Cuts the text of a source into whole records, a block at a time.
 
     Args:
-        source: of the text; a byte order mark at its beginning is left out.
-        on_reject: told of records longer than `LONGEST_RECORD`, which are skipped without being
-            held.
+        source: of the text; a byte order mark at its beginning is skipped.
+        on_reject: called with records longer than `LONGEST_RECORD`, which are skipped without
+            being held.
         block_bytes: how much to hold at a time.
     """
 
@@ -43,7 +43,7 @@ class Blocks:
         source.skip_byte_order_mark()
 
     def cut(self, parse: Parse[_Records]) -> Iterator[_Records]:
-        """What `parse` finds in block after block; blocks in which it finds nothing are left out."""
+        """What `parse` finds in one block after another; blocks without records are left out."""
         rest = b""
         ended = False
         while not ended or rest:

@@ -77,7 +77,7 @@ def _copy_spans(
     out: NDArray[np.uint8],
     offsets: NDArray[np.int64],
 ) -> bool:
-    """Copy spans back to back, undoing doubled quotes; returns whether there was a byte beyond ASCII."""
+    """Copy spans back to back, undoing doubled quotes; returns whether a byte is not ASCII."""
     at = 0
     union = np.uint8(0)
     for i in range(starts.shape[0]):
@@ -165,7 +165,7 @@ def _text_column(cells: Cells, name: str, reasons: dict[int, str]) -> Strings:
 
 
 def categories_of(strings: Strings) -> Categories:
-    """Number the distinct strings of a column; empty ones are none."""
+    """Number the distinct strings of a column; an empty one counts as no category."""
     import pyarrow as pa
 
     offsets, data = pa.py_buffer(strings.offsets), pa.py_buffer(strings.data)
@@ -198,7 +198,7 @@ def assemble(
         category, ids, names: its other columns.
         broken: rows already known to be wrong, and why.
         raw: a row as it stood.
-        on_reject: told of every row that is not taken.
+        on_reject: called with every row that is not taken.
 
     Returns:
         The rows taken, or None when there are none.

@@ -49,7 +49,7 @@ class Meaning:
 
 
 def role_of(name: str) -> str | None:
-    """What a column of that name holds: a hash type, "category", "id", "name"; None: nothing that is read."""
+    """What a column of that name holds: a hash type, "category", "id" or "name"; None: ignored."""
     return _ALIASES.get(name.strip().strip('"').lower())
 
 

@@ -1,8 +1,8 @@
 """ETags of objects in S3: the MD5 of what is in them, or not.
 
-An ETag is no MD5 when the object was uploaded in parts (it holds a dash then) or is encrypted with
-a key of KMS or of the customer. Such objects cannot be checked without reading them; they are
-counted in `Source.not_checkable` and are no errors.
+An ETag is not an MD5 when the object was uploaded in parts (it has a dash then) or is encrypted
+with a key of KMS or of the customer. Such objects cannot be checked without reading them; they are
+counted in `Source.not_checkable` and are not errors.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class InventoryColumns:
 
 
 def columns_in(names: Sequence[str]) -> InventoryColumns | None:
-    """The columns of an inventory by their names, in a manifest or in Parquet; None: it is no inventory."""
+    """The columns of an inventory, by their names; None when these are not of an inventory."""
     plain = [name.strip().lower().replace("_", "") for name in names]
     if "key" not in plain or "etag" not in plain:
         return None
@@ -112,7 +112,7 @@ def _digit(character: np.uint8) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def _unquote(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-    """Undo URL encoding in place, as for form values: %41 and + stand for A and a space. O(size)."""
+    """Undo URL encoding of form values in place: %41 stands for A and + for a space. O(size)."""
     to = 0
     at = 0
     for i in range(offsets.shape[0] - 1):

@@ -59,16 +59,16 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     if _is_withdrawn(item):
         raise Withdrawn(found.get("id", b""))
     if item.get("status") == "NON_MALICIOUS":
-        raise ValueError("status: NON_MALICIOUS, so its source holds it for harmless")
+        raise ValueError("status: NON_MALICIOUS: its source considers it harmless")
     _, name = _first(item, _TYPE_NAMES)
     role = _TYPES.get(name.upper()) if isinstance(name, str) else None
     if role not in HASH_TYPES:
-        raise ValueError(f"type: not one whose hashes are known here; those are {', '.join(_TYPES)}")
+        raise ValueError(f"type: not supported; supported types: {', '.join(_TYPES)}")
     place, value = _first(item, _VALUE_NAMES)
     if isinstance(value, dict):
         place, value = f"{place}.indicator", value.get("indicator")
     if value is None:
-        raise ValueError("no hash in this item, under raw_indicator, indicator, value or hashValue")
+        raise ValueError("no hash under raw_indicator, indicator, value or hashValue")
     found[role] = _photodna(place, value) if role == "photodna" else text_of(place, value)
     return found
 
@@ -92,7 +92,7 @@ def _first(item: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:
 
 
 def _identify(item: dict[str, Any]) -> dict[str, bytes]:
-    """External id and category; a record of StopNCII has no id, so the number of its case is taken."""
+    """External id and category; records of StopNCII have no id but the number of their case."""
     found = {}
     identifier, cases = item.get("id"), item.get("caseNumbers")
     if identifier is None and isinstance(cases, dict) and len(cases) == 1:

@@ -43,7 +43,7 @@ class _Columns:
 
 
 def looks_like(head: Head) -> bool:
-    """Whether a file begins with a header that names an indicator and its type, and no hash type."""
+    """Whether the header names an indicator and its type, and no hash type."""
     fields = _header(head)
     return by_header(fields) is None and _find(fields) is not None
 
@@ -55,13 +55,13 @@ def read_exchange_csv(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read rows of hash and type; see `hashserver.readers.read_rows`. The types are named by the rows."""
+    """Read rows of hash and type; see `hashserver.readers.read_rows`. Each row names its type."""
     head = source.head
     if head.has_no_record:
         return
     columns = _find(_header(head))
     if columns is None:
-        raise ReadError(f"{source.name}: the header has to name the columns indicator and type")
+        raise ReadError(f"{source.name}: the header must name the columns indicator and type")
     wanted = (columns.indicator, columns.type, columns.id, columns.category)
     layout = Layout(frozenset(place for place in wanted if place is not None), columns.count, header=True)
     for records in read_records(source, head.delimiter, layout, on_reject, block_bytes):
@@ -98,7 +98,7 @@ def _assemble(records: Records, columns: _Columns, on_reject: Callable[[Reject],
     for row in np.flatnonzero(unknown[named.codes]).tolist():
         code = named.codes[row]
         name = named.names[code][:40] if code >= 0 else ""
-        broken.setdefault(row, f"type {name!r} is none of the hash types that are known here")
+        broken.setdefault(row, f"type {name!r} is not a supported hash type")
     hashes = []
     for name in HASH_TYPES:
         mine = np.array([*(other == name for other in known), False], np.bool_)[named.codes]

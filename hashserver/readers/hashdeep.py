@@ -1,4 +1,4 @@
-"""Listings of hashdeep and md5deep's audit mode: a header that names the columns, then sizes, hashes and names.
+"""Listings of hashdeep, and of md5deep in audit mode: sizes, hashes and names after a header.
 
 Names are not quoted and may hold commas, so a record is split at its first commas only.
 """
@@ -40,7 +40,7 @@ def _split(
     field_lengths: NDArray[np.int64],
     fields: NDArray[np.int64],
 ) -> None:
-    """Split lines at their first commas into int64[columns, n] spans; the last column takes what is left."""
+    """Split lines at their first commas into int64[columns, n] spans; the last takes the rest."""
     columns = field_starts.shape[0]
     for i in range(starts.shape[0]):
         at, stop = starts[i], starts[i] + lengths[i]
@@ -83,12 +83,12 @@ def _columns(source: Source) -> list[str]:
         if columns is not None:
             if not HASH_TYPES.keys() & set(columns):
                 raise ReadError(
-                    f"{source.name}: its columns are {', '.join(columns)[:200]}: none is a hash known here"
+                    f"{source.name}: its columns are {', '.join(columns)[:200]}; none is a supported hash"
                 )
             if columns[-1] != "filename":
-                raise ReadError(f"{source.name}: the header has to end with filename, as hashdeep writes it")
+                raise ReadError(f"{source.name}: the header must end with filename, as hashdeep writes it")
             return columns
-    raise ReadError(f"{source.name}: the header of hashdeep (%%%% size,md5,sha256,filename) is missing")
+    raise ReadError(f"{source.name}: hashdeep's header (%%%% size,md5,sha256,filename) is missing")
 
 
 def _named(line: bytes) -> list[str] | None:
@@ -107,8 +107,8 @@ def _without_headers(lines: Lines, columns: list[str], source_name: str) -> Line
         mark[row] = line.startswith(_MARK)
         if _named(line) not in (None, columns):
             raise ReadError(
-                f"{source_name}, line {lines.numbers[row]}: a header with other columns than the first; "
-                "give each listing by itself"
+                f"{source_name}, line {lines.numbers[row]}: this header names other columns than the first; "
+                "split the file into its listings"
             )
     return lines.keep(~mark) if mark.any() else lines
 

@@ -1,8 +1,8 @@
-"""JsonItems of a JSON document of any size: the elements of an array somewhere in it, block by block.
+"""The items of a JSON document of any size: the elements of an array in it, block by block.
 
 A compiled scanner that knows strings and brackets finds where each item begins and ends; what is in
-it is for a JSON parser to say. An item that is wrong is rejected; a document that is wrong as such,
-so that nobody can say where its items are, is a `ReadError`.
+it is for a JSON parser to say. An item that is wrong is rejected; a document in which the items
+cannot be found is a `ReadError`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class JsonItems:
         return self.text[self.starts[index] : self.stops[index]]
 
     def parse(self) -> tuple[list[Any], dict[int, str]]:
-        """The items as Python values, and what is wrong with those that are not objects (None in the list)."""
+        """The items as Python objects; None and a reason for those that are not objects."""
         spans = zip(self.starts.tolist(), self.stops.tolist(), strict=True)
         texts = [self.text[start:stop] for start, stop in spans]
         try:
@@ -114,7 +114,7 @@ class JsonItems:
 
 
 def read_head(sample: bytes) -> dict[str, Any]:
-    """The members with which a document's object begins, up to the first that holds more than a scalar."""
+    """The first members of a document's object, up to one that holds an array or object."""
     at = re.compile(rb"(?:\xef\xbb\xbf)?\s*+\{").match(sample)
     head: dict[str, Any] = {}
     end = at.end() if at else len(sample)
@@ -139,12 +139,11 @@ def read_items(
     Args:
         source: of the document; see `read_head` for what it begins with.
         paths: the arrays whose elements are the items.
-        on_reject: told of items longer than `LONGEST_ITEM`; its line is the item's number.
+        on_reject: called with items longer than `LONGEST_ITEM`; the line is the item's number.
         block_bytes: how much to hold at a time.
 
     Raises:
-        ReadError: the document is no JSON, ends too early, or has no such array; with line and
-            byte.
+        ReadError: the document is not JSON, ends early, or has no array there; with line and byte.
     """
     yield from _Scanner(source, on_reject, block_bytes).read(paths)
 

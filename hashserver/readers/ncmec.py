@@ -65,7 +65,7 @@ def read_ncmec(
     block_items: int = BLOCK_ITEMS,
     plainly: bool = True,
 ) -> Iterator[Rows | Withdrawals]:
-    """Read a `queryResult`; see `hashserver.readers.read_rows`. The types are always named by the elements.
+    """Read a `queryResult`; see `hashserver.readers.read_rows`. The elements name the types.
 
     A row's line is that of its item's first tag. Withdrawals come after the rows that stand before
     them, and before those that stand after them. Without `plainly` all of it goes through the
@@ -120,7 +120,7 @@ class _Reader:
         self._parser.EndCdataSectionHandler = lambda: self._set_in_cdata(False)
 
     def feed(self, text: bytearray, last: bool = False) -> int:
-        """Read some more; returns the bytes taken, all but an item of which the end is not there yet."""
+        """Read some more; returns the bytes taken, all but an item whose end is still to come."""
         at = 0
         while at < len(text):
             if self._is_between_items():
@@ -138,7 +138,7 @@ class _Reader:
         return at
 
     def _is_between_items(self) -> bool:
-        """Whether the parser has gone through all that it was fed, and an item here would mean what it says."""
+        """Whether the parser has read all it was fed, and an item here means what it says."""
         return (
             self._plainly
             and self._item is None
@@ -148,7 +148,7 @@ class _Reader:
         )
 
     def _take_plain(self, text: bytearray, at: int) -> tuple[int, int]:
-        """Take plain items from some place; returns where the next thing begins, and why it stopped there."""
+        """Take plain items; returns where the next thing begins, and why it stopped there."""
         items, first = self._items, self._items.count
         items.settle()
         most = self._block_items - first - len(self._withdrawn)
@@ -193,7 +193,7 @@ class _Reader:
         except expat.ExpatError as error:
             reason = expat.errors.messages.get(error.code, "broken")
             raise ReadError(
-                f"{self._name}: not sound XML at line {error.lineno}, column {error.offset + 1}: {reason}"
+                f"{self._name}: not valid XML at line {error.lineno}, column {error.offset + 1}: {reason}"
             ) from error
         except (LookupError, ValueError) as error:
             raise ReadError(f"{self._name}: the XML is in an encoding that cannot be read: {error}") from error
@@ -205,10 +205,10 @@ class _Reader:
         self._in_cdata = within
 
     def _fail(self, what: str) -> None:
-        raise ReadError(f"{self._name}, line {self._parser.CurrentLineNumber}: {what}; this is not read")
+        raise ReadError(f"{self._name}, line {self._parser.CurrentLineNumber}: {what}; the file was refused")
 
     def _refuse_doctype(self, *_: object) -> None:
-        self._fail("a document type (DOCTYPE) or an entity is declared, which hash sharing XML has no use for")
+        self._fail("it declares a document type (DOCTYPE) or an entity, which hash sharing XML never needs")
 
     def _learn(self, names: list[str]) -> None:
         self._names.update(names)
@@ -258,7 +258,7 @@ class _Reader:
         namespace, _, root = name.rpartition(" ")
         if root != "queryResult" or namespace not in ("", NAMESPACE):
             shown = f"{root} of {namespace}" if namespace else root
-            self._fail(f"the document is {shown[:200]}, and not the queryResult of {NAMESPACE}")
+            self._fail(f"the document is {shown[:200]}, not the queryResult of {NAMESPACE}")
         prefix = f"{namespace} " if namespace else ""
         self._plainly = self._plainly and self._default_namespace == namespace
         known = (*KINDS, *FIELDS, "fingerprints")
@@ -309,7 +309,7 @@ class _Reader:
         self._flush_if_full()
 
     def _part_from_withdrawn(self, first: int) -> None:
-        """Put what came back after it was withdrawn into a block after that; the new items begin at `first`."""
+        """Start a new block at an item that came back after its withdrawal, from `first` on."""
         if not self._withdrawn:
             return
         ids = self._items.ids(first, self._items.count)

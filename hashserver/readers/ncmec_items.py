@@ -37,7 +37,7 @@ _TEXT_BYTES = 8 << 20
 
 @dataclass(slots=True)
 class Item:
-    """One element of a result as the parser finds it: `image`, `video`, or one that is withdrawn."""
+    """One element of a result as the parser finds it; see KINDS."""
 
     name: str
     line: int
@@ -138,7 +138,7 @@ class GatheredItems:
         return [text[start:stop] if stop > start else b"" for start, stop in spans]
 
     def cut(self, count: int, on_reject: Callable[[Reject], None]) -> Rows | None:
-        """Take the first `count` items, as the rows of a block; the others move up. None: none can be taken."""
+        """Take the first `count` items as rows and move the others up; None: no item is good."""
         self.settle()
         rows = self._assemble(count, on_reject) if count else None
         rest = slice(count, self.count)

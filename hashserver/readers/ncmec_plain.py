@@ -29,8 +29,8 @@ DEEPEST_PLAIN = 12
 """Elements nested in each other, the item counted."""
 
 OTHER, NEEDS_MORE, FULL, WITHDRAWN = range(4)
-"""Why a scan stopped: at something that is not a plain item, at one of which the end is not there yet, for want
-of room, or after an item that is withdrawn."""
+"""Why a scan stopped: at something that is not a plain item, at an item whose end is still to come,
+because the columns are full, or after an item that is withdrawn."""
 
 _PLAIN_ITEM = re.compile(rb"<(?:" + "|".join(KINDS).encode() + rb")[ >]")
 
@@ -94,7 +94,7 @@ def _find(text: NDArray[np.uint8], start: int, stop: int, names: NDArray[np.uint
 
 @nb.njit(cache=True, nogil=True)
 def _name_end(text: NDArray[np.uint8], at: int) -> int:
-    """Where a plain name ends; `at` when there is none, and the end of the text when it may go on."""
+    """Where a plain name ends; `at` if none is there, the end of the text if it may go on."""
     size = text.shape[0]
     if at < size and not _LETTERS[text[at]]:
         return at
@@ -185,7 +185,7 @@ def _text_end(text: NDArray[np.uint8], at: int) -> tuple[int, int]:
 
 @nb.njit(cache=True, nogil=True)
 def _end_tag_end(text: NDArray[np.uint8], at: int, start: int, length: int) -> int:
-    """Pass over the end tag of the element whose name is there; returns where it ends, or a code."""
+    """Pass over the end tag of an element by its name; returns where it ends, or a code."""
     stop = at + 2 + length
     if stop >= text.shape[0]:
         return _UNFINISHED
@@ -195,7 +195,7 @@ def _end_tag_end(text: NDArray[np.uint8], at: int, start: int, length: int) -> i
 
 @nb.njit(cache=True, nogil=True)
 def _start_tag_end(text: NDArray[np.uint8], at: int, spans: NDArray[np.int64]) -> tuple[int, int]:
-    """Pass over a start tag or an empty element; returns where its name ends, and where it does, or a code."""
+    """Pass over a start tag or empty element; returns where its name and it end, or a code."""
     size = text.shape[0]
     name_end = _name_end(text, at + 1)
     if name_end >= size:
@@ -350,7 +350,7 @@ def next_candidate(text: bytearray, at: int) -> int:
 
 
 def blank(text: bytearray, start: int, stop: int, lines: int) -> bytes:
-    """White space that leaves a parser at the same line and column as the text that it stands for."""
+    """White space that brings a parser to the same line and column as the text it replaces."""
     if not lines:
         return b" " * (stop - start)
     return b"\n" * lines + b" " * (stop - text.rfind(b"\n", start, stop) - 1)

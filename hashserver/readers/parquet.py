@@ -117,7 +117,7 @@ def _refusing(source_name: str, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         reason = str(error).partition("\n")[0][:200]
-        raise ReadError(f"{source_name} is not a sound Parquet file: {reason}") from error
+        raise ReadError(f"{source_name} is not a valid Parquet file: {reason}") from error
 
 
 def _positions(meaning: Meaning) -> list[int]:
@@ -166,7 +166,7 @@ def _raw(batch: Any, row: int) -> bytes:
 
 
 def _value(scalar: Any) -> Any:
-    """A cell for the reject file, also where Python has no such value: text that is not UTF-8, nanoseconds."""
+    """A cell for the reject file, also one that Python cannot hold, such as nanoseconds."""
     try:
         return scalar.as_py()
     except (ValueError, OverflowError):
@@ -211,7 +211,7 @@ def _as_text(array: Any, name: str, source_name: str) -> Any:
         return array if _is_text(array.type) else pc.cast(array, pa.string())
     except pa.ArrowException as error:
         raise ReadError(
-            f"{source_name}: column {name} is {str(array.type)[:80]}; it has to be text, or bytes for a hash"
+            f"{source_name}: column {name} is {str(array.type)[:80]}; it must be text, or bytes for a hash"
         ) from error
 
 

@@ -21,7 +21,10 @@ def read_text(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read one hash a line; see `hashserver.readers.read_rows`. The type is the named one, or the first line's."""
+    """Read one hash a line; see `hashserver.readers.read_rows`.
+
+    The type is the one that the user named, or else that of the first hash.
+    """
     chosen = hash_type or _first_type(source)
     if chosen is None:
         return

@@ -1,4 +1,4 @@
-"""What `rclone lsjson --hash` writes: an array of files and folders, with the hashes that the storage knows."""
+"""What `rclone lsjson --hash` writes: an array of files with the hashes that the storage has."""
 
 from __future__ import annotations
 

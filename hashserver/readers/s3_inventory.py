@@ -48,7 +48,7 @@ def read_s3_inventory(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read a CSV inventory; see `hashserver.readers.read_rows`. Parquet is told apart by `read_parquet`.
+    """Read an inventory; see `hashserver.readers.read_rows`. Parquet goes to `read_parquet`.
 
     The columns are those of the manifest that lists the file, where it lies beside it, or are known
     by what is in them.
@@ -62,7 +62,7 @@ def read_s3_inventory(
     columns = _named_by_manifest(source) or _guess(head.records(_COMMA))
     if columns is None:
         raise ReadError(
-            f"{source.name}: no column holds ETags; let the inventory list ETags, "
+            f"{source.name}: no column holds ETags; include ETags in the inventory, "
             f"and keep its {_MANIFEST} beside the file"
         )
     positions = {columns.key, columns.etag, columns.etag if columns.encryption is None else columns.encryption}
@@ -99,7 +99,7 @@ def _named_by_manifest(source: Source) -> InventoryColumns | None:
             continue
         columns = columns_in(names)
         if columns is None:
-            raise ReadError(f"{source.name}: {path} names no Key and ETag; let the inventory list ETags")
+            raise ReadError(f"{source.name}: {path} names no Key and ETag; include ETags in the inventory")
         return columns
     return None
 

@@ -1,7 +1,7 @@
 """Listings of S3 buckets as JSON, as `aws s3api list-objects-v2` and its kin print them.
 
 An ETag of 32 hexadecimal digits is taken for the MD5 of the object. That of an object uploaded in
-parts holds a dash and is none. Neither is that of an object encrypted with a key of KMS or of the
+parts has a dash and is not one. Neither is that of an object encrypted with a key of KMS or of the
 customer, but a listing does not tell; only where an item does, as those of head-object, is its ETag
 left alone. Sources: "Object" and "HeadObject" in the Amazon S3 API Reference.
 """
@@ -98,7 +98,7 @@ def _checksums(item: dict[str, Any], in_parts: bool) -> dict[str, bytes]:
 
 
 def _string(members: dict[str, Any], name: str) -> str:
-    """A string, empty where there is none.
+    """A string, empty where the member is missing.
 
     Raises:
         ValueError: it is something else.

@@ -43,7 +43,7 @@ class Source:
         name: for messages.
         total_bytes: size of the file as it lies, or None for a pipe.
 
-    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but hold no
+    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but have no
     hash of what they list.
     """
 
@@ -71,11 +71,11 @@ class Source:
 
     @cached_property
     def head(self) -> Head:
-        """What the source begins with; to be asked for before anything is read."""
+        """The first bytes of the source; ask for it before anything is read."""
         return Head(self.peek(HEAD_BYTES))
 
     def skip_byte_order_mark(self) -> int:
-        """Leave out UTF-8's byte order mark, if the source begins with one; returns its length in bytes."""
+        """Skip UTF-8's byte order mark, if the source begins with one; returns how many bytes."""
         has_mark = self.peek(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
         return len(self.read(len(BYTE_ORDER_MARK))) if has_mark else 0
 
@@ -101,7 +101,7 @@ class Source:
 
     @contextmanager
     def seekable(self) -> Iterator[BinaryIO]:
-        """The whole of it as a file that can be read from anywhere; piped or packed, it is spooled first."""
+        """The whole source as a seekable file; spooled to disk first if piped or packed."""
         if self._packed is None and self.total_bytes is not None:
             self._file.seek(0)
             self.bytes_read = self.total_bytes
@@ -164,7 +164,7 @@ def _decompressor(packed: str) -> Any:
 
 @contextmanager
 def open_source(path: str) -> Iterator[Source]:
-    """Open a file, or standard input for "-"; gzip and zstd are unpacked, known by their first bytes.
+    """Open a file, or standard input for "-"; gzip and zstd are unpacked on the way.
 
     Raises:
         ReadError: it cannot be opened.

@@ -1,4 +1,4 @@
-"""Listings of md5sum, sha1sum, sha256sum and rclone: a hash and a file name a line, also in BSD's form."""
+"""Listings of md5sum, sha1sum, sha256sum, BSD's md5 and rclone: a hash and a file name a line."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _split_gnu(
     hash_lengths: NDArray[np.int64],
     name_starts: NDArray[np.int64],
 ) -> None:
-    """Where the hash ends and the name begins in `HASH  NAME` and `HASH *NAME`; length -1 for other lines."""
+    """Where hash ends and name begins in `HASH  NAME` and `HASH *NAME`; length -1 elsewhere."""
     for i in range(starts.shape[0]):
         at, stop = starts[i], starts[i] + lengths[i]
         while at < stop and text[at] != _SPACE:
@@ -110,9 +110,10 @@ def read_sums(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read a listing; see `hashserver.readers.read_rows`. The type is the named one, or by each line's digits.
+    """Read a listing; see `hashserver.readers.read_rows`.
 
-    Lines of rclone's that tell no hash are counted in `source.not_checkable`.
+    The type is the one that the user named, or else known by the digits of each line. Lines of
+    rclone's without a hash are counted in `source.not_checkable`.
     """
     _refuse_base64(source)
     for lines in Blocks(source, on_reject, block_bytes).cut(lines_of):
@@ -125,9 +126,7 @@ def _refuse_base64(source: Source) -> None:
     lines = map(bytes.strip, source.head.lines)
     hashed = next((line for line in lines if _GNU.match(line) or _BASE64.match(line)), b"")
     if _BASE64.match(hashed):
-        raise ReadError(
-            f"{source.name}: its hashes are written in base64; make the listing without rclone's --base64"
-        )
+        raise ReadError(f"{source.name}: its hashes are in base64; make the listing without rclone's --base64")
 
 
 def _read_block(
@@ -168,7 +167,7 @@ def _read_block(
 
 
 def _as_written(stripped: Lines) -> tuple[Lines, NDArray[np.int64]]:
-    """Lines with the blanks at their ends, which may belong to a name; and the spaces before each."""
+    """Lines with the blanks at their ends, which may be part of a name; and the spaces before."""
     cells = stripped.cells
     indents, whole = np.empty_like(cells.starts), np.empty_like(cells.starts)
     _whole_lines(cells.buffer, cells.starts, cells.lengths, indents, whole)
@@ -202,7 +201,7 @@ def _parse_odd_lines(
     types: NDArray[np.int64],
     broken: dict[int, str],
 ) -> tuple[Cells, Cells]:
-    """Read the lines in BSD's form, and those with escaped names, one by one; the rest are broken."""
+    """Read lines in BSD's form or with escaped names, one by one; other lines are broken."""
     known = list(HASH_TYPES)
     extra = bytearray()
     base = len(hashes.buffer)

@@ -53,7 +53,7 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     algorithm = item.get("algorithm")
     role = algorithm.lower().replace("-", "") if isinstance(algorithm, str) else None
     if role not in HASH_TYPES:
-        raise ValueError(f"algorithm: none that is known here; {', '.join(HASH_TYPES)} are")
+        raise ValueError(f"algorithm: not supported; supported: {', '.join(HASH_TYPES)}")
     value = item.get("hash_digest")
     found[role] = text_of("hash_digest", value)
     return found

@@ -1,4 +1,4 @@
-"""Project VIC / VICS: the OData JSON of 1.1 to 1.3 and 2.0, media by themselves or under their cases."""
+"""Project VIC / VICS: the OData JSON of 1.1 to 1.3 and 2.0, with or without cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the readers should make of a text, worked out one character at a time; and ways to run them."""
+"""What the readers should make of a text, one character at a time; and ways to run them."""
 
 from __future__ import annotations
 

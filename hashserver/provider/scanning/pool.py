@@ -29,7 +29,7 @@ from hashserver.provider.scanning.walk import FoundFile
 from hashserver.provider.scanning.worker import FileOutcome, Progress
 
 CHUNK_PATH_BYTES = 1 << 15
-"""Bytes of the paths in one task at most: all that a process has fit into its pipe, so giving one never waits."""
+"""Most bytes of paths in a task: a process's tasks fit into its pipe, so sending never waits."""
 
 _AHEAD = 4  # tasks that a process has: one that it is at, and some so that it need not wait
 _GRACE = 5.0  # seconds, for the process to notice by itself that a file takes too long
@@ -53,7 +53,7 @@ class _Task:
 
 @dataclass(slots=True)
 class _Worker:
-    """A process. `steps` is how far it was when all that it has answered was done, `seen` at the last look."""
+    """A process; `steps` is how far it was at its last answer, `seen` how far at the last look."""
 
     process: subprocess.Popen[bytes]
     pipe: Connection
@@ -164,7 +164,9 @@ class Hashers:
             answer = pickle.loads(worker.pipe.recv_bytes())  # noqa: S301 - from a process of ours
         except (EOFError, OSError):
             if not worker.progress.read()[0]:
-                raise HashingFailed("a process that hashes ended before it began; it says why above") from None
+                raise HashingFailed(
+                    "a hashing process ended before it started; its own message is above"
+                ) from None
             self._replace(worker, _how_it_ended(worker.process))
             return
         task = worker.tasks.popleft()
@@ -229,7 +231,7 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     try:
         code = process.wait(1)
     except subprocess.TimeoutExpired:
-        return "ended the process that did it"
+        return "ended the process unexpectedly"
     if code >= 0:
-        return f"ended the process that did it, with exit code {code}"
-    return f"ended the process that did it ({signal.Signals(-code).name})"
+        return f"ended the process unexpectedly, with exit code {code}"
+    return f"ended the process unexpectedly ({signal.Signals(-code).name})"

@@ -1,4 +1,4 @@
-"""What a scan remembers, in SQLite: the hashes of every file, and for which generation it has been asked about."""
+"""What a scan remembers, in SQLite: the hashes of each file and the generation that was asked."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class StateError(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class FileMatch:
-    """One entry that one file matched."""
+    """One entry that a file matched; the state file holds its fields as members of JSON."""
 
     type: str
     hash: str
@@ -81,7 +81,10 @@ class State:
             self._db.execute("PRAGMA wal_autocheckpoint = 16384")  # pages; each one waits for the disk
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > _FORMAT:
-                raise StateError(f"{path} has format {version}, this program reads {_FORMAT}; name another file")
+                raise StateError(
+                    f"{path} has format {version}, but this version reads up to {_FORMAT}; "
+                    "name another file with --state"
+                )
             self._db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
@@ -92,11 +95,13 @@ class State:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StateError(
-                    f"another scan is using {path}; wait for it, or name another with --state"
+                    f"another scan is using {path}; wait for it, or name another file with --state"
                 ) from None
             raise StateError(f"cannot use {path} to remember the scan: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise StateError(f"{path} is not the state of a scan: {error}; name another with --state") from error
+            raise StateError(
+                f"{path} is not the state of a scan: {error}; name another file with --state"
+            ) from error
         self._unasked: dict[bytes, _Row] = {}
         self._unwritten: dict[bytes, _Row] = {}
         self._written_at = time.monotonic()
@@ -120,7 +125,7 @@ class State:
         return int(self._db.execute("SELECT number FROM scans").fetchone()[0])
 
     def split(self, files: Sequence[FoundFile], names: frozenset[str]) -> list[FoundFile]:
-        """Which files have to be read: new, changed, or lacking a wanted hash. Marks the others as seen."""
+        """Files to read: new, changed, or without a wanted hash. Marks the others as seen."""
         if self._is_new:
             return list(files)
         unread: list[FoundFile] = []
@@ -137,7 +142,7 @@ class State:
         return unread
 
     def remember(self, hashed: Iterable[Hashed], names: frozenset[str]) -> None:
-        """Keep the hashes of files; in the state file within some seconds, for what is lost is hashed again."""
+        """Keep the hashes of files; written within seconds, for what is lost is hashed again."""
         listed = " ".join(sorted(names))
         for file, outcome in hashed:
             if outcome.digests is not None:
@@ -147,7 +152,7 @@ class State:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been kept; it survives the end of this process, but may not a power cut."""
+        """Write what was kept; it survives the end of this process, perhaps not a power cut."""
         self._write([(_PUT, sorted(self._unwritten.values()))])
         self._unwritten.clear()
         self._written_at = time.monotonic()
@@ -155,7 +160,7 @@ class State:
             self._unasked.clear()
 
     def unasked(self, server: str, generation: int, count: int) -> list[tuple[bytes, tuple[bytes | None, ...]]]:
-        """Files of this scan that the server has not been asked about in this generation or a later one.
+        """Files of this scan that no answer of this generation, or of a later one, covers.
 
         Returns:
             Paths, and digests in the order of `TYPES`.
@@ -185,7 +190,13 @@ class State:
     def answered(
         self, server: str, generation: int, paths: Sequence[bytes], matches: dict[bytes, list[FileMatch]]
     ) -> None:
-        """Keep what a generation of the server said of some files; written when it returns."""
+        """Keep the answer for some files, on disk before this returns.
+
+        Args:
+            server, generation: that answered.
+            paths: of the files that were asked about.
+            matches: by path, for those that matched.
+        """
         new: list[_Row] = []
         changed: list[_Row] = []
         for path in paths:
@@ -235,5 +246,5 @@ class State:
 
 
 def _matches_in(column: bytes) -> list[FileMatch]:
-    """The matches that the column `hits` holds, as JSON objects with the members of a `FileMatch`."""
+    """The matches in the column `hits`: JSON objects with the members of a `FileMatch`."""
     return [FileMatch(**match) for match in orjson.loads(column)]

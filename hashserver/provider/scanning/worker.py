@@ -1,4 +1,4 @@
-"""What a process that hashes does: files and objects in, hashes or sentences out, each within its time.
+"""A hashing process: files and objects in, hashes or errors out, each within its time limit.
 
 It is started by `hashserver.provider.scanning.pool`, and imports what decodes pictures only when it
 is asked for their hashes.
@@ -31,13 +31,13 @@ Task = tuple[list[bytes], frozenset[str]]
 
 
 class FileOutcome(NamedTuple):
-    """What hashing one file has come to; sent between processes as a plain tuple.
+    """The result of hashing one file; sent between processes as a plain tuple.
 
     Args:
         size: bytes that were read.
-        digests: in the order of `TYPES`, None for each that there is not; None where it could not
-            be read.
-        trouble: why there are none, or not all; None where all went well.
+        digests: in the order of `TYPES`, with None for those that are missing; None where the file
+            could not be read.
+        trouble: why some or all are missing; None where all went well.
     """
 
     size: int
@@ -50,7 +50,7 @@ class OutOfTime(BaseException):
 
 
 class Progress:
-    """How far a process has come, in memory that it shares: who looks on sees where it is stuck.
+    """How far a process has come, in shared memory, so that the scan sees where it is stuck.
 
     Args:
         file: eight bytes to share.
@@ -60,7 +60,7 @@ class Progress:
         self._shared = mmap.mmap(file, _COUNT.size)
 
     def note(self, steps: int, decoding: bool = False) -> None:
-        """Say that so many files have been begun and tasks ended, and whether a picture is being decoded."""
+        """Note the files started plus the tasks ended, and whether a picture is being decoded."""
         _COUNT.pack_into(self._shared, 0, steps << 1 | decoding)
 
     def read(self) -> tuple[int, bool]:
@@ -105,7 +105,7 @@ class _Hasher:
         self._steps = 0
 
     def hash_all(self, paths: list[bytes], types: frozenset[str]) -> list[tuple[Any, ...]]:
-        """Hash some files and objects, each within its time; in the main thread, where signals arrive."""
+        """Hash files and objects, each within its time; in the main thread, which gets signals."""
         near = not types <= set(DIGESTS)
         if near:
             _prepare_to_decode()

@@ -87,7 +87,7 @@ def test_an_array_that_holds_no_digests_is_refused(array: Any) -> None:
 
 @pytest.mark.parametrize("one", [DIGEST.hex(), DIGEST, bytearray(DIGEST)])
 def test_one_hash_instead_of_a_list_is_refused(one: Any) -> None:
-    with pytest.raises(TypeError, match="into a list"):
+    with pytest.raises(TypeError, match="put a single hash into a list"):
         decoded(MD5, one)
 
 

@@ -51,7 +51,7 @@ def test_stopncii_records_have_the_number_of_their_case() -> None:
     assert taken.withdrawn == [(3, b"9")]
     assert [(reject.line, reject.reason.split(",")[0]) for reject in taken.rejects] == [
         (4, "withdrawn by its source"),
-        (5, "type: not one whose hashes are known here; those are HASH_MD5"),
+        (5, "type: not supported; supported types: HASH_MD5"),
     ]
 
 
@@ -76,12 +76,12 @@ def test_a_type_that_is_not_known_is_told_which_are() -> None:
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        ({"type": "HASH_TMK", "value": MD5}, "type: not one whose hashes are known here"),
-        ({"type": "HASH_PDQ_OCR", "value": SHA256}, "type: not one whose hashes are known here"),
-        ({"type": ["HASH_MD5"], "value": MD5}, "type: not one whose hashes are known here"),
-        ({"value": MD5}, "type: not one whose hashes are known here"),
-        ({"type": "HASH_MD5"}, "no hash in this item"),
-        ({"type": "HASH_MD5", "indicator": {}}, "no hash in this item"),
+        ({"type": "HASH_TMK", "value": MD5}, "type: not supported; supported types: "),
+        ({"type": "HASH_PDQ_OCR", "value": SHA256}, "type: not supported; supported types: "),
+        ({"type": ["HASH_MD5"], "value": MD5}, "type: not supported; supported types: "),
+        ({"value": MD5}, "type: not supported; supported types: "),
+        ({"type": "HASH_MD5"}, "no hash under raw_indicator"),
+        ({"type": "HASH_MD5", "indicator": {}}, "no hash under raw_indicator"),
         ({"type": "HASH_MD5", "value": 1}, "value: expected a string, got int"),
         ({"type": "HASH_MD5", "value": SHA1}, "md5: expected 32 hexadecimal digits, got 40"),
         ({"type": "HASH_MD5", "value": MD5, "id": {}}, "id: expected a string, got dict"),

@@ -48,16 +48,16 @@ def test_rows_of_other_types_and_hashes_of_the_wrong_length_are_rejected() -> No
     taken = read(text.encode())
     assert taken.rows == [Row(7, {"md5": MD5})]
     assert [(reject.line, reject.reason) for reject in taken.rejects] == [
-        (2, "type 'URI' is none of the hash types that are known here"),
+        (2, "type 'URI' is not a supported hash type"),
         (3, "pdq: expected 64 hexadecimal digits, got 32"),
-        (4, "type '' is none of the hash types that are known here"),
+        (4, "type '' is not a supported hash type"),
         (5, "no hash in this row"),
         (6, "expected 2 columns, got 3"),
     ]
 
 
 def test_a_file_without_such_a_header_is_refused_with_advice() -> None:
-    with pytest.raises(ReadError, match="input: the header has to name the columns indicator and type"):
+    with pytest.raises(ReadError, match="input: the header must name the columns indicator and type"):
         read(f"{MD5},HASH_MD5\n".encode(), format="exchange-csv")
 
 

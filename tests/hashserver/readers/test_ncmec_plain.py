@@ -1,4 +1,4 @@
-"""Tests of `hashserver.readers.ncmec_plain`: the parser alone is the model of what a document says."""
+"""Tests of `hashserver.readers.ncmec_plain`; the parser alone is the model."""
 
 from __future__ import annotations
 
@@ -244,4 +244,4 @@ def test_an_error_after_plain_items_is_placed_by_line_and_column() -> None:
     data = f"{ROOT}\n{image(1)}  {image(2).strip()} <b></c>".encode()
     error = taken_of(data, plainly=True, block_items=100, piece=1 << 20)
     assert error == taken_of(data, plainly=False, block_items=100, piece=1 << 20)
-    assert error == "input: not sound XML at line 5, column 87: mismatched tag"
+    assert error == "input: not valid XML at line 5, column 87: mismatched tag"

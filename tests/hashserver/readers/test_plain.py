@@ -34,7 +34,7 @@ def test_an_unknown_type_is_refused_before_anything_is_read() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ReadError, match=r"'xlsx'; formats are csv, text, sums, jsonl, parquet"):
+    with pytest.raises(ReadError, match=r"'xlsx'; known formats: csv, text, sums, jsonl, parquet"):
         read(b"", format="xlsx")
 
 

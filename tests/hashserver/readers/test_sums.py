@@ -151,9 +151,7 @@ def test_an_indented_line_with_a_hash_is_read_all_the_same() -> None:
 def test_base64_is_refused_with_advice(digest: str, encode: Callable[[bytes], bytes]) -> None:
     line = encode(bytes.fromhex(digest)) + b"  a.jpg\n"
     for listing in (line * 3, f"{'UNSUPPORTED':>24}  b\n".encode() + line):
-        with pytest.raises(
-            ReadError, match=r"input: its hashes are written in base64; .* without rclone's --base64"
-        ):
+        with pytest.raises(ReadError, match=r"input: its hashes are in base64; .* without rclone's --base64"):
             read(listing)
 
 

@@ -1,4 +1,4 @@
-"""Decoding JPEGs to less than their size: near enough for most pictures, not for all, and so off by default."""
+"""Decoding JPEGs to less than their size: close enough for most pictures, so off by default."""
 
 from __future__ import annotations
 

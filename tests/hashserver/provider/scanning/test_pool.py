@@ -1,4 +1,4 @@
-"""Processes that hash and get stuck, or die: they are replaced, and only the file they were at suffers.
+"""Hashing processes that get stuck or die: they are replaced, and only one file suffers.
 
 The decoder that does so is a plugin of Pillow's, which `sitecustomize` adds to the processes that
 hash.
@@ -78,7 +78,7 @@ def digests_of(outcomes: list[FileOutcome]) -> dict[str, bytes]:
     ("word", "note"),
     [
         (b"STUCK", "decoding the picture took longer than 0.5 s, and did not stop; see --file-timeout"),
-        (b"ABORT", "decoding the picture ended the process that did it (SIGABRT)"),
+        (b"ABORT", "decoding the picture ended the process unexpectedly (SIGABRT)"),
     ],
 )
 @pytest.mark.usefixtures("fatal_decoder")
@@ -99,7 +99,7 @@ def test_a_picture_that_cannot_be_hashed_at_all_is_trouble_once(tmp_path: Path) 
     files = plant(tmp_path / "files", {"bad": b"ABORT", "worse": b"ABORT", "sound": b"sound"})
     found = hash_all([files], {"pdq"}, processes=1)
     (bad,), (worse,), (sound,) = found["bad"], found["worse"], found["sound"]
-    assert bad == worse == FileOutcome(0, None, "decoding the picture ended the process that did it (SIGABRT)")
+    assert bad == worse == FileOutcome(0, None, "decoding the picture ended the process unexpectedly (SIGABRT)")
     assert sound.trouble is None
 
 
@@ -121,11 +121,11 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
         os.close(holder)
     assert digests_of(found[files[0].path]) == {"md5": hashlib.md5(b"a").digest()}
     assert digests_of(found[files[1].path]) == {"md5": hashlib.md5(b"c").digest()}
-    assert found[chunk[1].path] == [FileOutcome(0, None, "reading it ended the process that did it (SIGKILL)")]
+    assert found[chunk[1].path] == [FileOutcome(0, None, "reading it ended the process unexpectedly (SIGKILL)")]
 
 
 def children_that_hash(patience: float) -> Iterator[int]:
-    """Our processes that wait in a read of a pipe with a name; found by the file that they have open."""
+    """Our processes that are reading a named pipe, found by the file that they have open."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True)
@@ -149,7 +149,7 @@ def test_processes_that_cannot_start_are_an_error_and_no_endless_loop(
     program.write_text("#!/bin/sh\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(HashingFailed, match="ended before it began"):
+    with pytest.raises(HashingFailed, match="ended before it started"):
         hash_all([plant(tmp_path / "files", {"a": b"a"})], {"md5"})
 
 
