@@ -69,8 +69,8 @@ def check(
 ) -> int:
     """Check a listing, and print what matched; see `HELP`. Returns the exit code."""
     from hashserver.client import Client
-    from hashserver.provider.findings import open_report, report_format
     from hashserver.provider.listing import check_listing
+    from hashserver.provider.matches import open_report, report_format
     from hashserver.readers import open_source
 
     distances = read_distances(max_distance)

@@ -68,9 +68,9 @@ def hash_files(
                 failed = True
                 print(f"hashserver: {hashed}", file=sys.stderr)
             elif as_json:
-                print(orjson.dumps(asdict(hashed)).decode())
+                print(orjson.dumps(asdict(hashed), bytes.hex).decode())
             else:
-                near = (hashed.pdq or "", hashed.phash or "") if hashed.note is None else ("", "")
-                digests = (hashed.md5 or "", hashed.sha1 or "", hashed.sha256 or "")
-                writer.write_row([*digests, *near, hashed.path])
+                near = (hashed.pdq, hashed.phash) if hashed.note is None else (None, None)
+                digests = (hashed.md5, hashed.sha1, hashed.sha256, *near)
+                writer.write_row([*((digest or b"").hex() for digest in digests), hashed.path])
     return 2 if failed else 0

@@ -11,7 +11,7 @@ import httpx
 
 from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
-from hashserver.client.hashes import Batch, Hashes, as_digests, question
+from hashserver.client.hashes import Hashes, RequestBatch, as_digests, question
 from hashserver.client.protocol import (
     Request,
     Tries,
@@ -89,9 +89,10 @@ class AsyncClient:
 
         Args:
             max_distance: greatest distance by perceptual type; each set's own where absent.
-            hashes: by type (md5, sha1, sha256, pdq, phash): hexadecimal strings in either case and
-                raw digests as bytes, mixed as you like, or an array, uint8[n, width]. One that is
-                malformed is listed in `invalid`, and the others are checked.
+            hashes: by type (md5, sha1, sha256, pdq, phash, photodna): hexadecimal strings in either
+                case (of photodna also base64) and raw digests as bytes, mixed as you like, or an
+                array, uint8[n, width]. A malformed one is listed in `invalid`, and the others are
+                checked.
 
         Raises:
             ClientError: when the server refuses, or after the last try.
@@ -109,14 +110,18 @@ class AsyncClient:
             raise
         return merged(parts, asked.types, asked.invalid)
 
-    async def check_packed(self, kind: HashType, digests: Digests, max_distance: int | None = None) -> CheckResult:
+    async def check_packed(
+        self, hash_type: HashType, digests: Digests, max_distance: int | None = None
+    ) -> CheckResult:
         """Check digests of one type, uint8[n, width], in one request.
 
         Raises:
             ClientError: as for `check`.
             ValueError: the array holds no digests of this type.
         """
-        return await self._check(Batch(kind, as_digests(kind, digests), range(len(digests)), max_distance))
+        return await self._check(
+            RequestBatch(hash_type, as_digests(hash_type, digests), range(len(digests)), max_distance)
+        )
 
     async def sets(self) -> dict[str, Any]:
         """The sets that the server has, and its generation, as `GET /v2/sets` answers.
@@ -150,9 +155,9 @@ class AsyncClient:
         """
         return await self._send(feedback_request(set=set, id=id, verdict=verdict, note=note))
 
-    async def _check(self, batch: Batch) -> CheckResult:
+    async def _check(self, batch: RequestBatch) -> CheckResult:
         async with self._turns:  # a batch is packed when its turn comes, not while it waits
-            answer = await self._send(check_request(batch.kind, batch.digests, batch.max_distance))
+            answer = await self._send(check_request(batch.hash_type, batch.digests, batch.max_distance))
         return read_check(answer, batch, self._server)
 
     async def _send(self, request: Request) -> dict[str, Any]:

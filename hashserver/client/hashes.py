@@ -9,29 +9,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HashType, check_distance, hash_type
+from hashcore.hashtypes import HashType, check_distance
+from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Digests
 from hashserver.client.results import Invalid
 
 Hashes = Iterable[str | bytes] | NDArray[np.uint8]
-"""Hashes of one type: hexadecimal strings and raw digests, or uint8[n, width]."""
+"""Hashes of one type: strings (hexadecimal, or base64 for PhotoDNA) and raw digests as bytes, or an
+array uint8[n, width]."""
 
 Places = NDArray[np.int64] | range
 """Where each digest stood in what the caller gave."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RequestBatch:
     """What one request asks about.
 
     Args:
-        kind: the type.
+        hash_type: the type.
         digests: uint8[n, width].
         places: n indices of the caller's.
         max_distance: of a perceptual type; None for each set's own.
     """
 
-    kind: HashType
+    hash_type: HashType
     digests: Digests
     places: Places
     max_distance: int | None = None
@@ -39,10 +41,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """All that one check asks: its types, its batches (at least one), and what is not worth asking about."""
+    """One check: its types, its batches (at least one), and the hashes that are malformed."""
 
     types: list[str]
-    batches: list[Batch]
+    batches: list[RequestBatch]
     invalid: list[Invalid]
 
 
@@ -63,24 +65,24 @@ def question(hashes: Mapping[str, Hashes], max_distance: Mapping[str, int] | Non
     distances = max_distance or {}
     for name, distance in distances.items():
         check_distance(name, distance)
-    batches: list[Batch] = []
+    batches: list[RequestBatch] = []
     invalid: list[Invalid] = []
     for name, items in hashes.items():
-        kind = hash_type(name)
-        digests, places, bad = decoded(kind, items)
+        hash_type = look_up(name)
+        digests, places, bad = decoded(hash_type, items)
         invalid += bad
-        batches += _cut(Batch(kind, digests, places, distances.get(name)), size)
+        batches += _cut(RequestBatch(hash_type, digests, places, distances.get(name)), size)
     full = [batch for batch in batches if len(batch.digests)]
     return Question(list(hashes), full or batches[:1], invalid)
 
 
-def _cut(whole: Batch, size: int) -> Iterator[Batch]:
+def _cut(whole: RequestBatch, size: int) -> Iterator[RequestBatch]:
     for start in range(0, max(1, len(whole.digests)), size):
         part = slice(start, start + size)
-        yield Batch(whole.kind, whole.digests[part], whole.places[part], whole.max_distance)
+        yield RequestBatch(whole.hash_type, whole.digests[part], whole.places[part], whole.max_distance)
 
 
-def decoded(kind: HashType, hashes: Hashes) -> tuple[Digests, Places, list[Invalid]]:
+def decoded(hash_type: HashType, hashes: Hashes) -> tuple[Digests, Places, list[Invalid]]:
     """Read hashes of one type.
 
     Returns:
@@ -90,45 +92,46 @@ def decoded(kind: HashType, hashes: Hashes) -> tuple[Digests, Places, list[Inval
         TypeError, ValueError: these are not hashes in a row.
     """
     if isinstance(hashes, np.ndarray) and hashes.dtype.kind not in "UO":
-        digests = as_digests(kind, hashes)
+        digests = as_digests(hash_type, hashes)
         return digests, range(len(digests)), []
     if isinstance(hashes, str | bytes | bytearray | memoryview):
-        raise TypeError(f"{kind.name} takes a list of hashes; put the one hash into a list")
+        raise TypeError(f"{hash_type.name} takes a list of hashes; put a single hash into a list")
     items = list(hashes)
     types = set(map(type, items))
-    if types == {bytes} and set(map(len, items)) == {kind.width}:
-        packed = np.frombuffer(b"".join(items), np.uint8).reshape(-1, kind.width)
+    if types == {bytes} and set(map(len, items)) == {hash_type.width}:
+        packed = np.frombuffer(b"".join(items), np.uint8).reshape(-1, hash_type.width)
         return packed, range(len(items)), []
-    return _from_hex(kind, items, items if types <= {str} else [_as_hex(item) for item in items])
+    return _from_hex(hash_type, items, items if types <= {str} else [_as_hex(item) for item in items])
 
 
-def as_digests(kind: HashType, array: NDArray[Any]) -> Digests:
+def as_digests(hash_type: HashType, array: NDArray[Any]) -> Digests:
     """The array itself when it holds digests, C-contiguous.
 
     Raises:
         ValueError: it does not.
     """
-    if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != kind.width:
+    if array.dtype != np.uint8 or array.ndim != 2 or array.shape[1] != hash_type.width:
         raise ValueError(
-            f"an array of {kind.name} digests is uint8[n, {kind.width}], not {array.dtype}{list(array.shape)}"
+            f"an array of {hash_type.name} digests is uint8[n, {hash_type.width}], "
+            f"not {array.dtype}{list(array.shape)}"
         )
     return np.ascontiguousarray(array)
 
 
 def _from_hex(
-    kind: HashType, items: Sequence[object], texts: Sequence[Any]
+    hash_type: HashType, items: Sequence[object], texts: Sequence[Any]
 ) -> tuple[Digests, Places, list[Invalid]]:
     from hashcore.text.hexcodec import OK, decode_hex  # brings numba, which a scan has no use for
 
     # One byte a character: what is not Latin-1 becomes a question mark, which is no digit either.
     buffer = np.frombuffer("".join(texts).encode("latin-1", "replace"), np.uint8)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    digests, status, wrong = decode_hex(kind, buffer, np.cumsum(lengths) - lengths, lengths)
+    digests, status, wrong = decode_hex(hash_type, buffer, np.cumsum(lengths) - lengths, lengths)
     if not wrong:
         return digests, range(len(items)), []
     good = np.flatnonzero(status == OK)
     bad = np.flatnonzero(status != OK).tolist()
-    return digests[good], good, [Invalid(kind.name, place, _reason(kind, items[place])) for place in bad]
+    return digests[good], good, [Invalid(hash_type.name, place, _reason(hash_type, items[place])) for place in bad]
 
 
 def _as_hex(item: object) -> str:
@@ -137,12 +140,12 @@ def _as_hex(item: object) -> str:
     return bytes(item).hex() if isinstance(item, bytes | bytearray | memoryview) else ""
 
 
-def _reason(kind: HashType, item: object) -> str:
+def _reason(hash_type: HashType, item: object) -> str:
     if isinstance(item, str):
         from hashcore.text.hexcodec import explain_invalid
 
-        return explain_invalid(kind, item)
+        return explain_invalid(hash_type, item)
     if isinstance(item, bytes | bytearray | memoryview):
         size = memoryview(item).nbytes
-        return f"expected {kind.width} bytes, got {size}; a hash in hexadecimal is a string"
+        return f"expected {hash_type.width} bytes, got {size}; a hash in hexadecimal is a string"
     return f"expected a string or bytes, got {type(item).__name__}"

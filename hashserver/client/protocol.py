@@ -1,4 +1,4 @@
-"""What is said to a server and what it says, without any waiting or sending: both clients share it."""
+"""Requests to a server and its answers, without sending or waiting; both clients share them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
 from hashserver import __version__
 from hashserver.client.errors import ClientError
-from hashserver.client.hashes import Batch
+from hashserver.client.hashes import RequestBatch
 from hashserver.client.results import CheckResult, Entry, Invalid, Match
 
 Verdict = Literal["false-positive", "confirmed"]
@@ -34,7 +34,7 @@ class Request:
 
     Args:
         method, path, parameters, body, content_type: of HTTP.
-        repeatable: it changes nothing, so it may be sent again when nobody knows whether it
+        repeatable: it changes nothing, so it may be sent again when it is not known to have
             arrived.
         id: the same for every try, so that a server can count a repeated request once.
     """
@@ -54,9 +54,9 @@ class Request:
         return headers if self.content_type is None else headers | {"Content-Type": self.content_type}
 
 
-def check_request(kind: HashType, digests: Digests, max_distance: int | None = None) -> Request:
+def check_request(hash_type: HashType, digests: Digests, max_distance: int | None = None) -> Request:
     """Ask about digests of one type, uint8[n, width]."""
-    parameters = {"type": kind.name}
+    parameters = {"type": hash_type.name}
     if max_distance is not None:
         parameters["max_distance"] = str(max_distance)
     return Request("POST", "/v2/check", parameters, digests.tobytes(), "application/octet-stream")
@@ -83,7 +83,7 @@ def http_options(url: str, key: str | None, *, connections: int, timeout: float)
     headers = {"User-Agent": f"hashserver/{__version__}", "Accept": "application/json"}
     if key:
         if not (key.isascii() and key.isprintable()):
-            raise ClientError("the API key holds characters that no key has; was it copied whole?")
+            raise ClientError("the API key contains characters that no key has; was it copied correctly?")
         headers["Authorization"] = f"Bearer {key}"
     return {
         "base_url": url,
@@ -100,7 +100,7 @@ def not_a_url(url: str, error: Exception) -> ClientError:
 
 
 class Tries:
-    """The tries of one request: after each that failed, how long to wait for the next, or why there is none.
+    """The tries of one request: how long to wait after one that failed, or why there is no other.
 
     Args:
         request: what is sent.
@@ -119,12 +119,12 @@ class Tries:
             ClientError: another try is pointless, was the last, or might do the same thing twice.
         """
         if isinstance(error, httpx.UnsupportedProtocol):
-            sentence = f"{self._server!r} is not the URL of a server; begin it with http:// or https://"
+            sentence = f"{self._server!r} is not the URL of a server; start it with http:// or https://"
             raise ClientError(sentence, refused=True) from error
         reason = str(error) or type(error).__name__
         if not (self._request.repeatable or isinstance(error, _NOT_SENT)):
             raise ClientError(
-                f"{self._server} broke off: {reason}; whether it has taken the request is not known"
+                f"{self._server} broke the connection: {reason}; it is not known whether it took the request"
             ) from error
         if self._failed == self._retries:
             raise ClientError(
@@ -143,7 +143,9 @@ class Tries:
 
 
 def pause(failed: int, asked: float | None) -> float:
-    """Seconds to wait after so many tries: what the server asks for, or twice as long each time; with jitter.
+    """Seconds to wait after so many failed tries, with jitter.
+
+    As long as the server asks, or else twice as long each time.
 
     Neither is longer than half a minute, the jitter apart; jitter never makes it shorter than the
     server asks.
@@ -154,7 +156,9 @@ def pause(failed: int, asked: float | None) -> float:
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date); None without a usable one.
+    """Seconds that a Retry-After header asks for; None when it is missing or cannot be read.
+
+    Source: RFC 9110, section 10.2.3, seconds or a date.
 
     Args:
         header: its value.
@@ -178,9 +182,7 @@ def read_object(response: httpx.Response, server: str) -> dict[str, Any]:
     """
     status = response.status_code
     if response.has_redirect_location:
-        raise ClientError(
-            f"{server} sends requests on to {response.headers['location']}; name that server", refused=True
-        )
+        raise ClientError(f"{server} redirects to {response.headers['location']}; use that URL", refused=True)
     try:
         answer = orjson.loads(response.content)
     except orjson.JSONDecodeError:
@@ -200,18 +202,18 @@ def read_sets(answer: dict[str, Any], server: str) -> dict[str, Any]:
     """The answer about the sets.
 
     Raises:
-        ClientError: it is none.
+        ClientError: this is not an answer of a hashserver.
     """
     if not answer.keys() >= {"generation", "sets"}:
         raise _stranger(server)
     return answer
 
 
-def read_check(answer: dict[str, Any], batch: Batch, server: str) -> CheckResult:
+def read_check(answer: dict[str, Any], batch: RequestBatch, server: str) -> CheckResult:
     """The answer to a check, with the caller's indices.
 
     Raises:
-        ClientError: it is none.
+        ClientError: this is not an answer of a hashserver.
     """
     places = batch.places
     try:
@@ -238,4 +240,4 @@ def read_check(answer: dict[str, Any], batch: Batch, server: str) -> CheckResult
 
 
 def _stranger(server: str) -> ClientError:
-    return ClientError(f"{server} did not answer as a hashserver does; is it one?", refused=True)
+    return ClientError(f"{server} did not answer like a hashserver; is it one?", refused=True)

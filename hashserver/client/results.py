@@ -70,7 +70,7 @@ class CheckResult:
 
     @property
     def generation(self) -> int:
-        """The oldest generation that answered: everything was compared with that one or a later one."""
+        """The oldest generation that answered: every hash was compared with it or a later one."""
         return self.generations[0]
 
 

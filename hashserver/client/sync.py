@@ -12,7 +12,7 @@ import httpx
 
 from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
-from hashserver.client.hashes import Batch, Hashes, as_digests, question
+from hashserver.client.hashes import Hashes, RequestBatch, as_digests, question
 from hashserver.client.protocol import (
     Request,
     Tries,
@@ -87,9 +87,10 @@ class Client:
 
         Args:
             max_distance: greatest distance by perceptual type; each set's own where absent.
-            hashes: by type (md5, sha1, sha256, pdq, phash): hexadecimal strings in either case and
-                raw digests as bytes, mixed as you like, or an array, uint8[n, width]. One that is
-                malformed is listed in `invalid`, and the others are checked.
+            hashes: by type (md5, sha1, sha256, pdq, phash, photodna): hexadecimal strings in either
+                case (of photodna also base64) and raw digests as bytes, mixed as you like, or an
+                array, uint8[n, width]. A malformed one is listed in `invalid`, and the others are
+                checked.
 
         Raises:
             ClientError: when the server refuses, or after the last try.
@@ -108,14 +109,16 @@ class Client:
                 raise
         return merged(parts, asked.types, asked.invalid)
 
-    def check_packed(self, kind: HashType, digests: Digests, max_distance: int | None = None) -> CheckResult:
+    def check_packed(self, hash_type: HashType, digests: Digests, max_distance: int | None = None) -> CheckResult:
         """Check digests of one type, uint8[n, width], in one request.
 
         Raises:
             ClientError: as for `check`.
             ValueError: the array holds no digests of this type.
         """
-        return self._check(Batch(kind, as_digests(kind, digests), range(len(digests)), max_distance))
+        return self._check(
+            RequestBatch(hash_type, as_digests(hash_type, digests), range(len(digests)), max_distance)
+        )
 
     def sets(self) -> dict[str, Any]:
         """The sets that the server has, and its generation, as `GET /v2/sets` answers.
@@ -149,8 +152,8 @@ class Client:
         """
         return self._send(feedback_request(set=set, id=id, verdict=verdict, note=note))
 
-    def _check(self, batch: Batch) -> CheckResult:
-        answer = self._send(check_request(batch.kind, batch.digests, batch.max_distance))
+    def _check(self, batch: RequestBatch) -> CheckResult:
+        answer = self._send(check_request(batch.hash_type, batch.digests, batch.max_distance))
         return read_check(answer, batch, self._server)
 
     def _send(self, request: Request) -> dict[str, Any]:

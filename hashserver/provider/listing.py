@@ -1,4 +1,4 @@
-"""Checking a listing: rows become batches, batches go to the server side by side, answers become findings."""
+"""Checking a listing: its rows go to the server in parallel batches, and matches are reported."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import HashType, hash_type
+from hashcore.hashtypes import HashType
+from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Digests, Reject, Rows, Withdrawals
 from hashserver.client import CheckResult, Client
-from hashserver.provider.findings import Finding, Report
+from hashserver.provider.matches import LineMatch, Report
 from hashserver.readers import Source, read_rows
 from hashserver.readers.read_ahead import read_ahead
 
@@ -30,7 +31,7 @@ class ListingResult:
         matched: hashes that matched.
         rejected: lines without a usable hash.
         first_rejects: a few of them.
-        not_checkable: rows of an inventory that tell no hash, which is no error of theirs.
+        not_checkable: rows of an inventory without a hash, which is not an error.
         numbers: generations that answered, ascending.
         seconds: wall time.
     """
@@ -55,7 +56,7 @@ class ListingResult:
 class _Batch:
     """Digests of one type, and the rows of the block that they stand in."""
 
-    kind: HashType
+    hash_type: HashType
     digests: Digests
     rows: NDArray[np.int64]
     block: Rows
@@ -77,11 +78,11 @@ def check_listing(
     Args:
         source: the listing.
         client: to the server.
-        report: takes the findings, in the order of the listing.
+        report: takes the matches, in the order of the listing.
         format, hash_type: what the listing is, where it does not tell.
         batch: hashes in a request.
         distances: greatest distance by perceptual type; each set's own where absent.
-        on_progress: told how many hashes are answered.
+        on_progress: called with the number of hashes answered so far.
 
     Raises:
         ReadError: the listing cannot be read.
@@ -108,8 +109,10 @@ def check_listing(
             for piece in _batches(blocks, batch):
                 if len(under_way) >= 2 * client.connections:
                     settle()
-                distance = distances.get(piece.kind.name)
-                under_way.append((piece, senders.submit(client.check_packed, piece.kind, piece.digests, distance)))
+                distance = distances.get(piece.hash_type.name)
+                under_way.append(
+                    (piece, senders.submit(client.check_packed, piece.hash_type, piece.digests, distance))
+                )
             while under_way:
                 settle()
         except BaseException:
@@ -129,11 +132,11 @@ def _batches(blocks: Iterator[Rows | Withdrawals], size: int) -> Iterator[_Batch
             digests = column.digests if column.present is None else column.digests[here]
             for start in range(0, len(here), size):
                 stop = start + size
-                yield _Batch(hash_type(name), digests[start:stop], here[start:stop], block)
+                yield _Batch(look_up(name), digests[start:stop], here[start:stop], block)
 
 
 def _record(sent: _Batch, answer: CheckResult, report: Report, result: ListingResult) -> None:
-    result.checked += answer.checked.get(sent.kind.name, 0)
+    result.checked += answer.checked.get(sent.hash_type.name, 0)
     result.numbers.update(answer.generations)
     matched = set()
     for match in answer.matches:
@@ -143,7 +146,7 @@ def _record(sent: _Batch, answer: CheckResult, report: Report, result: ListingRe
         name = None if names is None else names[row].decode("utf-8", "surrogateescape")
         for entry in match.entries:
             report.add(
-                Finding(
+                LineMatch(
                     line=int(sent.block.lines[row]),
                     name=name,
                     type=match.type,

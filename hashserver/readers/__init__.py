@@ -22,14 +22,14 @@ FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
 }
 
 DEFAULT_ROLES = {known.name: known.default_role for known in KNOWN_FORMATS if known.default_role is not None}
-"""The roles of new sets that come from sources of known software; a set from any other format matches."""
+"""The role of a new set, by format, where it is not `match`: sources of known software."""
 
 
 def choose_format(source: Source, format: str | None, hash_type: str | None) -> str:
     """The format that a source is read in; see `read_rows`."""
     chosen = format or detect_format(source, hash_type)
     if chosen not in FORMATS:
-        raise ReadError(f"unknown format {chosen!r}; formats are {', '.join(FORMATS)}")
+        raise ReadError(f"unknown format {chosen!r}; known formats: {', '.join(FORMATS)}")
     return chosen
 
 
@@ -45,12 +45,12 @@ def read_rows(
     Args:
         source: see `open_source`.
         format: one of FORMATS; detected when None.
-        hash_type: the type of hashes where the file does not tell.
-        on_reject: told of every row that is not taken.
+        hash_type: the type of the hashes, where the file does not say.
+        on_reject: called with every row that is not taken.
 
     Raises:
         ReadError: the source cannot be read, or is not what it was said to be.
-        UnknownHashType: `hash_type` is none of the registry's.
+        UnknownHashType: `hash_type` is not in the registry.
     """
     if hash_type is not None:
         look_up(hash_type)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,20 @@ BLOCK_BYTES = 8 << 20
 
 LONGEST_RECORD = 1 << 20
 
-Consume = Callable[[NDArray[np.uint8], int, bool], tuple[int, int]]
-"""Takes the records of a block: (buffer, number of its first line, whether the source ends here) to
-(bytes taken, lines taken)."""
+_Records = TypeVar("_Records", bound=Sized)
+
+Parse = Callable[[NDArray[np.uint8], int, bool], tuple[_Records, int, int]]
+"""Finds the whole records in a block: (uint8[size], number of its first line, whether the source
+ends here) to (records, bytes taken, lines taken)."""
 
 
 class Blocks:
-    """Feeds the text of a source to a tokeniser, whole records at a time, whatever the size of the source.
+    """Cuts the text of a source into whole records, a block at a time.
 
     Args:
-        source: of the text; a byte order mark at its beginning is left out.
-        on_reject: told of records longer than `LONGEST_RECORD`, which are skipped without being
-            held.
+        source: of the text; a byte order mark at its beginning is skipped.
+        on_reject: called with records longer than `LONGEST_RECORD`, which are skipped without
+            being held.
         block_bytes: how much to hold at a time.
     """
 
@@ -37,11 +40,10 @@ class Blocks:
         self._source, self._on_reject, self._block_bytes = source, on_reject, block_bytes
         self._longest = min(LONGEST_RECORD, max(block_bytes * 4, 1024))
         self._line = 1
-        if source.peek(3) == b"\xef\xbb\xbf":
-            source.read(3)
+        source.skip_byte_order_mark()
 
-    def feed(self, consume: Consume) -> Iterator[None]:
-        """Call `consume` for block after block, yielding after each."""
+    def cut(self, parse: Parse[_Records]) -> Iterator[_Records]:
+        """What `parse` finds in one block after another; blocks without records are left out."""
         rest = b""
         ended = False
         while not ended or rest:
@@ -50,9 +52,10 @@ class Blocks:
                 return
             # A copy: kernels are compiled for writable arrays, and `bytes` are not.
             buffer = np.frombuffer(bytearray(text), np.uint8)
-            taken, lines = consume(buffer, self._line, ended)
+            records, taken, lines = parse(buffer, self._line, ended)
             self._line += lines
-            yield
+            if len(records):
+                yield records
             rest = text[taken:]
             if ended and taken == 0:
                 return

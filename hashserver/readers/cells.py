@@ -43,14 +43,14 @@ class Decoded:
     """A hash column after decoding.
 
     Args:
-        kind: its type.
+        hash_type: of the column.
         digests: uint8[n, width].
         present: bool[n], cells that are not empty.
         bad: bool[n], cells that are neither empty nor a hash.
         explain: says what is wrong with a bad one.
     """
 
-    kind: HashType
+    hash_type: HashType
     digests: Digests
     present: NDArray[np.bool_]
     bad: NDArray[np.bool_]
@@ -77,7 +77,7 @@ def _copy_spans(
     out: NDArray[np.uint8],
     offsets: NDArray[np.int64],
 ) -> bool:
-    """Copy spans back to back, undoing doubled quotes; returns whether there was a byte beyond ASCII."""
+    """Copy spans back to back, undoing doubled quotes; returns whether a byte is not ASCII."""
     at = 0
     union = np.uint8(0)
     for i in range(starts.shape[0]):
@@ -108,19 +108,19 @@ def trim(cells: Cells) -> None:
     _trim(cells.buffer, cells.starts, cells.lengths)
 
 
-def decode_cells(kind: HashType, cells: Cells) -> Decoded:
+def decode_cells(hash_type: HashType, cells: Cells) -> Decoded:
     """Decode a column of hashes in hexadecimal; white space around them is left out."""
-    digests, status, wrong = decode_hex(kind, cells.buffer, cells.starts, cells.lengths)
+    digests, status, wrong = decode_hex(hash_type, cells.buffer, cells.starts, cells.lengths)
     if wrong:
         trim(cells)
-        digests, status, wrong = decode_hex(kind, cells.buffer, cells.starts, cells.lengths)
+        digests, status, wrong = decode_hex(hash_type, cells.buffer, cells.starts, cells.lengths)
     present = cells.lengths > 0
     bad = (status != OK) & present if wrong else np.zeros(len(present), np.bool_)
 
     def explain(row: int) -> str:
-        return f"{kind.name}: {explain_invalid(kind, cells.text(row))}"
+        return f"{hash_type.name}: {explain_invalid(hash_type, cells.text(row))}"
 
-    return Decoded(kind, digests, present, bad, explain)
+    return Decoded(hash_type, digests, present, bad, explain)
 
 
 def _strings(cells: Cells) -> tuple[Strings, bool]:
@@ -165,7 +165,7 @@ def _text_column(cells: Cells, name: str, reasons: dict[int, str]) -> Strings:
 
 
 def categories_of(strings: Strings) -> Categories:
-    """Number the distinct strings of a column; empty ones are none."""
+    """Number the distinct strings of a column; an empty one counts as no category."""
     import pyarrow as pa
 
     offsets, data = pa.py_buffer(strings.offsets), pa.py_buffer(strings.data)
@@ -198,7 +198,7 @@ def assemble(
         category, ids, names: its other columns.
         broken: rows already known to be wrong, and why.
         raw: a row as it stood.
-        on_reject: told of every row that is not taken.
+        on_reject: called with every row that is not taken.
 
     Returns:
         The rows taken, or None when there are none.
@@ -224,7 +224,7 @@ def assemble(
     rows = Rows(
         lines,
         {
-            column.kind.name: HashColumn(column.digests, None if column.present.all() else column.present)
+            column.hash_type.name: HashColumn(column.digests, None if column.present.all() else column.present)
             for column in hashes
         },
         None if category_strings is None else categories_of(category_strings),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hashcore.hashtypes import HASH_TYPES, hash_type
+from hashcore.hashtypes import HASH_TYPES
+from hashcore.hashtypes import hash_type as look_up
 from hashcore.text.hexcodec import decode_base64
 
 _ALIASES = {
@@ -20,7 +21,11 @@ _ALIASES = {
 } | {name: name for name in HASH_TYPES}
 
 _BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash", 288: "photodna"}
-_BY_BASE64 = {kind.base64_characters: kind for kind in HASH_TYPES.values() if kind.base64_characters is not None}
+_BY_BASE64 = {
+    hash_type.base64_characters: hash_type
+    for hash_type in HASH_TYPES.values()
+    if hash_type.base64_characters is not None
+}
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -44,7 +49,7 @@ class Meaning:
 
 
 def role_of(name: str) -> str | None:
-    """What a column of that name holds: a hash type, "category", "id", "name"; None: nothing that is read."""
+    """What a column of that name holds: a hash type, "category", "id" or "name"; None: ignored."""
     return _ALIASES.get(name.strip().strip('"').lower())
 
 
@@ -79,7 +84,7 @@ def type_of(cell: bytes, chosen: str | None) -> str | None:
         return _BY_BASE64[len(cell)].name
     if not cell or not _HEX.issuperset(cell):
         return None
-    if chosen is not None and hash_type(chosen).hex_digits == len(cell):
+    if chosen is not None and look_up(chosen).hex_digits == len(cell):
         return chosen
     return _BY_DIGITS.get(len(cell))
 
@@ -93,9 +98,9 @@ def by_first_record(fields: Sequence[bytes], chosen: str | None) -> Meaning | No
     hashes: dict[str, int] = {}
     others = []
     for position, field in enumerate(fields):
-        kind = type_of(field, chosen)
-        if kind is not None and kind not in hashes:
-            hashes[kind] = position
+        hash_type = type_of(field, chosen)
+        if hash_type is not None and hash_type not in hashes:
+            hashes[hash_type] = position
         else:
             others.append(position)
     if not hashes:

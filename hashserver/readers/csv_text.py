@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,16 +9,16 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcore.hashtypes import hash_type
+from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
 from hashserver.readers.cells import Cells, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_first_record, by_header
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
 _QUOTE, _LF, _CR = 0x22, 0x0A, 0x0D
-_SAMPLE = 1 << 16
 _STRAY_QUOTE = -1  # in place of a row's number of fields
 
 
@@ -132,31 +130,15 @@ def tokenise(
     return rows, taken, taken_lines
 
 
-def sniff_delimiter(sample: bytes) -> int:
-    """The delimiter of the first record: whichever of comma, semicolon and tab stands in it most often."""
-    first = sample.lstrip(b"\r\n").partition(b"\n")[0]
-    return max(b",;\t", key=lambda delimiter: first.count(bytes([delimiter])))
+def find_meaning(head: Head, chosen: str | None) -> Meaning | None:
+    """What the columns of a CSV file are, by its first record; None when none of them holds hashes.
 
-
-def find_meaning(sample: bytes, delimiter: int, chosen: str | None, name: str) -> Meaning:
-    """What the columns of a CSV file are, from its first records.
-
-    Raises:
-        ReadError: no column is named by or looks like a hash type.
+    Args:
+        head: of the file.
+        chosen: the hash type that the user named.
     """
-    text = sample.decode("utf-8", "replace").lstrip("\ufeff")
-    records = csv.reader(io.StringIO(text, newline=""), delimiter=chr(delimiter))
-    try:
-        first = next((record for record in records if len(record) > 1 or "".join(record).strip()), [])
-    except csv.Error as error:
-        raise ReadError(f"{name}: the first record is not CSV: {error}") from error
-    meaning = by_header(first, chosen) or by_first_record([cell.encode() for cell in first], chosen)
-    if meaning is None:
-        raise ReadError(
-            f"{name}: cannot tell which column holds hashes; give the file a header that names its columns "
-            "(md5, sha1, sha256, pdq, phash, photodna, category, id), or name the type with --type"
-        )
-    return meaning
+    first = next(iter(head.records(head.delimiter)), [])
+    return by_header(first, chosen) or by_first_record([cell.encode() for cell in first], chosen)
 
 
 def read_csv(
@@ -167,20 +149,19 @@ def read_csv(
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
     """Read CSV in blocks; see `hashserver.readers.read_rows`."""
-    sample = source.peek(_SAMPLE)
-    if is_blank(sample):
+    head = source.head
+    if head.has_no_record:
         return
-    delimiter = sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf"))
-    meaning = find_meaning(sample, delimiter, hash_type, source.name)
-    for records in read_records(source, delimiter, layout_of(meaning), on_reject, block_bytes):
+    meaning = find_meaning(head, hash_type)
+    if meaning is None:
+        raise ReadError(
+            f"{source.name}: cannot tell which column holds hashes; give the file a header that names its columns "
+            "(md5, sha1, sha256, pdq, phash, photodna, category, id), or name the type with --type"
+        )
+    for records in read_records(source, head.delimiter, layout_of(meaning), on_reject, block_bytes):
         rows = _assemble(records, meaning, on_reject)
         if rows is not None:
             yield rows
-
-
-def is_blank(sample: bytes) -> bool:
-    """Whether a file of which this is the beginning has no record at all."""
-    return len(sample) < _SAMPLE and not sample.strip(b"\xef\xbb\xbf\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +188,7 @@ def layout_of(meaning: Meaning) -> Layout:
         frozenset(position for position in positions if position is not None),
         meaning.columns,
         meaning.header,
-        min(hash_type(name).hex_digits for name in meaning.hashes),
+        min(look_up(name).hex_digits for name in meaning.hashes),
     )
 
 
@@ -247,9 +228,7 @@ def read_records(
     source: Source, delimiter: int, layout: Layout, on_reject: Callable[[Reject], None], block_bytes: int
 ) -> Iterator[Records]:
     """Cut CSV into blocks of records; only those that are too long are rejected here."""
-    tokeniser = _Tokeniser(layout, delimiter)
-    for _ in Blocks(source, on_reject, block_bytes).feed(tokeniser.consume):
-        yield from tokeniser.take()
+    return Blocks(source, on_reject, block_bytes).cut(_Tokeniser(layout, delimiter).parse)
 
 
 class _Tokeniser:
@@ -261,15 +240,9 @@ class _Tokeniser:
         self._wanted = np.full(max(self._positions) + 1, -1, np.int64)
         self._wanted[self._positions] = np.arange(len(self._positions))
         self._header = layout.header
-        self._ready: list[Records] = []
 
-    def take(self) -> list[Records]:
-        """The records made since the last call."""
-        ready, self._ready = self._ready, []
-        return ready
-
-    def consume(self, text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        """Take the whole records of a block; see `hashserver.readers.blocks.Consume`."""
+    def parse(self, text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[Records, int, int]:
+        """Find the whole records of a block; see `hashserver.readers.blocks.Parse`."""
         # Room for a block of plain rows; a block of shorter ones is taken in several rounds.
         room = len(text) // self._layout.narrowest + 16
         slots = len(self._positions)
@@ -279,17 +252,15 @@ class _Tokeniser:
         rows, taken, lines = tokenise(
             text, self._delimiter, final, self._wanted, starts, lengths, doubled, fields, spans
         )
-        skip = 1 if self._header and rows else 0
+        chosen = slice(1 if self._header and rows else 0, rows)
         self._header = self._header and not rows
-        if rows > skip:
-            chosen = slice(skip, rows)
-            cells = {
-                position: Cells(text, starts[slot, chosen], lengths[slot, chosen], doubled[slot, chosen])
-                for slot, position in enumerate(self._positions)
-            }
-            broken = self._explain(fields[chosen])
-            self._ready.append(Records(cells, spans[chosen, 2] + first_line, broken, spans[chosen]))
-        return int(taken), int(lines)
+        cells = {
+            position: Cells(text, starts[slot, chosen], lengths[slot, chosen], doubled[slot, chosen])
+            for slot, position in enumerate(self._positions)
+        }
+        broken = self._explain(fields[chosen])
+        records = Records(cells, spans[chosen, 2] + first_line, broken, spans[chosen])
+        return records, int(taken), int(lines)
 
     def _explain(self, fields: NDArray[np.int64]) -> dict[int, str]:
         return {
@@ -305,7 +276,7 @@ def _assemble(records: Records, meaning: Meaning, on_reject: Callable[[Reject], 
     category, ids, names = map(records.column, (meaning.category, meaning.id, meaning.name))
     return assemble(
         records.lines,
-        [decode_cells(hash_type(name), records.cells[position]) for name, position in meaning.hashes.items()],
+        [decode_cells(look_up(name), records.cells[position]) for name, position in meaning.hashes.items()],
         category=category,
         ids=ids,
         names=names,

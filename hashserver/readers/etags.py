@@ -1,8 +1,8 @@
 """ETags of objects in S3: the MD5 of what is in them, or not.
 
-An ETag is no MD5 when the object was uploaded in parts (it holds a dash then) or is encrypted with
-a key of KMS or of the customer. Such objects cannot be checked without reading them; they are
-counted in `Source.not_checkable` and are no errors.
+An ETag is not an MD5 when the object was uploaded in parts (it has a dash then) or is encrypted
+with a key of KMS or of the customer. Such objects cannot be checked without reading them; they are
+counted in `Source.not_checkable` and are not errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PERCENT, _PLUS, _SPACE = 0x25, 0x2B, 0x20
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class InventoryColumns:
     """Positions of the columns that are read, and how many there are."""
 
     key: int
@@ -35,13 +35,13 @@ class Columns:
     count: int
 
 
-def columns_in(names: Sequence[str]) -> Columns | None:
-    """The columns of an inventory by their names, in a manifest or in Parquet; None: it is no inventory."""
+def columns_in(names: Sequence[str]) -> InventoryColumns | None:
+    """The columns of an inventory, by their names; None when these are not of an inventory."""
     plain = [name.strip().lower().replace("_", "") for name in names]
     if "key" not in plain or "etag" not in plain:
         return None
     encryption = plain.index("encryptionstatus") if "encryptionstatus" in plain else None
-    return Columns(plain.index("key"), plain.index("etag"), encryption, len(plain))
+    return InventoryColumns(plain.index("key"), plain.index("etag"), encryption, len(plain))
 
 
 def take_checkable(
@@ -85,7 +85,11 @@ def take_checkable(
 
     return assemble(
         lines[usable],
-        [Decoded(decoded.kind, decoded.digests[usable], decoded.present[usable], decoded.bad[usable], explain)],
+        [
+            Decoded(
+                decoded.hash_type, decoded.digests[usable], decoded.present[usable], decoded.bad[usable], explain
+            )
+        ],
         names=_unquoted(names) if quoted else names,
         broken={places[row]: reason for row, reason in broken.items()},
         raw=lambda row: raw(int(kept[row])),
@@ -108,7 +112,7 @@ def _digit(character: np.uint8) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def _unquote(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-    """Undo URL encoding in place, as for form values: %41 and + stand for A and a space. O(size)."""
+    """Undo URL encoding of form values in place: %41 stands for A and + for a space. O(size)."""
     to = 0
     at = 0
     for i in range(offsets.shape[0] - 1):

@@ -1,4 +1,4 @@
-"""Exports of hash exchanges: ThreatExchange's indicators and descriptors, and StopNCII's records."""
+"""Exports of hash exchanges: ThreatExchange's indicators and descriptors, StopNCII's records."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("data",), ("indicators",), ("hashRecords",))
-_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 _TYPE = re.compile(
     rb'"(?:type|indicator_type|signalType|signal_type)"\s*+:\s*+'
     rb'"(?:HASH_\w++|ImagePDQ|VideoMD5|VideoTMK|ImagePhotoDNA)"'
@@ -34,9 +34,9 @@ _TYPE_NAMES = ("type", "indicator_type", "signalType", "signal_type")
 _VALUE_NAMES = ("raw_indicator", "indicator", "value", "hashValue")
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a JSON document names types of hashes as the exchanges do."""
-    return _DOCUMENT.match(sample) is not None and _TYPE.search(sample) is not None
+    return head.is_json and _TYPE.search(head.text) is not None
 
 
 def read_exchange(
@@ -59,20 +59,32 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     if _is_withdrawn(item):
         raise Withdrawn(found.get("id", b""))
     if item.get("status") == "NON_MALICIOUS":
-        raise ValueError("status: NON_MALICIOUS, so its source holds it for harmless")
+        raise ValueError("status: NON_MALICIOUS: its source considers it harmless")
     _, name = _first(item, _TYPE_NAMES)
     role = _TYPES.get(name.upper()) if isinstance(name, str) else None
     if role not in HASH_TYPES:
-        raise ValueError(
-            "type: none whose hashes are known here; HASH_MD5, HASH_SHA1, HASH_SHA256 and HASH_PDQ are"
-        )
+        raise ValueError(f"type: not supported; supported types: {', '.join(_TYPES)}")
     place, value = _first(item, _VALUE_NAMES)
     if isinstance(value, dict):
         place, value = f"{place}.indicator", value.get("indicator")
     if value is None:
-        raise ValueError("no hash in this item, under raw_indicator, indicator, value or hashValue")
-    found[role] = text_of(place, value)
+        raise ValueError("no hash under raw_indicator, indicator, value or hashValue")
+    found[role] = _photodna(place, value) if role == "photodna" else text_of(place, value)
     return found
+
+
+def _photodna(place: str, value: Any) -> bytes:
+    """ThreatExchange's form of PhotoDNA, 144 numbers separated by commas, in hexadecimal.
+
+    Other forms are left as they are.
+    """
+    text = text_of(place, value)
+    if b"," not in text:
+        return text
+    try:
+        return bytes(map(int, text.split(b","))).hex().encode()
+    except ValueError:
+        raise ValueError(f"{place}: expected numbers from 0 to 255, separated by commas") from None
 
 
 def _first(item: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:
@@ -80,7 +92,7 @@ def _first(item: dict[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:
 
 
 def _identify(item: dict[str, Any]) -> dict[str, bytes]:
-    """External id and category. StopNCII's hashes have none of their own, but the number of their case."""
+    """External id and category; records of StopNCII have no id but the number of their case."""
     found = {}
     identifier, cases = item.get("id"), item.get("caseNumbers")
     if identifier is None and isinstance(cases, dict) and len(cases) == 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +14,11 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.cells import Cells, Decoded, assemble, categories_of, decode_cells, strings_of, trim
 from hashserver.readers.columns import by_header, role_of
-from hashserver.readers.csv_text import Layout, Records, is_blank, read_records, sniff_delimiter
+from hashserver.readers.csv_text import Layout, Records, read_records
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
-_SAMPLE = 1 << 16
 _INDICATORS = ("indicator", "signal", "hash", "hash_value", "hashvalue")
 _TYPE_COLUMNS = ("type", "indicator_type", "signal_type", "signaltype", "hash_type", "hashtype")
 _IDS = ("id", "indicator_id", "descriptor_id")
@@ -29,6 +27,7 @@ _TYPES = {
     "hash_video_md5": "md5",
     "videomd5": "md5",
     "imagepdq": "pdq",
+    "imagephotodna": "photodna",
 } | {prefix + name: name for name in HASH_TYPES for prefix in ("", "hash_")}
 
 
@@ -43,9 +42,9 @@ class _Columns:
     count: int
 
 
-def looks_like(sample: bytes) -> bool:
-    """Whether a file begins with a header that names an indicator and its type, and no hash type."""
-    fields = _header(sample)
+def looks_like(head: Head) -> bool:
+    """Whether the header names an indicator and its type, and no hash type."""
+    fields = _header(head)
     return by_header(fields) is None and _find(fields) is not None
 
 
@@ -56,29 +55,23 @@ def read_exchange_csv(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read rows of hash and type; see `hashserver.readers.read_rows`. The types are named by the rows."""
-    sample = source.peek(_SAMPLE)
-    if is_blank(sample):
+    """Read rows of hash and type; see `hashserver.readers.read_rows`. Each row names its type."""
+    head = source.head
+    if head.has_no_record:
         return
-    columns = _find(_header(sample))
+    columns = _find(_header(head))
     if columns is None:
-        raise ReadError(f"{source.name}: the header has to name the columns indicator and type")
+        raise ReadError(f"{source.name}: the header must name the columns indicator and type")
     wanted = (columns.indicator, columns.type, columns.id, columns.category)
     layout = Layout(frozenset(place for place in wanted if place is not None), columns.count, header=True)
-    delimiter = sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf"))
-    for records in read_records(source, delimiter, layout, on_reject, block_bytes):
+    for records in read_records(source, head.delimiter, layout, on_reject, block_bytes):
         rows = _assemble(records, columns, on_reject)
         if rows is not None:
             yield rows
 
 
-def _header(sample: bytes) -> list[str]:
-    text = sample.decode("utf-8", "replace").lstrip("\ufeff")
-    delimiter = chr(sniff_delimiter(sample.removeprefix(b"\xef\xbb\xbf")))
-    try:
-        return next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row), [])
-    except csv.Error:
-        return []
+def _header(head: Head) -> list[str]:
+    return next(iter(head.records(head.delimiter)), [])
 
 
 def _find(fields: Sequence[str]) -> _Columns | None:
@@ -87,25 +80,25 @@ def _find(fields: Sequence[str]) -> _Columns | None:
     def first(known: Sequence[str]) -> int | None:
         return next((names.index(name) for name in known if name in names), None)
 
-    indicator, kind = first(_INDICATORS), first(_TYPE_COLUMNS)
-    if indicator is None or kind is None:
+    indicator, type_column = first(_INDICATORS), first(_TYPE_COLUMNS)
+    if indicator is None or type_column is None:
         return None
     roles = [role_of(name) for name in names]
     category = roles.index("category") if "category" in roles else None
-    return _Columns(indicator, kind, first(_IDS), category, len(names))
+    return _Columns(indicator, type_column, first(_IDS), category, len(names))
 
 
 def _assemble(records: Records, columns: _Columns, on_reject: Callable[[Reject], None]) -> Rows | None:
-    kinds = records.cells[columns.type]
-    trim(kinds)
-    named = categories_of(strings_of(kinds))
+    types = records.cells[columns.type]
+    trim(types)
+    named = categories_of(strings_of(types))
     known = [_TYPES.get(name.lower()) for name in named.names]
     broken = dict(records.broken)
     unknown = np.array([*(name is None for name in known), True], np.bool_)  # the last: no type at all
     for row in np.flatnonzero(unknown[named.codes]).tolist():
         code = named.codes[row]
         name = named.names[code][:40] if code >= 0 else ""
-        broken.setdefault(row, f"type {name!r} is none of the hash types that are known here")
+        broken.setdefault(row, f"type {name!r} is not a supported hash type")
     hashes = []
     for name in HASH_TYPES:
         mine = np.array([*(other == name for other in known), False], np.bool_)[named.codes]

@@ -20,6 +20,7 @@ from hashserver.readers import (
     vics,
 )
 from hashserver.readers.csv_text import read_csv
+from hashserver.readers.head import Head
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.parquet import looks_like_parquet, read_parquet
 from hashserver.readers.plain import read_text
@@ -33,15 +34,14 @@ class Format:
     Args:
         name: what --format calls it.
         read: see `hashserver.readers.read_rows`.
-        looks_like: whether a file is of this format, by its first bytes (64 KiB, or all of it);
-            None for the formats that have no signature, which `detect_format` tells apart by their
-            lines.
+        looks_like: whether a file is of this format, by its head; None for the formats without a
+            signature, which `detect_format` tells apart by their lines.
         default_role: of a new set that comes from such a file, where it is not `match`.
     """
 
     name: str
     read: Callable[..., Iterator[Rows | Withdrawals]]
-    looks_like: Callable[[bytes], bool] | None = None
+    looks_like: Callable[[Head], bool] | None = None
     default_role: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""Listings of hashdeep and md5deep's audit mode: a header that names the columns, then sizes, hashes and names.
+"""Listings of hashdeep, and of md5deep in audit mode: sizes, hashes and names after a header.
 
 Names are not quoted and may hold commas, so a record is split at its first commas only.
 """
@@ -17,18 +17,18 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
 from hashserver.readers.cells import Cells, assemble, decode_cells
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.lines import Lines, lines_of
 from hashserver.readers.source import Source
 
 _MAGIC = b"%%%% HASHDEEP-"
 _MARK = b"%%%%"
-_SAMPLE = 1 << 16
 _COMMA = 0x2C
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file begins as hashdeep's listings do."""
-    return sample.removeprefix(b"\xef\xbb\xbf").startswith(_MAGIC)
+    return head.text.startswith(_MAGIC)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -40,7 +40,7 @@ def _split(
     field_lengths: NDArray[np.int64],
     fields: NDArray[np.int64],
 ) -> None:
-    """Split lines at their first commas into int64[columns, n] spans; the last column takes what is left."""
+    """Split lines at their first commas into int64[columns, n] spans; the last takes the rest."""
     columns = field_starts.shape[0]
     for i in range(starts.shape[0]):
         at, stop = starts[i], starts[i] + lengths[i]
@@ -65,19 +65,11 @@ def read_hashdeep(
 ) -> Iterator[Rows]:
     """Read a listing; see `hashserver.readers.read_rows`. The types are named by its header."""
     columns = _columns(source)
-    ready: list[Rows] = []
-
-    def consume(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        every, taken, count = lines_of(text, first_line, final)
+    for every in Blocks(source, on_reject, block_bytes).cut(lines_of):
         lines = _without_headers(every.without_comments(), columns, source.name)
-        if len(lines):
-            rows = _read_block(lines, columns, on_reject)
-            ready.extend([rows] if rows is not None else [])
-        return taken, count
-
-    for _ in Blocks(source, on_reject, block_bytes).feed(consume):
-        yield from ready
-        ready.clear()
+        rows = _read_block(lines, columns, on_reject)
+        if rows is not None:
+            yield rows
 
 
 def _columns(source: Source) -> list[str]:
@@ -86,17 +78,17 @@ def _columns(source: Source) -> list[str]:
     Raises:
         ReadError: it names none, or no hash that can be read.
     """
-    for line in source.peek(_SAMPLE).removeprefix(b"\xef\xbb\xbf").splitlines():
+    for line in source.head.lines:
         columns = _named(line.strip())
         if columns is not None:
             if not HASH_TYPES.keys() & set(columns):
                 raise ReadError(
-                    f"{source.name}: its columns are {', '.join(columns)[:200]}: none is a hash known here"
+                    f"{source.name}: its columns are {', '.join(columns)[:200]}; none is a supported hash"
                 )
             if columns[-1] != "filename":
-                raise ReadError(f"{source.name}: the header has to end with filename, as hashdeep writes it")
+                raise ReadError(f"{source.name}: the header must end with filename, as hashdeep writes it")
             return columns
-    raise ReadError(f"{source.name}: the header of hashdeep (%%%% size,md5,sha256,filename) is missing")
+    raise ReadError(f"{source.name}: hashdeep's header (%%%% size,md5,sha256,filename) is missing")
 
 
 def _named(line: bytes) -> list[str] | None:
@@ -115,8 +107,8 @@ def _without_headers(lines: Lines, columns: list[str], source_name: str) -> Line
         mark[row] = line.startswith(_MARK)
         if _named(line) not in (None, columns):
             raise ReadError(
-                f"{source_name}, line {lines.numbers[row]}: a header with other columns than the first; "
-                "give each listing by itself"
+                f"{source_name}, line {lines.numbers[row]}: this header names other columns than the first; "
+                "split the file into its listings"
             )
     return lines.keep(~mark) if mark.any() else lines
 

@@ -1,8 +1,8 @@
-"""Items of a JSON document of any size: the elements of an array somewhere in it, block by block.
+"""The items of a JSON document of any size: the elements of an array in it, block by block.
 
 A compiled scanner that knows strings and brackets finds where each item begins and ends; what is in
-it is for a JSON parser to say. An item that is wrong is rejected; a document that is wrong as such,
-so that nobody can say where its items are, is a `ReadError`.
+it is for a JSON parser to say. An item that is wrong is rejected; a document in which the items
+cannot be found is a `ReadError`.
 """
 
 from __future__ import annotations
@@ -54,12 +54,11 @@ _DEEPEST = 32
 _NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _MEMBER = re.compile(rb'\s*+("(?:[^"\\]|\\.)*+")\s*+:\s*+("(?:[^"\\]|\\.)*+"|[-+.\w]++)\s*+(?=[,}])', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_UTF16 = re.compile(rb"\xff\xfe|\xfe\xff|\0[\[{]|[\[{]\0")
 _END = -1  # where a byte would be
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class JsonItems:
     """Some items in the order of the document.
 
     Args:
@@ -88,7 +87,7 @@ class Items:
         return self.text[self.starts[index] : self.stops[index]]
 
     def parse(self) -> tuple[list[Any], dict[int, str]]:
-        """The items as Python values, and what is wrong with those that are not objects (None in the list)."""
+        """The items as Python objects; None and a reason for those that are not objects."""
         spans = zip(self.starts.tolist(), self.stops.tolist(), strict=True)
         texts = [self.text[start:stop] for start, stop in spans]
         try:
@@ -115,7 +114,7 @@ class Items:
 
 
 def read_head(sample: bytes) -> dict[str, Any]:
-    """The members with which a document's object begins, up to the first that holds more than a scalar."""
+    """The first members of a document's object, up to one that holds an array or object."""
     at = re.compile(rb"(?:\xef\xbb\xbf)?\s*+\{").match(sample)
     head: dict[str, Any] = {}
     end = at.end() if at else len(sample)
@@ -134,18 +133,17 @@ def read_items(
     *,
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
-) -> Iterator[Items]:
+) -> Iterator[JsonItems]:
     """Cut the items of a document out. Several documents may follow one another.
 
     Args:
         source: of the document; see `read_head` for what it begins with.
         paths: the arrays whose elements are the items.
-        on_reject: told of items longer than `LONGEST_ITEM`; its line is the item's number.
+        on_reject: called with items longer than `LONGEST_ITEM`; the line is the item's number.
         block_bytes: how much to hold at a time.
 
     Raises:
-        ReadError: the document is no JSON, ends too early, or has no such array; with line and
-            byte.
+        ReadError: the document is not JSON, ends early, or has no array there; with line and byte.
     """
     yield from _Scanner(source, on_reject, block_bytes).read(paths)
 
@@ -163,17 +161,16 @@ class _Scanner:
         self._number = 1
         self._starts, self._stops = np.empty(_MOST_ITEMS, np.int64), np.empty(_MOST_ITEMS, np.int64)
         self._held = 0
-        self._ready: list[Items] = []
+        self._ready: list[JsonItems] = []
         self._arrays = 0
 
-    def read(self, paths: Collection[Path]) -> Iterator[Items]:
-        if _UTF16.match(self._source.peek(4)):
+    def read(self, paths: Collection[Path]) -> Iterator[JsonItems]:
+        if self._source.head.is_utf16:
             raise ReadError(
                 f"{self._source.name}: this is UTF-16; convert it to UTF-8 first, for instance "
                 "with iconv -f UTF-16 -t UTF-8"
             )
-        if self._source.peek(3) == b"\xef\xbb\xbf":
-            self._offset = len(self._source.read(3))
+        self._offset = self._source.skip_byte_order_mark()
         places = " or ".join(sorted(map(_written, paths)))
         while (opening := self._next()) != _END:
             if opening not in (OPEN_OBJECT, OPEN_ARRAY):
@@ -185,7 +182,7 @@ class _Scanner:
         if not self._arrays:
             raise ReadError(f"{self._source.name}: there is no array at {places}; is the format right?")
 
-    def _take(self) -> Iterator[Items]:
+    def _take(self) -> Iterator[JsonItems]:
         ready, self._ready = self._ready, []
         yield from ready
 
@@ -274,7 +271,7 @@ class _Scanner:
         """Make the items found so far ready."""
         if self._held:
             starts, stops = self._starts[: self._held].copy(), self._stops[: self._held].copy()
-            self._ready.append(Items(self._text, starts, stops, self._number, self._offset))
+            self._ready.append(JsonItems(self._text, starts, stops, self._number, self._offset))
             self._number += self._held
             self._held = 0
 

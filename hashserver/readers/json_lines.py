@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
@@ -25,18 +23,10 @@ def read_json_lines(
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
     """Read JSON Lines; see `hashserver.readers.read_rows`. The type is always named by the key."""
-    ready: list[Rows] = []
-
-    def consume(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        lines, taken, count = lines_of(text, first_line, final)
-        if len(lines):
-            rows = _read_block(lines, on_reject)
-            ready.extend([rows] if rows is not None else [])
-        return taken, count
-
-    for _ in Blocks(source, on_reject, block_bytes).feed(consume):
-        yield from ready
-        ready.clear()
+    for lines in Blocks(source, on_reject, block_bytes).cut(lines_of):
+        rows = _read_block(lines, on_reject)
+        if rows is not None:
+            yield rows
 
 
 def _read_block(lines: Lines, on_reject: Callable[[Reject], None]) -> Rows | None:

@@ -1,4 +1,4 @@
-"""Where the elements of a JSON array begin and end: compiled, and knowing no more than strings and brackets."""
+"""Where the elements of a JSON array begin and end: compiled, by strings and brackets alone."""
 
 from __future__ import annotations
 

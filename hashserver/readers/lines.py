@@ -79,7 +79,7 @@ class Lines:
 
 
 def lines_of(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[Lines, int, int]:
-    """Split a block; returns its lines, bytes taken and lines taken."""
+    """Split a block into lines; see `hashserver.readers.blocks.Parse`."""
     room = len(text) // 16 + 64
     starts, lengths, numbers = (np.empty(room, np.int64) for _ in range(3))
     found, taken, lines = split_lines(text, final, starts, lengths, numbers)

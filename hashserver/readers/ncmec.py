@@ -18,6 +18,7 @@ import numpy as np
 
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.ncmec_items import (
     FIELDS,
     FINGERPRINTS,
@@ -25,8 +26,8 @@ from hashserver.readers.ncmec_items import (
     FIRST_WITHDRAWAL,
     KINDS,
     LONGEST_TEXT,
+    GatheredItems,
     Item,
-    Items,
 )
 from hashserver.readers.ncmec_plain import (
     DEEPEST_PLAIN,
@@ -50,11 +51,10 @@ _FIELDS = FIELDS[:FIRST_FINGERPRINT]
 _LIKE_ASCII = ("utf-8", "us-ascii", "iso-8859-1")
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file is XML, in one of the encodings that a parser tells by its first bytes."""
-    if sample.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")):
-        sample = sample.replace(b"\0", b"").lstrip(b"\xff\xfe")
-    return sample.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+    text = head.text.replace(b"\0", b"").lstrip(b"\xff\xfe") if head.is_utf16 else head.text
+    return text.lstrip().startswith(b"<")
 
 
 def read_ncmec(
@@ -65,15 +65,13 @@ def read_ncmec(
     block_items: int = BLOCK_ITEMS,
     plainly: bool = True,
 ) -> Iterator[Rows | Withdrawals]:
-    """Read a `queryResult`; see `hashserver.readers.read_rows`. The types are always named by the elements.
+    """Read a `queryResult`; see `hashserver.readers.read_rows`. The elements name the types.
 
     A row's line is that of its item's first tag. Withdrawals come after the rows that stand before
     them, and before those that stand after them. Without `plainly` all of it goes through the
     parser, at a fraction of the speed.
     """
-    head = source.peek(2)
-    is_utf_16 = b"\0" in head or head in (b"\xff\xfe", b"\xfe\xff")
-    reader = _Reader(source.name, on_reject, block_items, plainly and not is_utf_16)
+    reader = _Reader(source.name, on_reject, block_items, plainly and not source.head.is_utf16)
     rest = bytearray()
     while chunk := source.read(_CHUNK):
         rest += chunk
@@ -102,7 +100,7 @@ class _Reader:
         self._wanted, self._wanted_depth = "", 0
         self._text: list[str] = []
         self._text_size = 0
-        self._items = Items(block_items)
+        self._items = GatheredItems(block_items)
         self._withdrawn: dict[bytes, int] = {}
         self._ready: list[Rows | Withdrawals] = []
         self._plainly = plainly
@@ -122,7 +120,7 @@ class _Reader:
         self._parser.EndCdataSectionHandler = lambda: self._set_in_cdata(False)
 
     def feed(self, text: bytearray, last: bool = False) -> int:
-        """Read some more; returns the bytes taken, all but an item of which the end is not there yet."""
+        """Read some more; returns the bytes taken, all but an item whose end is still to come."""
         at = 0
         while at < len(text):
             if self._is_between_items():
@@ -140,7 +138,7 @@ class _Reader:
         return at
 
     def _is_between_items(self) -> bool:
-        """Whether the parser has gone through all that it was fed, and an item here would mean what it says."""
+        """Whether the parser has read all it was fed, and an item here means what it says."""
         return (
             self._plainly
             and self._item is None
@@ -150,7 +148,7 @@ class _Reader:
         )
 
     def _take_plain(self, text: bytearray, at: int) -> tuple[int, int]:
-        """Take plain items from some place; returns where the next thing begins, and why it stopped there."""
+        """Take plain items; returns where the next thing begins, and why it stopped there."""
         items, first = self._items, self._items.count
         items.settle()
         most = self._block_items - first - len(self._withdrawn)
@@ -163,10 +161,10 @@ class _Reader:
         withdrawn: dict[bytes, int] = {}
         if stopped == WITHDRAWN:
             items.count -= 1
-            withdrawn = {items.external(items.count): items.line(items.count)}
+            withdrawn = {items.id_of(items.count): items.line(items.count)}
         self._part_from_withdrawn(first)
-        for external, its_line in withdrawn.items():
-            self._withdrawn.setdefault(external, its_line)
+        for id, its_line in withdrawn.items():
+            self._withdrawn.setdefault(id, its_line)
         self._flush_if_full()
         return stop, stopped
 
@@ -195,7 +193,7 @@ class _Reader:
         except expat.ExpatError as error:
             reason = expat.errors.messages.get(error.code, "broken")
             raise ReadError(
-                f"{self._name}: not sound XML at line {error.lineno}, column {error.offset + 1}: {reason}"
+                f"{self._name}: not valid XML at line {error.lineno}, column {error.offset + 1}: {reason}"
             ) from error
         except (LookupError, ValueError) as error:
             raise ReadError(f"{self._name}: the XML is in an encoding that cannot be read: {error}") from error
@@ -207,10 +205,10 @@ class _Reader:
         self._in_cdata = within
 
     def _fail(self, what: str) -> None:
-        raise ReadError(f"{self._name}, line {self._parser.CurrentLineNumber}: {what}; this is not read")
+        raise ReadError(f"{self._name}, line {self._parser.CurrentLineNumber}: {what}; the file was refused")
 
     def _refuse_doctype(self, *_: object) -> None:
-        self._fail("a document type (DOCTYPE) or an entity is declared, which hash sharing XML has no use for")
+        self._fail("it declares a document type (DOCTYPE) or an entity, which hash sharing XML never needs")
 
     def _learn(self, names: list[str]) -> None:
         self._names.update(names)
@@ -260,7 +258,7 @@ class _Reader:
         namespace, _, root = name.rpartition(" ")
         if root != "queryResult" or namespace not in ("", NAMESPACE):
             shown = f"{root} of {namespace}" if namespace else root
-            self._fail(f"the document is {shown[:200]}, and not the queryResult of {NAMESPACE}")
+            self._fail(f"the document is {shown[:200]}, not the queryResult of {NAMESPACE}")
         prefix = f"{namespace} " if namespace else ""
         self._plainly = self._plainly and self._default_namespace == namespace
         known = (*KINDS, *FIELDS, "fingerprints")
@@ -298,26 +296,26 @@ class _Reader:
         item.values[element] = "".join(self._text).strip()
 
     def _keep(self, item: Item) -> None:
-        external = item.values.get("id", "").encode()
+        id = item.values.get("id", "").encode()
         if KINDS.index(item.name) < FIRST_WITHDRAWAL:
-            if external in self._withdrawn:
+            if id in self._withdrawn:
                 self._flush(self._items.count)  # it came back after it was withdrawn
             self._items.append(item)
-        elif item.problem or not external:
+        elif item.problem or not id:
             item.problem = item.problem or "id: a withdrawal needs one"
             self._items.append(item)  # to be turned away in the order of the lines
         else:
-            self._withdrawn.setdefault(external, item.line)
+            self._withdrawn.setdefault(id, item.line)
         self._flush_if_full()
 
     def _part_from_withdrawn(self, first: int) -> None:
-        """Put what came back after it was withdrawn into a block after that; the new items begin at `first`."""
+        """Start a new block at an item that came back after its withdrawal, from `first` on."""
         if not self._withdrawn:
             return
-        externals = self._items.externals(first, self._items.count)
-        if self._withdrawn.keys().isdisjoint(externals):
+        ids = self._items.ids(first, self._items.count)
+        if self._withdrawn.keys().isdisjoint(ids):
             return
-        back = next(index for index, external in enumerate(externals) if external in self._withdrawn)
+        back = next(index for index, id in enumerate(ids) if id in self._withdrawn)
         self._flush(first + back)
 
     def _flush_if_full(self) -> None:

@@ -37,7 +37,7 @@ _TEXT_BYTES = 8 << 20
 
 @dataclass(slots=True)
 class Item:
-    """One element of a result as the parser finds it: `image`, `video`, or one that is withdrawn."""
+    """One element of a result as the parser finds it; see KINDS."""
 
     name: str
     line: int
@@ -45,7 +45,7 @@ class Item:
     problem: str | None = None
 
 
-class Columns(NamedTuple):
+class ItemColumns(NamedTuple):
     """Room for the items of a block, all of whose values lie in one buffer.
 
     Args:
@@ -63,7 +63,7 @@ class Columns(NamedTuple):
     text: NDArray[np.uint8]
 
 
-class Items:
+class GatheredItems:
     """Up to `room` items, for one block after another.
 
     Attributes:
@@ -74,7 +74,7 @@ class Items:
 
     def __init__(self, room: int) -> None:
         spans = (len(FIELDS), room)
-        self.columns = Columns(
+        self.columns = ItemColumns(
             np.zeros(room, np.int8),
             np.zeros(room, np.int64),
             np.zeros(spans, np.int64),
@@ -122,11 +122,11 @@ class Items:
         """Where one item begins."""
         return int(self.columns.lines[row])
 
-    def external(self, row: int) -> bytes:
+    def id_of(self, row: int) -> bytes:
         """The id of one item; empty: none."""
         return self._value(0, row)
 
-    def externals(self, first: int, last: int) -> list[bytes]:
+    def ids(self, first: int, last: int) -> list[bytes]:
         """The ids of the items from `first` to before `last`."""
         if first == last:
             return []
@@ -138,7 +138,7 @@ class Items:
         return [text[start:stop] if stop > start else b"" for start, stop in spans]
 
     def cut(self, count: int, on_reject: Callable[[Reject], None]) -> Rows | None:
-        """Take the first `count` items, as the rows of a block; the others move up. None: none can be taken."""
+        """Take the first `count` items as rows and move the others up; None: no item is good."""
         self.settle()
         rows = self._assemble(count, on_reject) if count else None
         rest = slice(count, self.count)
@@ -183,22 +183,22 @@ class Items:
         return KINDS[self.columns.kinds[row]].encode() + b" " + shown
 
 
-def _decode_base64(kind: HashType, cells: Cells) -> Decoded:
+def _decode_base64(hash_type: HashType, cells: Cells) -> Decoded:
     """Decode a column of hashes in base64; white space within them is left out."""
     count = len(cells.starts)
-    digests = np.zeros((count, kind.width), np.uint8)
+    digests = np.zeros((count, hash_type.width), np.uint8)
     present = cells.lengths > 0
     reasons: dict[int, str] = {}
     for row in np.flatnonzero(present).tolist():
         try:
             digest = base64.b64decode(b"".join(cells.text(row).split()), validate=True)
         except binascii.Error:
-            reasons[row] = f"{kind.name}: not base64"
+            reasons[row] = f"{hash_type.name}: not base64"
             continue
-        if len(digest) == kind.width:
+        if len(digest) == hash_type.width:
             digests[row] = np.frombuffer(digest, np.uint8)
         else:
-            reasons[row] = f"{kind.name}: expected {kind.width} bytes in base64, got {len(digest)}"
+            reasons[row] = f"{hash_type.name}: expected {hash_type.width} bytes in base64, got {len(digest)}"
     bad = np.zeros(count, np.bool_)
     bad[list(reasons)] = True
-    return Decoded(kind, digests, present, bad, reasons.__getitem__)
+    return Decoded(hash_type, digests, present, bad, reasons.__getitem__)

@@ -21,16 +21,16 @@ from hashserver.readers.ncmec_items import (
     FIRST_WITHDRAWAL,
     KINDS,
     LONGEST_TEXT,
-    Columns,
-    Items,
+    GatheredItems,
+    ItemColumns,
 )
 
 DEEPEST_PLAIN = 12
 """Elements nested in each other, the item counted."""
 
 OTHER, NEEDS_MORE, FULL, WITHDRAWN = range(4)
-"""Why a scan stopped: at something that is not a plain item, at one of which the end is not there yet, for want
-of room, or after an item that is withdrawn."""
+"""Why a scan stopped: at something that is not a plain item, at an item whose end is still to come,
+because the columns are full, or after an item that is withdrawn."""
 
 _PLAIN_ITEM = re.compile(rb"<(?:" + "|".join(KINDS).encode() + rb")[ >]")
 
@@ -94,7 +94,7 @@ def _find(text: NDArray[np.uint8], start: int, stop: int, names: NDArray[np.uint
 
 @nb.njit(cache=True, nogil=True)
 def _name_end(text: NDArray[np.uint8], at: int) -> int:
-    """Where a plain name ends; `at` when there is none, and the end of the text when it may go on."""
+    """Where a plain name ends; `at` if none is there, the end of the text if it may go on."""
     size = text.shape[0]
     if at < size and not _LETTERS[text[at]]:
         return at
@@ -146,7 +146,9 @@ def _attributes_end(text: NDArray[np.uint8], at: int, spans: NDArray[np.int64]) 
 
 
 @nb.njit(cache=True, nogil=True)
-def _keep(text: NDArray[np.uint8], start: int, stop: int, column: int, row: int, columns: Columns, at: int) -> int:
+def _keep_value(
+    text: NDArray[np.uint8], start: int, stop: int, column: int, row: int, columns: ItemColumns, at: int
+) -> int:
     """Keep the text of an element at some place of the values, without the white space around it.
 
     Returns:
@@ -183,7 +185,7 @@ def _text_end(text: NDArray[np.uint8], at: int) -> tuple[int, int]:
 
 @nb.njit(cache=True, nogil=True)
 def _end_tag_end(text: NDArray[np.uint8], at: int, start: int, length: int) -> int:
-    """Pass over the end tag of the element whose name is there; returns where it ends, or a code."""
+    """Pass over the end tag of an element by its name; returns where it ends, or a code."""
     stop = at + 2 + length
     if stop >= text.shape[0]:
         return _UNFINISHED
@@ -193,7 +195,7 @@ def _end_tag_end(text: NDArray[np.uint8], at: int, start: int, length: int) -> i
 
 @nb.njit(cache=True, nogil=True)
 def _start_tag_end(text: NDArray[np.uint8], at: int, spans: NDArray[np.int64]) -> tuple[int, int]:
-    """Pass over a start tag or an empty element; returns where its name ends, and where it does, or a code."""
+    """Pass over a start tag or empty element; returns where its name and it end, or a code."""
     size = text.shape[0]
     name_end = _name_end(text, at + 1)
     if name_end >= size:
@@ -223,11 +225,11 @@ def _column_of(
 
 
 @nb.njit(cache=True, nogil=True)
-def _take_item(
+def _scan_item(
     text: NDArray[np.uint8],
     at: int,
     names: Names,
-    columns: Columns,
+    columns: ItemColumns,
     row: int,
     values_size: int,
     room: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -253,7 +255,7 @@ def _take_item(
             depth -= 1
             at = _end_tag_end(text, begin, tags[depth, 0], tags[depth, 1])
             if at >= 0 and column >= 0:
-                values_size = _keep(text, column_start, begin, column, row, columns, values_size)
+                values_size = _keep_value(text, column_start, begin, column, row, columns, values_size)
                 at = at if values_size >= 0 else _NOWHERE
                 column = -1
             if at < 0 or depth == 0:
@@ -279,12 +281,12 @@ def _take_item(
 
 
 @nb.njit(cache=True, nogil=True)
-def scan_items(
+def scan_plain_items(
     text: NDArray[np.uint8],
     at: int,
     line: int,
     names: Names,
-    columns: Columns,
+    columns: ItemColumns,
     rows: tuple[int, int],
     values_size: int,
 ) -> tuple[int, int, int, int, int]:
@@ -294,7 +296,7 @@ def scan_items(
         text: uint8[size].
         at, line: where to begin, outside of every tag, and the number of that line.
         names: see `Names`.
-        columns, values_size: what to fill, and how much of its text is in use; see `Items`.
+        columns, values_size: what to fill, and how much of its text is in use; see `GatheredItems`.
         rows: the first to fill, and the one after the last.
 
     Returns:
@@ -314,7 +316,7 @@ def scan_items(
             return row, at, line, values_size, NEEDS_MORE
         if row == last or columns.text.shape[0] - values_size < most_of_one:
             return row, at, line, values_size, FULL
-        stop, ended, size = _take_item(text, at, names, columns, row, values_size, room)
+        stop, ended, size = _scan_item(text, at, names, columns, row, values_size, room)
         if stop < 0:
             return row, at, line, values_size, NEEDS_MORE if stop == _UNFINISHED else OTHER
         withdrawn = columns.kinds[row] >= FIRST_WITHDRAWAL
@@ -326,14 +328,16 @@ def scan_items(
             return row, at, line, values_size, WITHDRAWN
 
 
-def take_items(text: NDArray[np.uint8], at: int, line: int, items: Items, most: int) -> tuple[int, int, int]:
-    """Add up to `most` plain items that stand at some place; see `scan_items`.
+def take_items(
+    text: NDArray[np.uint8], at: int, line: int, items: GatheredItems, most: int
+) -> tuple[int, int, int]:
+    """Add up to `most` plain items that stand at some place; see `scan_plain_items`.
 
     Returns:
         Where the next thing begins; its line; and why the scan stopped.
     """
     rows = (items.count, items.count + most)
-    items.count, at, line, items.text_size, stopped = scan_items(
+    items.count, at, line, items.text_size, stopped = scan_plain_items(
         text, at, line, _NAMES, items.columns, rows, items.text_size
     )
     return at, line, stopped
@@ -346,7 +350,7 @@ def next_candidate(text: bytearray, at: int) -> int:
 
 
 def blank(text: bytearray, start: int, stop: int, lines: int) -> bytes:
-    """White space that leaves a parser at the same line and column as the text that it stands for."""
+    """White space that brings a parser to the same line and column as the text it replaces."""
     if not lines:
         return b" " * (stop - start)
     return b"\n" * lines + b" " * (stop - text.rfind(b"\n", start, stop) - 1)

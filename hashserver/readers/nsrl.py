@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.csv_text import read_csv
+from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
 DEFAULT_ROLE = "known-good"
 _HEADER = b'"SHA-1","MD5","CRC32","FileName"'
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file begins with the header of NSRLFile.txt."""
-    return sample.removeprefix(b"\xef\xbb\xbf").startswith(_HEADER)
+    return head.text.startswith(_HEADER)
 
 
 def read_nsrl(source: Source, *, hash_type: str | None, on_reject: Callable[[Reject], None]) -> Iterator[Rows]:

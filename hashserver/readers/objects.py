@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
 from hashserver.readers.cells import assemble, cells_of, decode_cells
-from hashserver.readers.json_items import Items
+from hashserver.readers.json_items import JsonItems
 from hashserver.readers.source import Source
 
 ReadObject = Callable[[dict[str, Any]], dict[str, bytes]]
-"""What an object says, by role (a hash type, "category", "id", "name"); a ValueError's words are for the
-reject file."""
+"""What an object says, by role (a hash type, "category", "id", "name"); the message of a ValueError
+is for the reject file."""
 
 
 def rows_of(
@@ -73,7 +73,7 @@ def _assemble(
     cells = {role: cells_of(column) for role, column in columns.items()}
     return assemble(
         lines,
-        [decode_cells(kind, cells[name]) for name, kind in HASH_TYPES.items() if name in cells],
+        [decode_cells(hash_type, cells[name]) for name, hash_type in HASH_TYPES.items() if name in cells],
         category=cells.get("category"),
         ids=cells.get("id"),
         names=cells.get("name"),
@@ -87,7 +87,7 @@ def text_of(name: str, value: Any) -> bytes:
     """A string.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is something else.
     """
     if isinstance(value, str):
         return value.encode()
@@ -104,7 +104,7 @@ def identifier_of(name: str, value: Any) -> bytes:
 
 
 def checkable_rows(
-    items: Items,
+    items: JsonItems,
     read: Callable[[dict[str, Any]], dict[str, bytes] | None],
     source: Source,
     on_reject: Callable[[Reject], None],
@@ -115,7 +115,7 @@ def checkable_rows(
         items: the block.
         read: like a `ReadObject`; None for an item that has no content, such as a folder.
         source: counts items of which `read` gives no hash as not checkable.
-        on_reject: told of items that are wrong.
+        on_reject: called with items that are wrong.
 
     Returns:
         The rows taken, or None when there are none.
@@ -160,9 +160,9 @@ class Withdrawn(Exception):
 
 
 def withdrawable_rows(
-    items: Items, read: ReadObject, on_reject: Callable[[Reject], None]
+    items: JsonItems, read: ReadObject, on_reject: Callable[[Reject], None]
 ) -> Iterator[Rows | Withdrawals]:
-    """Rows and withdrawals of a block of items; to take them one after another is to take the items in order.
+    """Rows and withdrawals of a block of items, in the order in which they have to be taken.
 
     What `read` raises `Withdrawn` for is a withdrawal, or a reject where it has no id.
     """
@@ -182,7 +182,7 @@ def withdrawable_rows(
                 if withdrawn.id:
                     part.gone[row] = withdrawn.id
                 else:
-                    broken[row] = "withdrawn by its source, but without an id by which it could be found"
+                    broken[row] = "withdrawn by its source, but has no id to find it by"
             except ValueError as error:
                 broken[row] = str(error)
         part.add(said)
@@ -190,7 +190,7 @@ def withdrawable_rows(
 
 
 class _Part:
-    """Items of which none is withdrawn after it was given.
+    """JsonItems of which none is withdrawn after it was given.
 
     Args:
         start: the first item.
@@ -209,7 +209,7 @@ class _Part:
             self.ids.add(said["id"])
 
     def take(
-        self, items: Items, broken: dict[int, str], on_reject: Callable[[Reject], None]
+        self, items: JsonItems, broken: dict[int, str], on_reject: Callable[[Reject], None]
     ) -> Iterator[Rows | Withdrawals]:
         """The withdrawals, and then the rows."""
         if self.gone:

@@ -15,16 +15,17 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
-from hashserver.readers.etags import Columns, columns_in, take_checkable
+from hashserver.readers.etags import InventoryColumns, columns_in, take_checkable
+from hashserver.readers.head import Head
 from hashserver.readers.read_ahead import read_ahead
 from hashserver.readers.source import Source
 
 BATCH_ROWS = 1 << 16
 
 
-def looks_like_parquet(sample: bytes) -> bool:
+def looks_like_parquet(head: Head) -> bool:
     """Whether a file begins as Parquet does."""
-    return sample.startswith(b"PAR1")
+    return head.text.startswith(b"PAR1")
 
 
 def read_parquet(
@@ -66,7 +67,7 @@ def read_parquet(
 
 def _read_inventory(
     parquet: Any,
-    columns: Columns,
+    columns: InventoryColumns,
     names: list[str],
     batch_rows: int,
     source: Source,
@@ -116,7 +117,7 @@ def _refusing(source_name: str, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         reason = str(error).partition("\n")[0][:200]
-        raise ReadError(f"{source_name} is not a sound Parquet file: {reason}") from error
+        raise ReadError(f"{source_name} is not a valid Parquet file: {reason}") from error
 
 
 def _positions(meaning: Meaning) -> list[int]:
@@ -140,8 +141,8 @@ def _read_batch(
         return None if array is None else _text_cells(_as_text(array, names[position or 0], source_name))
 
     hashes = [
-        _decode(look_up(kind), column(position), names[position], source_name)
-        for kind, position in meaning.hashes.items()
+        _decode(look_up(name), column(position), names[position], source_name)
+        for name, position in meaning.hashes.items()
     ]
     return assemble(
         np.arange(first_line, first_line + batch.num_rows, dtype=np.int64),
@@ -165,39 +166,41 @@ def _raw(batch: Any, row: int) -> bytes:
 
 
 def _value(scalar: Any) -> Any:
-    """A cell for the reject file, also where Python has no such value: text that is not UTF-8, nanoseconds."""
+    """A cell for the reject file, also one that Python cannot hold, such as nanoseconds."""
     try:
         return scalar.as_py()
     except (ValueError, OverflowError):
         return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else str(scalar.type)
 
 
-def _decode(kind: HashType, array: Any, name: str, source_name: str) -> Decoded:
+def _decode(hash_type: HashType, array: Any, name: str, source_name: str) -> Decoded:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_dictionary(array.type):
         array = pc.cast(array, array.type.value_type)
-    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == kind.width:
-        return _decode_packed(kind, array)
+    if pa.types.is_fixed_size_binary(array.type) and array.type.byte_width == hash_type.width:
+        return _decode_packed(hash_type, array)
     if pa.types.is_fixed_size_binary(array.type):
         array = pc.cast(array, pa.binary())
     if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
         lengths = pc.binary_length(array)
-        if len(array) and pc.all(pc.fill_null(pc.equal(lengths, kind.width), True)).as_py():
-            return _decode_packed(kind, pc.cast(array.fill_null(bytes(kind.width)), pa.binary(kind.width)), array)
-        return decode_cells(kind, _text_cells(array))
-    return decode_cells(kind, _text_cells(_as_text(array, name, source_name)))
+        if len(array) and pc.all(pc.fill_null(pc.equal(lengths, hash_type.width), True)).as_py():
+            return _decode_packed(
+                hash_type, pc.cast(array.fill_null(bytes(hash_type.width)), pa.binary(hash_type.width)), array
+            )
+        return decode_cells(hash_type, _text_cells(array))
+    return decode_cells(hash_type, _text_cells(_as_text(array, name, source_name)))
 
 
-def _decode_packed(kind: HashType, array: Any, nulls: Any = None) -> Decoded:
+def _decode_packed(hash_type: HashType, array: Any, nulls: Any = None) -> Decoded:
     present = np.asarray((array if nulls is None else nulls).is_valid(), np.bool_)
-    start = array.offset * kind.width
-    values = np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + len(array) * kind.width]
-    digests = values.reshape(len(array), kind.width)
+    start = array.offset * hash_type.width
+    values = np.frombuffer(array.buffers()[1] or b"", np.uint8)[start : start + len(array) * hash_type.width]
+    digests = values.reshape(len(array), hash_type.width)
     if not present.all():
         digests = np.where(present[:, None], digests, np.uint8(0))
-    return Decoded(kind, digests, present, np.zeros(len(array), np.bool_), lambda row: "")
+    return Decoded(hash_type, digests, present, np.zeros(len(array), np.bool_), lambda row: "")
 
 
 def _as_text(array: Any, name: str, source_name: str) -> Any:
@@ -208,15 +211,15 @@ def _as_text(array: Any, name: str, source_name: str) -> Any:
         return array if _is_text(array.type) else pc.cast(array, pa.string())
     except pa.ArrowException as error:
         raise ReadError(
-            f"{source_name}: column {name} is {str(array.type)[:80]}; it has to be text, or bytes for a hash"
+            f"{source_name}: column {name} is {str(array.type)[:80]}; it must be text, or bytes for a hash"
         ) from error
 
 
-def _is_text(kind: Any) -> bool:
+def _is_text(arrow_type: Any) -> bool:
     import pyarrow as pa
 
     checks = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(check(kind) for check in checks)
+    return any(check(arrow_type) for check in checks)
 
 
 def _text_cells(array: Any) -> Cells:

@@ -1,4 +1,4 @@
-"""What `rclone lsjson --hash` writes: an array of files and folders, with the hashes that the storage knows."""
+"""What `rclone lsjson --hash` writes: an array of files with the hashes that the storage has."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from typing import Any
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import checkable_rows, text_of
 from hashserver.readers.source import Source
 
 # The array by itself, and as the remote control's operations/list gives it.
 _PLACES: tuple[Path, ...] = ((), ("list",))
-_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*+(?:\[|\{\s*+"list"\s*+:\s*+\[)\s*+\{')
+_BEGINNING = re.compile(rb'\s*+(?:\[|\{\s*+"list"\s*+:\s*+\[)\s*+\{')
 _PATH = re.compile(rb'"Path"\s*+:\s*+"')
 _IS_DIR = re.compile(rb'"IsDir"\s*+:\s*+(?:true|false)')
 # Old versions write MD5 and SHA-1.
 _HASHES = {"md5": "md5", "sha1": "sha1", "sha-1": "sha1", "sha256": "sha256", "sha-256": "sha256"}
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a JSON array has the members of this listing."""
-    return bool(_BEGINNING.match(sample) and _PATH.search(sample) and _IS_DIR.search(sample))
+    text = head.text
+    return bool(_BEGINNING.match(text) and _PATH.search(text) and _IS_DIR.search(text))
 
 
 def read_rclone(

@@ -22,6 +22,7 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.cells import assemble, cells_of, decode_cells
 from hashserver.readers.columns import role_of
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
 DEFAULT_ROLE = "known-good"
@@ -33,9 +34,9 @@ _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 _Value = bytes | int | float | None
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file is an SQLite database."""
-    return sample.startswith(_MAGIC)
+    return head.text.startswith(_MAGIC)
 
 
 def read_rds(
@@ -45,11 +46,11 @@ def read_rds(
     on_reject: Callable[[Reject], None],
     block_rows: int = BLOCK_ROWS,
 ) -> Iterator[Rows]:
-    """Read a database; see `hashserver.readers.read_rows`. A line is the number of a row, from 1."""
+    """Read a database; see `hashserver.readers.read_rows`. Lines are row numbers, from 1."""
     path = source.path
     if path is None:
         raise ReadError(
-            f"{source.name}: an SQLite database cannot be read from a pipe or packed; unpack it and give its path"
+            f"{source.name}: an SQLite database cannot be read from a pipe or packed; unpack it and name the file"
         )
     with _refusing(source.name, 0), closing(_open(path)) as database:
         table = _find_table(database, source.name)
@@ -83,7 +84,9 @@ class _Table:
 
 def _open(path: str) -> sqlite3.Connection:
     if os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal"):
-        raise ReadError(f"{path}: changes wait in {path}-wal; close the program that has the database open")
+        raise ReadError(
+            f"{path}: uncommitted changes are in {path}-wal; close the program that has the database open"
+        )
     uri = f"{Path(path).resolve().as_uri()}?mode=ro&immutable=1"
     # Read and closed in different threads when a load is cut short.
     database = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -104,7 +107,7 @@ def _refusing(source_name: str, line: int) -> Iterator[None]:
     except (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError, OverflowError) as error:
         where = f"after row {line - 1:,}" if line else "at its beginning"
         reason = str(error)[:200]
-        raise ReadError(f"{source_name} is not a sound SQLite database, {where}: {reason}") from error
+        raise ReadError(f"{source_name} is not a valid SQLite database, {where}: {reason}") from error
 
 
 def _quoted(name: str) -> str:

@@ -5,8 +5,6 @@ Which of them are is decided in `hashserver.readers.etags`.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -16,13 +14,14 @@ import orjson
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
-from hashserver.readers.csv_text import Layout, is_blank, read_records
+from hashserver.readers.csv_text import Layout, read_records
 from hashserver.readers.errors import ReadError
-from hashserver.readers.etags import MD5_ENCRYPTIONS, Columns, columns_in, take_checkable
+from hashserver.readers.etags import MD5_ENCRYPTIONS, InventoryColumns, columns_in, take_checkable
+from hashserver.readers.head import Head
+from hashserver.readers.parquet import looks_like_parquet, read_parquet
 from hashserver.readers.source import Source
 
-_SAMPLE = 1 << 16
-_SAMPLE_ROWS = 100
+_COMMA = 0x2C
 _MANIFEST = "manifest.json"
 _MOST_MANIFESTS, _LARGEST_MANIFEST = 50, 16 << 20
 _ETAG = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
@@ -30,12 +29,16 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ENCRYPTIONS = MD5_ENCRYPTIONS | {"SSE-C", "SSE-KMS", "DSSE-KMS"}
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a file begins as a CSV inventory does: all quoted, one bucket, times and ETags."""
-    rows = _sample_rows(sample)
-    if not sample.removeprefix(b"\xef\xbb\xbf").startswith(b'"') or not rows or len({row[0] for row in rows}) > 1:
+    if not head.text.startswith(b'"'):
         return False
-    return _guess(rows) is not None and _matching(rows, _TIME.fullmatch) is not None
+    rows = head.records(_COMMA)
+    return (
+        len({row[0] for row in rows}) == 1
+        and _guess(rows) is not None
+        and _matching(rows, _TIME.fullmatch) is not None
+    )
 
 
 def read_s3_inventory(
@@ -45,28 +48,26 @@ def read_s3_inventory(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read a CSV inventory; see `hashserver.readers.read_rows`. Parquet is told apart by `read_parquet`.
+    """Read an inventory; see `hashserver.readers.read_rows`. Parquet goes to `read_parquet`.
 
     The columns are those of the manifest that lists the file, where it lies beside it, or are known
     by what is in them.
     """
-    sample = source.peek(_SAMPLE)
-    if sample.startswith(b"PAR1"):
-        from hashserver.readers.parquet import read_parquet
-
+    head = source.head
+    if looks_like_parquet(head):
         yield from read_parquet(source, hash_type=None, on_reject=on_reject)
         return
-    if is_blank(sample):
+    if head.has_no_record:
         return
-    columns = _named_by_manifest(source) or _guess(_sample_rows(sample))
+    columns = _named_by_manifest(source) or _guess(head.records(_COMMA))
     if columns is None:
         raise ReadError(
-            f"{source.name}: no column holds ETags; let the inventory list ETags, "
+            f"{source.name}: no column holds ETags; include ETags in the inventory, "
             f"and keep its {_MANIFEST} beside the file"
         )
     positions = {columns.key, columns.etag, columns.etag if columns.encryption is None else columns.encryption}
     layout = Layout(frozenset(positions), columns.count, header=False)
-    for records in read_records(source, ord(","), layout, on_reject, block_bytes):
+    for records in read_records(source, _COMMA, layout, on_reject, block_bytes):
         rows = take_checkable(
             source,
             etags=records.cells[columns.etag],
@@ -82,7 +83,7 @@ def read_s3_inventory(
             yield rows
 
 
-def _named_by_manifest(source: Source) -> Columns | None:
+def _named_by_manifest(source: Source) -> InventoryColumns | None:
     """The columns that the manifest of the inventory names, if it is there and lists this file.
 
     Raises:
@@ -98,7 +99,7 @@ def _named_by_manifest(source: Source) -> Columns | None:
             continue
         columns = columns_in(names)
         if columns is None:
-            raise ReadError(f"{source.name}: {path} names no Key and ETag; let the inventory list ETags")
+            raise ReadError(f"{source.name}: {path} names no Key and ETag; include ETags in the inventory")
         return columns
     return None
 
@@ -116,22 +117,12 @@ def _schema(path: Path, file_name: str) -> list[str] | None:
         return None
 
 
-def _sample_rows(sample: bytes) -> list[list[str]]:
-    text = sample.decode("utf-8", "replace").lstrip("\ufeff")
-    whole = text[: text.rfind("\n") + 1] if len(sample) >= _SAMPLE else text
-    try:
-        rows = list(islice(csv.reader(io.StringIO(whole, newline="")), _SAMPLE_ROWS))
-    except csv.Error:
-        return []
-    return [row for row in rows if row]
-
-
-def _guess(rows: list[list[str]]) -> Columns | None:
+def _guess(rows: list[list[str]]) -> InventoryColumns | None:
     """Bucket and key come first; the other columns are known by what is in them."""
     etag = _matching(rows, _ETAG.fullmatch)
     if etag is None:
         return None
-    return Columns(1, etag, _matching(rows, lambda cell: cell in _ENCRYPTIONS), len(rows[0]))
+    return InventoryColumns(1, etag, _matching(rows, lambda cell: cell in _ENCRYPTIONS), len(rows[0]))
 
 
 def _matching(rows: list[list[str]], fits: Callable[[str], object]) -> int | None:

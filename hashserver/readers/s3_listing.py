@@ -1,7 +1,7 @@
 """Listings of S3 buckets as JSON, as `aws s3api list-objects-v2` and its kin print them.
 
 An ETag of 32 hexadecimal digits is taken for the MD5 of the object. That of an object uploaded in
-parts holds a dash and is none. Neither is that of an object encrypted with a key of KMS or of the
+parts has a dash and is not one. Neither is that of an object encrypted with a key of KMS or of the
 customer, but a listing does not tell; only where an item does, as those of head-object, is its ETag
 left alone. Sources: "Object" and "HeadObject" in the Amazon S3 API Reference.
 """
@@ -15,13 +15,14 @@ from typing import Any
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import checkable_rows, text_of
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("Contents",), ("Versions",), ("DeleteMarkers",))
-_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?\s*+\{")
-_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*+\[\s*+\{")
+_OBJECT = re.compile(rb"\s*+\{")
+_ARRAY = re.compile(rb"\s*+\[\s*+\{")
 _LISTED = re.compile(rb'"(?:Contents|Versions|DeleteMarkers)"\s*+:\s*+\[')
 _KEY = re.compile(rb'"Key"\s*+:\s*+"')
 _ETAG = re.compile(rb'"ETag"\s*+:\s*+"')
@@ -30,13 +31,14 @@ _MD5_ENCRYPTIONS = (None, "", "AES256")
 _CHECKSUMS = {"ChecksumSHA1": ("sha1", 20), "ChecksumSHA256": ("sha256", 32)}
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a JSON document has the members of a bucket's listing."""
-    if _KEY.search(sample) is None:
+    text = head.text
+    if _KEY.search(text) is None:
         return False
-    if _OBJECT.match(sample):
-        return _LISTED.search(sample) is not None
-    return _ARRAY.match(sample) is not None and _ETAG.search(sample) is not None
+    if _OBJECT.match(text):
+        return _LISTED.search(text) is not None
+    return _ARRAY.match(text) is not None and _ETAG.search(text) is not None
 
 
 def read_s3_listing(
@@ -96,7 +98,7 @@ def _checksums(item: dict[str, Any], in_parts: bool) -> dict[str, bytes]:
 
 
 def _string(members: dict[str, Any], name: str) -> str:
-    """A string, empty where there is none.
+    """A string, empty where the member is missing.
 
     Raises:
         ValueError: it is something else.

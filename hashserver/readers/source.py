@@ -8,9 +8,11 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, BinaryIO, Protocol
 
 from hashserver.readers.errors import ReadError
+from hashserver.readers.head import BYTE_ORDER_MARK, HEAD_BYTES, Head
 
 _GZIP = b"\x1f\x8b"
 # RFC 8878: frames of data, and skippable frames, which may come first.
@@ -41,7 +43,7 @@ class Source:
         name: for messages.
         total_bytes: size of the file as it lies, or None for a pipe.
 
-    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but hold no
+    Readers keep two counts here: `bytes_read`, and `not_checkable`, rows that are sound but have no
     hash of what they list.
     """
 
@@ -67,6 +69,16 @@ class Source:
         plain = self._packed is None and self.total_bytes is not None
         return self.name if plain and os.path.isfile(self.name) else None
 
+    @cached_property
+    def head(self) -> Head:
+        """The first bytes of the source; ask for it before anything is read."""
+        return Head(self.peek(HEAD_BYTES))
+
+    def skip_byte_order_mark(self) -> int:
+        """Skip UTF-8's byte order mark, if the source begins with one; returns how many bytes."""
+        has_mark = self.peek(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
+        return len(self.read(len(BYTE_ORDER_MARK))) if has_mark else 0
+
     def peek(self, size: int) -> bytes:
         """The next bytes, at most `size`, without taking them; fewer only at the end."""
         while len(self._ahead) < size:
@@ -89,7 +101,7 @@ class Source:
 
     @contextmanager
     def seekable(self) -> Iterator[BinaryIO]:
-        """The whole of it as a file that can be read from anywhere; piped or packed, it is spooled first."""
+        """The whole source as a seekable file; spooled to disk first if piped or packed."""
         if self._packed is None and self.total_bytes is not None:
             self._file.seek(0)
             self.bytes_read = self.total_bytes
@@ -152,7 +164,7 @@ def _decompressor(packed: str) -> Any:
 
 @contextmanager
 def open_source(path: str) -> Iterator[Source]:
-    """Open a file, or standard input for "-"; gzip and zstd are unpacked, known by their first bytes.
+    """Open a file, or standard input for "-"; gzip and zstd are unpacked on the way.
 
     Raises:
         ReadError: it cannot be opened.

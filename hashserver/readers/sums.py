@@ -1,4 +1,4 @@
-"""Listings of md5sum, sha1sum, sha256sum and rclone: a hash and a file name a line, also in BSD's form."""
+"""Listings of md5sum, sha1sum, sha256sum, BSD's md5 and rclone: a hash and a file name a line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _BSD_TYPES = {b"MD5": "md5", b"SHA1": "sha1", b"SHA256": "sha256", b"SHA2-256": 
 _GNU = re.compile(rb"\\?[0-9A-Fa-f]{16,64} [ *].")
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
 _SPACE, _TAB, _LF, _CR, _STAR, _BACKSLASH = 0x20, 0x09, 0x0A, 0x0D, 0x2A, 0x5C
-_SAMPLE = 1 << 16
 
 # What rclone writes, padded to the width of a hash, where a storage has none or fails to tell it.
 _WITHOUT_HASH = re.compile(rb"[ \t]*+(?:UNSUPPORTED|ERROR)  .", re.DOTALL)
@@ -90,7 +89,7 @@ def _split_gnu(
     hash_lengths: NDArray[np.int64],
     name_starts: NDArray[np.int64],
 ) -> None:
-    """Where the hash ends and the name begins in `HASH  NAME` and `HASH *NAME`; length -1 for other lines."""
+    """Where hash ends and name begins in `HASH  NAME` and `HASH *NAME`; length -1 elsewhere."""
     for i in range(starts.shape[0]):
         at, stop = starts[i], starts[i] + lengths[i]
         while at < stop and text[at] != _SPACE:
@@ -111,32 +110,23 @@ def read_sums(
     on_reject: Callable[[Reject], None],
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[Rows]:
-    """Read a listing; see `hashserver.readers.read_rows`. The type is the named one, or by each line's digits.
+    """Read a listing; see `hashserver.readers.read_rows`.
 
-    Lines of rclone's that tell no hash are counted in `source.not_checkable`.
+    The type is the one that the user named, or else known by the digits of each line. Lines of
+    rclone's without a hash are counted in `source.not_checkable`.
     """
     _refuse_base64(source)
-    ready: list[Rows] = []
-
-    def consume(text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[int, int]:
-        lines, taken, count = lines_of(text, first_line, final)
-        if len(lines):
-            rows = _read_block(source, lines, hash_type, on_reject)
-            ready.extend([rows] if rows is not None else [])
-        return taken, count
-
-    for _ in Blocks(source, on_reject, block_bytes).feed(consume):
-        yield from ready
-        ready.clear()
+    for lines in Blocks(source, on_reject, block_bytes).cut(lines_of):
+        rows = _read_block(source, lines, hash_type, on_reject)
+        if rows is not None:
+            yield rows
 
 
 def _refuse_base64(source: Source) -> None:
-    lines = [line.strip() for line in source.peek(_SAMPLE).removeprefix(b"\xef\xbb\xbf").splitlines()]
+    lines = map(bytes.strip, source.head.lines)
     hashed = next((line for line in lines if _GNU.match(line) or _BASE64.match(line)), b"")
     if _BASE64.match(hashed):
-        raise ReadError(
-            f"{source.name}: its hashes are written in base64; make the listing without rclone's --base64"
-        )
+        raise ReadError(f"{source.name}: its hashes are in base64; make the listing without rclone's --base64")
 
 
 def _read_block(
@@ -177,7 +167,7 @@ def _read_block(
 
 
 def _as_written(stripped: Lines) -> tuple[Lines, NDArray[np.int64]]:
-    """Lines with the blanks at their ends, which may belong to a name; and the spaces before each."""
+    """Lines with the blanks at their ends, which may be part of a name; and the spaces before."""
     cells = stripped.cells
     indents, whole = np.empty_like(cells.starts), np.empty_like(cells.starts)
     _whole_lines(cells.buffer, cells.starts, cells.lengths, indents, whole)
@@ -211,7 +201,7 @@ def _parse_odd_lines(
     types: NDArray[np.int64],
     broken: dict[int, str],
 ) -> tuple[Cells, Cells]:
-    """Read the lines in BSD's form, and those with escaped names, one by one; the rest are broken."""
+    """Read lines in BSD's form or with escaped names, one by one; other lines are broken."""
     known = list(HASH_TYPES)
     extra = bytearray()
     base = len(hashes.buffer)
@@ -222,8 +212,8 @@ def _parse_odd_lines(
             hashes.lengths[row], names.lengths[row] = 0, 0
             broken[row] = "expected a hash of 32, 40 or 64 hexadecimal digits, two spaces and a file name"
             continue
-        kind, digits, name = parsed
-        types[row] = known.index(kind) + 1
+        hash_type, digits, name = parsed
+        types[row] = known.index(hash_type) + 1
         hashes.starts[row], hashes.lengths[row] = base + len(extra), len(digits)
         extra += digits
         names.starts[row], names.lengths[row] = base + len(extra), len(name)
@@ -239,15 +229,15 @@ def _parse_line(line: bytes, chosen: str | None) -> tuple[str, bytes, bytes] | N
     body = line[1:] if escaped else line
     match = _BSD.fullmatch(body.rstrip(b" \t\r"))
     if match is not None:
-        kind, name, digits = _BSD_TYPES[match[1]], match[2], match[3]
-        if len(digits) != look_up(kind).hex_digits:
+        hash_type, name, digits = _BSD_TYPES[match[1]], match[2], match[3]
+        if len(digits) != look_up(hash_type).hex_digits:
             return None
     else:
         digits, _, rest = body.partition(b" ")
         found = type_of(digits, chosen)
         if found is None or rest[:1] not in (b" ", b"*") or len(rest) < 2:
             return None
-        kind, name = found, rest[1:]
+        hash_type, name = found, rest[1:]
     if escaped:
         name = re.sub(rb"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)
-    return kind, digits, name
+    return hash_type, digits, name

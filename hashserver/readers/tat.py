@@ -9,19 +9,19 @@ from typing import Any
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("results",), ("hashes",), ("data",))
-_DOCUMENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{]")
 _DIGEST = re.compile(rb'"hash_digest"\s*+:')
 _ALGORITHM = re.compile(rb'"algorithm"\s*+:')
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a JSON document has the members of this list."""
-    return bool(_DOCUMENT.match(sample) and _DIGEST.search(sample) and _ALGORITHM.search(sample))
+    return bool(head.is_json and _DIGEST.search(head.text) and _ALGORITHM.search(head.text))
 
 
 def read_tat(
@@ -53,7 +53,7 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     algorithm = item.get("algorithm")
     role = algorithm.lower().replace("-", "") if isinstance(algorithm, str) else None
     if role not in HASH_TYPES:
-        raise ValueError(f"algorithm: none that is known here; {', '.join(HASH_TYPES)} are")
+        raise ValueError(f"algorithm: not supported; supported: {', '.join(HASH_TYPES)}")
     value = item.get("hash_digest")
     found[role] = text_of("hash_digest", value)
     return found

@@ -1,4 +1,4 @@
-"""Project VIC / VICS: the OData JSON of 1.1 to 1.3 and 2.0, media by themselves or under their cases."""
+"""Project VIC / VICS: the OData JSON of 1.1 to 1.3 and 2.0, with or without cases."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_head, read_items
 from hashserver.readers.objects import identifier_of, rows_of, text_of
 from hashserver.readers.source import Source
 
 _CONTEXTS = ("odata.metadata", "@odata.context")
 _MODEL = "/ProjectVic/DataModels/"
-_SAMPLE = 1 << 16
 _CASES = re.compile(rb'"(?:CaseID|CaseNumber|Media)"\s*+:\s*+[\["\dn]')
 _EXACT = (("MD5", "md5"), ("SHA1", "sha1"), ("SHA256", "sha256"))
 
 
-def looks_like(sample: bytes) -> bool:
+def looks_like(head: Head) -> bool:
     """Whether a document begins as Project VIC's do: with the address of the data model."""
-    return _model(sample) is not None
+    return _model(head) is not None
 
 
-def _model(sample: bytes) -> str | None:
-    head = read_head(sample)
-    models = [head[name] for name in _CONTEXTS if isinstance(head.get(name), str)]
+def _model(head: Head) -> str | None:
+    members = read_head(head.text)
+    models = [members[name] for name in _CONTEXTS if isinstance(members.get(name), str)]
     return next((model for model in models if _MODEL.lower() in model.lower()), None)
 
 
-def _place_of_media(sample: bytes) -> Path:
-    model = _model(sample)
-    cases = model.lower().endswith("#cases") if model is not None else _CASES.search(sample) is not None
+def _place_of_media(head: Head) -> Path:
+    model = _model(head)
+    cases = model.lower().endswith("#cases") if model is not None else _CASES.search(head.text) is not None
     return ("value", "Media") if cases else ("value",)
 
 
@@ -48,7 +48,7 @@ def read_vics(
     Of each is read: MediaID, Category (as it stands), MD5, SHA1, SHA256, and PhotoDNA, by itself or
     among AlternativeHashes, where a PDQ is read as well.
     """
-    place = _place_of_media(source.peek(_SAMPLE))
+    place = _place_of_media(source.head)
     for items in read_items(source, [place], on_reject=on_reject, block_bytes=block_bytes):
         values, broken = items.parse()
         rows = rows_of(items.numbers, values, _read, broken=broken, raw=items.raw, on_reject=on_reject)

@@ -224,9 +224,7 @@ def test_the_summary_is_json_too_on_demand(server: Server, tmp_path: Path) -> No
 def test_rclones_base64_is_refused_in_one_sentence(server: Server, tmp_path: Path) -> None:
     ran = check(server, tmp_path, "nhB9nTcrtoJr2B01QqQZ1g==  a.jpg\n")
     assert (ran.code, ran.out) == (2, ",".join(COLUMNS) + "\n")
-    assert ran.err.startswith(
-        "hashserver: standard input: its hashes are written in base64; make the listing without"
-    )
+    assert ran.err.startswith("hashserver: standard input: its hashes are in base64; make the listing without")
     assert len(ran.err.splitlines()) == 1
 
 
@@ -299,7 +297,7 @@ def test_a_refusal_of_the_server_is_passed_on(server: Server, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (("--server", "hashes.example.org"), 3, "begin it with http://"),
+        (("--server", "hashes.example.org"), 3, "start it with http://"),
         (("--server", "http://127.0.0.1:port"), 3, "is not the URL of a server"),
         (("--key", "pass\nword"), 3, "API key"),
         (("--format", "xls"), 2, "'xls'"),

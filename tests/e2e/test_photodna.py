@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from serving import Server, load, run, serving
+
+from hashserver.client import AsyncClient, CheckResult, Client, Entry, Invalid
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -130,6 +133,29 @@ def test_the_sets_say_their_distances(client: httpx.Client) -> None:
     assert listed["csv"] == {"photodna": 90}
     assert listed["plain"] == {"photodna": 200}
     assert listed["exact"] == {"photodna": 0}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [lambda digest: digest.hex(), lambda digest: text(digest), bytes],
+    ids=["hexadecimal", "base64", "bytes"],
+)
+def test_the_clients_take_it_in_every_form(server: Server, written: Callable[[bytearray], str | bytes]) -> None:
+    async def ask() -> CheckResult:
+        async with AsyncClient(server.url) as client:
+            return await client.check(photodna=asked, max_distance=distances)
+
+    asked, distances = [written(near(2, 5)), written(code(99)), "A" * 191 + "!", written(code(0))], {"photodna": 5}
+    with Client(server.url) as client:
+        result = client.check(photodna=asked, max_distance=distances)
+    assert result == asyncio.run(ask())
+    found = [(match.type, match.index, match.distance, match.entries) for match in result.matches]
+    assert found == [
+        ("photodna", 0, 5, (Entry("jsonl", None, "J-2"),)),
+        ("photodna", 3, 0, (Entry("csv", None, "C-0"),)),
+    ]
+    assert result.checked == {"photodna": 3}
+    assert result.invalid == (Invalid("photodna", 2, "the 192 characters are not base64 of 144 bytes"),)
 
 
 def test_a_listing_is_checked(server: Server, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_cannot_be_listed_is_a_sentence_and_exit_code_3(
     missing = scan("s3://missing", server, storage, tmp_path)
     assert (missing.code, missing.err) == (
         3,
-        "hashserver: s3://missing: there is no such bucket; look at its name and at AWS_ENDPOINT_URL\n",
+        "hashserver: s3://missing: this bucket does not exist; check its name and AWS_ENDPOINT_URL\n",
     )
     keyless = scan("s3://first", server, storage, tmp_path, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert keyless.code == 3
@@ -137,7 +137,7 @@ def test_what_cannot_be_listed_is_a_sentence_and_exit_code_3(
     assert "the storage cannot be reached" in away.err
     wrong = scan("s3://first", server, storage, tmp_path, AWS_ENDPOINT_URL="no url")
     assert wrong.code == 3
-    assert "look at AWS_ENDPOINT_URL" in wrong.err
+    assert "check AWS_ENDPOINT_URL" in wrong.err
     profile = scan("s3://first", server, storage, tmp_path, AWS_PROFILE="unknown")
     assert profile.code == 3
     assert "unknown" in profile.err
@@ -163,5 +163,5 @@ def test_objects_that_cannot_be_read_are_counted_and_the_others_are_scanned(
     storage.client.put_object(Bucket="partly", Key="b", Body=b"known", StorageClass="GLACIER")
     ran = scan("s3://partly", server, storage, tmp_path)
     assert paths(ran) == ["s3://partly/a", "s3://partly/c"]
-    assert "s3://partly/b: it is archived, and has to be restored before it can be read" in ran.err
+    assert "s3://partly/b: it is archived; restore it before the next scan" in ran.err
     assert "1 could not be read" in ran.err

@@ -1,4 +1,4 @@
-"""What the readers should make of a text, worked out one character at a time; and ways to run them."""
+"""What the readers should make of a text, one character at a time; and ways to run them."""
 
 from __future__ import annotations
 
@@ -135,9 +135,9 @@ def written_out(block: Rows) -> list[Row]:
     return rows
 
 
-def is_hash(kind: str, text: bytes) -> bool:
+def is_hash(hash_type: str, text: bytes) -> bool:
     """Whether a text is a hash of a type."""
-    return re.fullmatch(rb"[0-9a-fA-F]{%d}" % HASH_TYPES[kind].hex_digits, text) is not None
+    return re.fullmatch(rb"[0-9a-fA-F]{%d}" % HASH_TYPES[hash_type].hex_digits, text) is not None
 
 
 def lines_in(text: bytes) -> Iterator[tuple[int, bytes]]:
@@ -148,12 +148,12 @@ def lines_in(text: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def model_text(text: bytes, kind: str) -> Taken:
+def model_text(text: bytes, hash_type: str) -> Taken:
     """One hash a line."""
     taken = Taken()
     for number, line in lines_in(text):
-        if is_hash(kind, line):
-            taken.rows.append(Row(number, {kind: line.decode().lower()}))
+        if is_hash(hash_type, line):
+            taken.rows.append(Row(number, {hash_type: line.decode().lower()}))
         else:
             taken.rejects.append(Reject(number, "", line))
     return taken
@@ -172,14 +172,14 @@ def model_sums(text: bytes) -> Taken:
             continue
         # Blanks at the end may be the name's; one CR may be the line's.
         match = _LISTED.fullmatch(written.lstrip(BLANK).removesuffix(b"\r"))
-        kind = _BY_DIGITS.get(len(match[2])) if match else None
+        hash_type = _BY_DIGITS.get(len(match[2])) if match else None
         indent = re.search(rb" *$", written[: written.index(line)])
         unhashed = re.fullmatch(rb"(UNSUPPORTED|ERROR)  .+", written.lstrip(BLANK).removesuffix(b"\r"), re.DOTALL)
-        if match is not None and kind is not None:
+        if match is not None and hash_type is not None:
             name = match[3]
             if match[1]:
                 name = re.sub(rb"\\([\\nr])", lambda found: {b"n": b"\n", b"r": b"\r"}.get(found[1], b"\\"), name)
-            taken.rows.append(Row(number, {kind: match[2].decode().lower()}, name=name))
+            taken.rows.append(Row(number, {hash_type: match[2].decode().lower()}, name=name))
         elif unhashed or (not match and indent and len(indent[0]) >= 34):
             taken.not_checkable += 1
         elif not line.startswith(b"#"):
@@ -245,7 +245,7 @@ def _csv_row(line: int, header: list[str], fields: list[bytes] | None) -> Row | 
         return None
     cells = {name: field.strip(b" \t") for name, field in zip(header, fields, strict=True)}
     hashes = {name: cells[name] for name in header if name in HASH_TYPES and cells[name]}
-    if not hashes or not all(is_hash(kind, cell) for kind, cell in hashes.items()):
+    if not hashes or not all(is_hash(hash_type, cell) for hash_type, cell in hashes.items()):
         return None
     try:
         category = cells.get("category", b"").decode()
@@ -256,7 +256,7 @@ def _csv_row(line: int, header: list[str], fields: list[bytes] | None) -> Row | 
         return None
     return Row(
         line,
-        {kind: cell.decode().lower() for kind, cell in hashes.items()},
+        {hash_type: cell.decode().lower() for hash_type, cell in hashes.items()},
         category or None,
         cells.get("id"),
         cells.get("name"),

@@ -41,21 +41,21 @@ class FileHashes:
     Args:
         path: as given; bytes that are not UTF-8 are replaced.
         size: bytes that were read.
-        md5, sha1, sha256: of its content; None where not asked for.
-        pdq, phash: of the picture; None where it is none, cannot be decoded within bounds, or not
-            asked for.
+        md5, sha1, sha256: digests of its content; None where not asked for.
+        pdq, phash: digests of the picture; None where the file is not a picture, cannot be decoded
+            within the bounds, or where not asked for.
         pdq_quality: 0 to 100; below 50 a hash says too little to be matched.
         note: why there is no perceptual hash, or why it is of no use.
     """
 
     path: str
     size: int
-    md5: str | None = None
-    sha1: str | None = None
-    sha256: str | None = None
-    pdq: str | None = None
+    md5: bytes | None = None
+    sha1: bytes | None = None
+    sha256: bytes | None = None
+    pdq: bytes | None = None
     pdq_quality: int | None = None
-    phash: str | None = None
+    phash: bytes | None = None
     note: str | None = None
 
 
@@ -83,7 +83,7 @@ def hash_file(
 def hash_content(path: bytes, content: Content, bounds: Bounds, types: Collection[str]) -> FileHashes:
     """The digests of what was read and, where asked for, the hashes of the picture in it."""
     near = [name for name in types if name not in DIGESTS]
-    found: dict[str, Any] = {name: digest.hex() for name, digest in content.digests.items()}
+    found: dict[str, Any] = dict(content.digests)
     if near:
         try:
             if content.kept is None:
@@ -98,23 +98,21 @@ def _hash_pixels(pixels: NDArray[np.uint8], near: list[str]) -> dict[str, Any]:
     hashed = hash_picture(pixels)
     found: dict[str, Any] = {"pdq_quality": hashed.quality}
     if "pdq" in near:
-        found["pdq"] = hashed.digest.hex()
+        found["pdq"] = hashed.digest
     if "phash" in near:
-        found["phash"] = hash_small(pixels).hex()
+        found["phash"] = hash_small(pixels)
     if hashed.quality < LEAST_QUALITY:
-        found["note"] = (
-            f"quality {hashed.quality} is below {LEAST_QUALITY}: the hash says too little to be matched"
-        )
+        found["note"] = f"quality {hashed.quality} is below {LEAST_QUALITY}: the hash is too vague to be matched"
     return found
 
 
 def warm_up() -> None:
-    """Run what is compiled once, so that the first picture need not wait for it."""
+    """Run the compiled code once, so that the first picture does not have to wait for it."""
     _hash_pixels(np.zeros((8, 8, 3), np.uint8), ["pdq", "phash"])
 
 
 def hash_small(pixels: NDArray[np.uint8]) -> bytes:
-    """The pHash of decoded pixels, uint8[rows, columns, 3] RGB, as `imagehash.phash` gives it for them."""
+    """The pHash of decoded pixels, uint8[rows, columns, 3] RGB, as `imagehash.phash` has it."""
     grey = Image.fromarray(pixels).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     return hash_grey(np.asarray(grey, np.uint8))
 
@@ -126,7 +124,7 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
     what the eight variants of `hashcore.pictures.pdq.hash_variants` are for.
 
     Raises:
-        NotHashed: it is no picture, is cut short, or is larger than the bounds allow.
+        NotHashed: it is not a picture, ends early, or is larger than the bounds allow.
     """
     _learn_heif()
     try:
@@ -135,7 +133,7 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
             with Image.open(io.BytesIO(content)) as picture:
                 width, height = picture.size
                 if width * height > bounds.pixels:
-                    raise NotHashed(f"{width} x {height} are more than {bounds.pixels:,} pixels")
+                    raise NotHashed(f"{width} x {height} is more than {bounds.pixels:,} pixels")
                 if bounds.fast:
                     picture.draft(None, (FAST_SIDE, FAST_SIDE))  # does nothing for other formats
                 return np.asarray(_to_rgb(picture), np.uint8)
@@ -151,7 +149,7 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
 
 @cache
 def _learn_heif() -> None:
-    """Let Pillow read HEIF, where pillow-heif is installed (the extra `heif`); AVIF it reads by itself."""
+    """Let Pillow read HEIF if pillow-heif is installed (the extra `heif`); AVIF needs nothing."""
     with suppress(ImportError):
         from pillow_heif import register_heif_opener
 

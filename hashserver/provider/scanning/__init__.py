@@ -1,1 +1,1 @@
-"""Scanning a storage: walk it, hash what is new, ask the server, and remember, so that the next scan is short."""
+"""Scanning storage: hash what is new, ask the server, and remember it for the next scan."""

@@ -21,21 +21,21 @@ _STEP = 1 << 20
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 60, 4
 
 _SENTENCES = {
-    "NoSuchBucket": "there is no such bucket; look at its name and at AWS_ENDPOINT_URL",
-    "NoSuchKey": "it is gone: it was deleted after it had been listed",
+    "NoSuchBucket": "this bucket does not exist; check its name and AWS_ENDPOINT_URL",
+    "NoSuchKey": "it was deleted after it was listed",
     "AccessDenied": "access denied: these credentials may not list or read it",
-    "AllAccessDisabled": "access denied: it has been disabled for everybody",
-    "InvalidAccessKeyId": "the storage does not know this access key; look at AWS_ACCESS_KEY_ID or the profile",
-    "SignatureDoesNotMatch": "the secret access key is wrong; look at AWS_SECRET_ACCESS_KEY or the profile",
+    "AllAccessDisabled": "access denied: it is disabled for everyone",
+    "InvalidAccessKeyId": "the storage does not know this access key; check AWS_ACCESS_KEY_ID or the profile",
+    "SignatureDoesNotMatch": "the secret access key is wrong; check AWS_SECRET_ACCESS_KEY or the profile",
     "ExpiredToken": "the session token has expired; get a new one",
-    "InvalidObjectState": "it is archived, and has to be restored before it can be read",
+    "InvalidObjectState": "it is archived; restore it before the next scan",
     "403": "access denied: these credentials may not list or read it",
-    "404": "there is nothing here; look at the name and at AWS_ENDPOINT_URL",
+    "404": "nothing exists here; check the name and AWS_ENDPOINT_URL",
 }
 
 
 class StorageError(Trouble):
-    """The storage cannot be listed, or an object cannot be read; the message says why and what to do."""
+    """A storage cannot be listed, or an object cannot be read; the message says what to do."""
 
 
 def is_object(path: bytes) -> bool:
@@ -52,7 +52,7 @@ def split_url(url: bytes) -> tuple[str, str]:
     try:
         bucket, _, key = url.removeprefix(SCHEME).decode().partition("/")
     except UnicodeDecodeError:
-        raise StorageError(f"{url!r} is not UTF-8, as the keys of objects are") from None
+        raise StorageError(f"{url!r} is not UTF-8, but the keys of objects always are") from None
     if not bucket:
         raise StorageError(f"{url.decode()} names no bucket; write s3://bucket/prefix")
     return bucket, key
@@ -110,7 +110,7 @@ def check_available() -> None:
 
 @cache
 def _client(anonymous: bool) -> Any:
-    """This process's client; keys, region and endpoint come from the environment and the AWS configuration."""
+    """This process's client, set up by the environment and the AWS configuration."""
     from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.session import Session
@@ -124,7 +124,7 @@ def _client(anonymous: bool) -> Any:
     try:
         return Session().create_client("s3", config=config)
     except ValueError as error:  # an endpoint that is no URL
-        raise StorageError(f"{error}; look at AWS_ENDPOINT_URL") from None
+        raise StorageError(f"{error}; check AWS_ENDPOINT_URL") from None
 
 
 @contextmanager
@@ -146,9 +146,9 @@ def _explain(kind: str, message: str) -> str:
     if kind in ("NoCredentialsError", "PartialCredentialsError"):
         return "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or --anonymous"
     if kind in ("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError", "ProxyConnectionError"):
-        return f"the storage cannot be reached ({message}); look at AWS_ENDPOINT_URL"
+        return f"the storage cannot be reached ({message}); check AWS_ENDPOINT_URL"
     if kind in ("IncompleteReadError", "ResponseStreamingError", "ReadTimeoutError"):
-        return "the connection to the storage broke before the end; the next scan tries again"
+        return "the connection to the storage broke; the next scan tries again"
     return message
 
 

@@ -26,16 +26,16 @@ from hashserver.errors import Trouble
 from hashserver.processes import command
 from hashserver.provider.hashing.digests import DIGESTS
 from hashserver.provider.scanning.walk import FoundFile
-from hashserver.provider.scanning.worker import Outcome, Progress
+from hashserver.provider.scanning.worker import FileOutcome, Progress
 
 CHUNK_PATH_BYTES = 1 << 15
-"""Bytes of the paths in one task at most: all that a process has fit into its pipe, so giving one never waits."""
+"""Most bytes of paths in a task: a process's tasks fit into its pipe, so sending never waits."""
 
 _AHEAD = 4  # tasks that a process has: one that it is at, and some so that it need not wait
 _GRACE = 5.0  # seconds, for the process to notice by itself that a file takes too long
 _LOOK = 0.25  # seconds between looks at how far the processes are
 
-Hashed = tuple[FoundFile, Outcome]
+Hashed = tuple[FoundFile, FileOutcome]
 
 
 class HashingFailed(Trouble):
@@ -53,7 +53,7 @@ class _Task:
 
 @dataclass(slots=True)
 class _Worker:
-    """A process. `steps` is how far it was when all that it has answered was done, `seen` at the last look."""
+    """A process; `steps` is how far it was at its last answer, `seen` how far at the last look."""
 
     process: subprocess.Popen[bytes]
     pipe: Connection
@@ -164,13 +164,15 @@ class Hashers:
             answer = pickle.loads(worker.pipe.recv_bytes())  # noqa: S301 - from a process of ours
         except (EOFError, OSError):
             if not worker.progress.read()[0]:
-                raise HashingFailed("a process that hashes ended before it began; it says why above") from None
+                raise HashingFailed(
+                    "a hashing process ended before it started; its own message is above"
+                ) from None
             self._replace(worker, _how_it_ended(worker.process))
             return
         task = worker.tasks.popleft()
         worker.steps += len(task.files) + 1
         worker.still = 0.0
-        outcomes = [Outcome(*parts) for parts in answer]
+        outcomes = [FileOutcome(*parts) for parts in answer]
         if task.note is not None:
             outcomes = [outcome._replace(trouble=outcome.trouble or task.note) for outcome in outcomes]
         self._done.append(list(zip(task.files, outcomes, strict=True)))
@@ -220,7 +222,7 @@ class Hashers:
             yield _Task([culprit], digests, f"decoding the picture {how}")
         else:
             what = "decoding the picture" if decoding else "reading it"
-            self._done.append([(culprit, Outcome(0, None, f"{what} {how}"))])
+            self._done.append([(culprit, FileOutcome(0, None, f"{what} {how}"))])
         if rest := [file for place, file in enumerate(task.files) if place != at]:
             yield _Task(rest, task.types, task.note)
 
@@ -229,7 +231,7 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     try:
         code = process.wait(1)
     except subprocess.TimeoutExpired:
-        return "ended the process that did it"
+        return "ended the process unexpectedly"
     if code >= 0:
-        return f"ended the process that did it, with exit code {code}"
-    return f"ended the process that did it ({signal.Signals(-code).name})"
+        return f"ended the process unexpectedly, with exit code {code}"
+    return f"ended the process unexpectedly ({signal.Signals(-code).name})"

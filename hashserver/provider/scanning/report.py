@@ -1,4 +1,4 @@
-"""The report of a scan: one row for each entry that a file matched, as CSV, JSON Lines or Parquet."""
+"""The report of a scan: a row for each match of each file, as CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-import click
 import orjson
 
 from hashserver.csv_writer import CsvWriter
-from hashserver.provider.scanning.state import Hit
+from hashserver.provider.errors import ReportError
+from hashserver.provider.scanning.state import FileMatch
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.times import timestamp
 
@@ -21,18 +21,27 @@ _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 
 def check_name(path: Path | None) -> None:
-    """Refuse a report whose name does not say what it is to be, before the scan rather than after it."""
+    """Refuse a report that cannot be written, before the scan rather than after it.
+
+    Raises:
+        ReportError: the name does not end in one of the formats, or its folder does not exist.
+    """
     if path is None:
         return
     if path.suffix.lower() not in _SUFFIXES:
-        raise click.UsageError(f"--report {path}: the name ends in one of {', '.join(_SUFFIXES)}")
+        raise ReportError(f"--report {path}: the name must end in one of {', '.join(_SUFFIXES)}")
     if not path.absolute().parent.is_dir():
-        raise click.UsageError(f"--report {path}: there is no folder {path.absolute().parent}")
+        raise ReportError(f"--report {path}: the folder {path.absolute().parent} does not exist")
 
 
-def write_report(path: Path | None, hits: Iterable[tuple[FoundFile, list[Hit]]]) -> None:
-    """Write a report; a file is replaced when it is whole, and not before. None: CSV on standard output."""
-    rows = _rows(hits)
+def write_report(path: Path | None, matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> None:
+    """Write a report: CSV on standard output, or a file, which appears once it is complete.
+
+    Args:
+        path: of the file, whose name says the format; None for standard output.
+        matched: files and what they matched.
+    """
+    rows = _rows(matched)
     if path is None:
         _write_csv(sys.stdout, rows)
         return
@@ -48,20 +57,20 @@ def write_report(path: Path | None, hits: Iterable[tuple[FoundFile, list[Hit]]])
     os.replace(new, path)
 
 
-def _rows(hits: Iterable[tuple[FoundFile, list[Hit]]]) -> Iterator[dict[str, Any]]:
-    for file, found in hits:
+def _rows(matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> Iterator[dict[str, Any]]:
+    for file, matches in matched:
         changed = timestamp(file.mtime_ns / 1e9)
-        for hit in found:
+        for match in matches:
             yield {
                 "path": file.path.decode("utf-8", "backslashreplace"),
                 "size": file.size,
                 "mtime": changed,
-                "type": hit.type,
-                "hash": hit.hash,
-                "distance": hit.distance,
-                "set": hit.set,
-                "category": hit.category,
-                "id": hit.id,
+                "type": match.type,
+                "hash": match.hash,
+                "distance": match.distance,
+                "set": match.set,
+                "category": match.category,
+                "id": match.id,
             }
 
 

@@ -1,4 +1,4 @@
-"""The scan itself: files flow from the walk through the hashing processes and the state to the server."""
+"""The scan itself: files go through the walk, the hashing processes and the state to the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashserver.client import Client, ClientError
 from hashserver.provider.hashing.digests import DIGESTS, TYPES
 from hashserver.provider.scanning.objects import is_object, list_objects
 from hashserver.provider.scanning.pool import CHUNK_PATH_BYTES, Hashed, Hashers
-from hashserver.provider.scanning.state import Hit, State
+from hashserver.provider.scanning.state import FileMatch, State
 from hashserver.provider.scanning.walk import FoundFile, WalkOptions, walk
 
 _LOOK_UP = 1024  # files looked up in the state at a time
@@ -34,11 +34,10 @@ class ScanOptions:
         types: hashes to compute and ask about.
         processes: that hash.
         nice: added to their niceness.
-        max_read_rate: bytes a second to read at most; None: as fast as it goes.
-        patience: seconds to wait for a server that has gone away.
+        max_read_rate: the most bytes to read per second; None for no limit.
+        patience: seconds to wait for a server that does not answer.
         on_hit: a command that gets the JSON of each hit on its standard input; empty for none.
-        file_timeout: seconds for one file; it is left, and counted as trouble, when it takes
-            longer.
+        file_timeout: seconds for one file; one that takes longer is skipped and counted as trouble.
         fast_decode: decode large JPEGs to less than their size; see
             `hashserver.provider.hashing.digests.Bounds`.
         anonymous: read object storage without credentials.
@@ -106,10 +105,10 @@ def scan(
 
 
 def _names(types: frozenset[str], fast: bool) -> tuple[frozenset[str], frozenset[str]]:
-    """What the state has to have of a file so that it need not be read again, and what it has once it is read.
+    """The hashes with which a file need not be read again, and those it has after reading.
 
-    The hash of a picture that was decoded whole will do for a scan that decodes fast, but not the
-    reverse.
+    The hash of a picture that was decoded in full is good enough for a scan with fast decoding, but
+    not the other way round.
     """
     exact, near = types & set(DIGESTS), types - set(DIGESTS)
     less = frozenset(f"{name}:fast" for name in near)
@@ -200,7 +199,7 @@ class _Scan:
             yield chunk
 
     def _hold_back(self, hashers: Hashers) -> None:
-        """Wait until the bytes given to be read are no more than the rate allows."""
+        """Wait until the rate allows reading on."""
         if not self._options.max_read_rate:
             return
         due = self._started + self._handed_bytes / self._options.max_read_rate
@@ -222,7 +221,7 @@ class _Scan:
         self._try_to_ask(_ASK)
 
     def _try_to_ask(self, at_least: int) -> None:
-        """Ask when enough is waiting; a server that is away is tried again later, while hashing goes on."""
+        """Ask when enough files wait; while the server is away, hashing goes on."""
         waiting = self._result.hashed - self._result.asked
         if waiting < at_least or time.monotonic() < self._ask_again:
             return
@@ -255,7 +254,7 @@ class _Scan:
             raise error
         if self._away_since is None:
             self._away_since = now
-            self._on_wait(f"{error}; waiting for it, up to {self._options.patience:.0f} s")
+            self._on_wait(f"{error}; waiting up to {self._options.patience:.0f} s for it")
         elif now - self._away_since > self._options.patience:
             raise error
         self._ask_again = now + _PAUSE
@@ -267,50 +266,50 @@ class _Scan:
         rows = self._state.unasked(self._client.server, self._result.generation, count)
         if not rows:
             return 0
-        hits: dict[bytes, list[Hit]] = {}
+        matches: dict[bytes, list[FileMatch]] = {}
         generations = [self._result.generation]
         for place, name in enumerate(TYPES):
             asked = [(path, digest) for path, digests in rows if (digest := digests[place]) is not None]
             if name in self._options.types and asked:
-                generations.append(self._check(name, asked, hits))
+                generations.append(self._check(name, asked, matches))
         # Several requests may have met several generations: the file counts as asked about in the
         # oldest.
         generation = min(generations)
-        before = {path: self._state.hits_of(path) for path in hits}
-        self._state.answered(self._client.server, generation, [path for path, _ in rows], hits)
-        for path, found in hits.items():
-            for hit in found:
-                if hit not in before[path]:
-                    self._call_hook(path, hit)
+        before = {path: self._state.matches_of(path) for path in matches}
+        self._state.answered(self._client.server, generation, [path for path, _ in rows], matches)
+        for path, found in matches.items():
+            for match in found:
+                if match not in before[path]:
+                    self._call_hook(path, match)
         self._result.generation = max(generations)
         self._result.asked += len(rows)
-        self._result.hit_files += len(hits)
+        self._result.hit_files += len(matches)
         self._progress()
         return len(rows)
 
-    def _check(self, name: str, digests: list[tuple[bytes, bytes]], hits: dict[bytes, list[Hit]]) -> int:
-        """Ask about paths' digests of one type, add what matched, and return the generation that answered."""
+    def _check(self, name: str, digests: list[tuple[bytes, bytes]], matches: dict[bytes, list[FileMatch]]) -> int:
+        """Ask about digests of one type, add the matches; returns the generation that answered."""
         packed = np.frombuffer(b"".join([digest for _, digest in digests]), np.uint8).reshape(len(digests), -1)
         answer = self._client.check_packed(HASH_TYPES[name], packed)
-        for match in answer.matches:
-            path = digests[match.index][0]
-            for entry in match.entries:
-                hit = Hit(name, match.hash, match.distance, entry.set, entry.category, entry.id)
-                hits.setdefault(path, []).append(hit)
+        for hit in answer.matches:
+            path = digests[hit.index][0]
+            for entry in hit.entries:
+                match = FileMatch(name, hit.hash, hit.distance, entry.set, entry.category, entry.id)
+                matches.setdefault(path, []).append(match)
         return answer.generation
 
-    def _call_hook(self, path: bytes, hit: Hit) -> None:
+    def _call_hook(self, path: bytes, match: FileMatch) -> None:
         if not self._options.on_hit:
             return
         text = path.decode("utf-8", "replace")
-        content = orjson.dumps({"path": text, "path_hex": path.hex(), **asdict(hit)})
+        content = orjson.dumps({"path": text, "path_hex": path.hex(), **asdict(match)})
         try:
             done = subprocess.run(self._options.on_hit, input=content, timeout=_HOOK_SECONDS)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
-            self._on_trouble(path, f"the command for hits failed: {error}")
+            self._on_trouble(path, f"the command of --on-hit failed: {error}")
             return
         if done.returncode:
-            self._on_trouble(path, f"the command for hits ended with exit code {done.returncode}")
+            self._on_trouble(path, f"the command of --on-hit ended with exit code {done.returncode}")
 
     def _on_trouble(self, path: bytes, reason: str) -> None:
         self._result.troubles += 1

@@ -1,4 +1,4 @@
-"""What a scan remembers, in SQLite: the hashes of every file, and for which generation it has been asked about."""
+"""What a scan remembers, in SQLite: the hashes of each file and the generation that was asked."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class StateError(BadInput):
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """One entry that one file matched."""
+class FileMatch:
+    """One entry that a file matched; the state file holds its fields as members of JSON."""
 
     type: str
     hash: str
@@ -81,7 +81,10 @@ class State:
             self._db.execute("PRAGMA wal_autocheckpoint = 16384")  # pages; each one waits for the disk
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version > _FORMAT:
-                raise StateError(f"{path} has format {version}, this program reads {_FORMAT}; name another file")
+                raise StateError(
+                    f"{path} has format {version}, but this version reads up to {_FORMAT}; "
+                    "name another file with --state"
+                )
             self._db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
                 self._db.execute(statement)
@@ -92,11 +95,13 @@ class State:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StateError(
-                    f"another scan is using {path}; wait for it, or name another with --state"
+                    f"another scan is using {path}; wait for it, or name another file with --state"
                 ) from None
             raise StateError(f"cannot use {path} to remember the scan: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise StateError(f"{path} is not the state of a scan: {error}; name another with --state") from error
+            raise StateError(
+                f"{path} is not the state of a scan: {error}; name another file with --state"
+            ) from error
         self._unasked: dict[bytes, _Row] = {}
         self._unwritten: dict[bytes, _Row] = {}
         self._written_at = time.monotonic()
@@ -120,7 +125,7 @@ class State:
         return int(self._db.execute("SELECT number FROM scans").fetchone()[0])
 
     def split(self, files: Sequence[FoundFile], names: frozenset[str]) -> list[FoundFile]:
-        """Which files have to be read: new, changed, or lacking a wanted hash. Marks the others as seen."""
+        """Files to read: new, changed, or without a wanted hash. Marks the others as seen."""
         if self._is_new:
             return list(files)
         unread: list[FoundFile] = []
@@ -137,7 +142,7 @@ class State:
         return unread
 
     def remember(self, hashed: Iterable[Hashed], names: frozenset[str]) -> None:
-        """Keep the hashes of files; in the state file within some seconds, for what is lost is hashed again."""
+        """Keep the hashes of files; written within seconds, for what is lost is hashed again."""
         listed = " ".join(sorted(names))
         for file, outcome in hashed:
             if outcome.digests is not None:
@@ -147,7 +152,7 @@ class State:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been kept; it survives the end of this process, but may not a power cut."""
+        """Write what was kept; it survives the end of this process, perhaps not a power cut."""
         self._write([(_PUT, sorted(self._unwritten.values()))])
         self._unwritten.clear()
         self._written_at = time.monotonic()
@@ -155,7 +160,7 @@ class State:
             self._unasked.clear()
 
     def unasked(self, server: str, generation: int, count: int) -> list[tuple[bytes, tuple[bytes | None, ...]]]:
-        """Files of this scan that the server has not been asked about in this generation or a later one.
+        """Files of this scan that no answer of this generation, or of a later one, covers.
 
         Returns:
             Paths, and digests in the order of `TYPES`.
@@ -182,13 +187,21 @@ class State:
             (after, last, last, self.scan, generation, server, count),
         ).fetchall()
 
-    def answered(self, server: str, generation: int, paths: Sequence[bytes], hits: dict[bytes, list[Hit]]) -> None:
-        """Keep what a generation of the server said of some files; written when it returns."""
+    def answered(
+        self, server: str, generation: int, paths: Sequence[bytes], matches: dict[bytes, list[FileMatch]]
+    ) -> None:
+        """Keep the answer for some files, on disk before this returns.
+
+        Args:
+            server, generation: that answered.
+            paths: of the files that were asked about.
+            matches: by path, for those that matched.
+        """
         new: list[_Row] = []
         changed: list[_Row] = []
         for path in paths:
-            found = hits.get(path)
-            answer = (server, generation, orjson.dumps([asdict(hit) for hit in found]) if found else None)
+            found = matches.get(path)
+            answer = (server, generation, orjson.dumps([asdict(match) for match in found]) if found else None)
             self._unasked.pop(path, None)
             row = self._unwritten.pop(path, None)
             if row is None:
@@ -200,14 +213,14 @@ class State:
             [(_PUT, new), ("UPDATE files SET server = ?, generation = ?, hits = ? WHERE path = ?", changed)]
         )
 
-    def hits_of(self, path: bytes) -> list[Hit]:
+    def matches_of(self, path: bytes) -> list[FileMatch]:
         """What one file matched, as far as is known."""
         if path in self._unwritten:
             return []  # it is new, or has changed
         row = self._db.execute("SELECT hits FROM files WHERE path = ?", (path,)).fetchone()
-        return [Hit(**hit) for hit in orjson.loads(row[0])] if row and row[0] else []
+        return _matches_in(row[0]) if row and row[0] else []
 
-    def hits(self) -> Iterator[tuple[FoundFile, list[Hit]]]:
+    def hits(self) -> Iterator[tuple[FoundFile, list[FileMatch]]]:
         """All files of this scan that matched, by path."""
         self.flush()
         rows = self._db.execute(
@@ -216,7 +229,7 @@ class State:
             (self.scan,),
         )
         for path, size, mtime_ns, inode, hits in rows:
-            yield FoundFile(path, size, mtime_ns, inode), [Hit(**hit) for hit in orjson.loads(hits)]
+            yield FoundFile(path, size, mtime_ns, inode), _matches_in(hits)
 
     def forget_unseen(self) -> int:
         """Drop the files that this scan, having seen everything, has not seen; returns how many."""
@@ -230,3 +243,8 @@ class State:
         for statement, rows in statements:
             self._db.executemany(statement, rows)
         self._db.execute("COMMIT")
+
+
+def _matches_in(column: bytes) -> list[FileMatch]:
+    """The matches in the column `hits`: JSON objects with the members of a `FileMatch`."""
+    return [FileMatch(**match) for match in orjson.loads(column)]

@@ -1,4 +1,4 @@
-"""What a process that hashes does: files and objects in, hashes or sentences out, each within its time.
+"""A hashing process: files and objects in, hashes or errors out, each within its time limit.
 
 It is started by `hashserver.provider.scanning.pool`, and imports what decodes pictures only when it
 is asked for their hashes.
@@ -30,14 +30,14 @@ Task = tuple[list[bytes], frozenset[str]]
 """Paths, and the hashes to compute."""
 
 
-class Outcome(NamedTuple):
-    """What hashing one file has come to; sent between processes as a plain tuple.
+class FileOutcome(NamedTuple):
+    """The result of hashing one file; sent between processes as a plain tuple.
 
     Args:
         size: bytes that were read.
-        digests: in the order of `TYPES`, None for each that there is not; None where it could not
-            be read.
-        trouble: why there are none, or not all; None where all went well.
+        digests: in the order of `TYPES`, with None for those that are missing; None where the file
+            could not be read.
+        trouble: why some or all are missing; None where all went well.
     """
 
     size: int
@@ -50,7 +50,7 @@ class OutOfTime(BaseException):
 
 
 class Progress:
-    """How far a process has come, in memory that it shares: who looks on sees where it is stuck.
+    """How far a process has come, in shared memory, so that the scan sees where it is stuck.
 
     Args:
         file: eight bytes to share.
@@ -60,7 +60,7 @@ class Progress:
         self._shared = mmap.mmap(file, _COUNT.size)
 
     def note(self, steps: int, decoding: bool = False) -> None:
-        """Say that so many files have been begun and tasks ended, and whether a picture is being decoded."""
+        """Note the files started plus the tasks ended, and whether a picture is being decoded."""
         _COUNT.pack_into(self._shared, 0, steps << 1 | decoding)
 
     def read(self) -> tuple[int, bool]:
@@ -105,7 +105,7 @@ class _Hasher:
         self._steps = 0
 
     def hash_all(self, paths: list[bytes], types: frozenset[str]) -> list[tuple[Any, ...]]:
-        """Hash some files and objects, each within its time; in the main thread, where signals arrive."""
+        """Hash files and objects, each within its time; in the main thread, which gets signals."""
         near = not types <= set(DIGESTS)
         if near:
             _prepare_to_decode()
@@ -118,7 +118,7 @@ class _Hasher:
         self._progress.note(self._steps)
         return outcomes
 
-    def _hash_one(self, path: bytes, types: frozenset[str], near: bool) -> Outcome:
+    def _hash_one(self, path: bytes, types: frozenset[str], near: bool) -> FileOutcome:
         content: Content | None = None
         try:
             # Again every second: an exception raised inside a callback of C code may be printed and
@@ -135,14 +135,14 @@ class _Hasher:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except OutOfTime:
             if content is None:
-                return Outcome(0, None, f"reading it took longer than {self._seconds:g} s; see --file-timeout")
+                return FileOutcome(0, None, f"reading it took longer than {self._seconds:g} s; see --file-timeout")
             # The digests are kept, and the next scan does not spend the time again.
             note = f"decoding the picture took longer than {self._seconds:g} s; see --file-timeout"
             return _exact(content)._replace(trouble=note)
         except OSError as error:
-            return Outcome(0, None, error.strerror or str(error))
+            return FileOutcome(0, None, error.strerror or str(error))
         except StorageError as error:
-            return Outcome(0, None, str(error))
+            return FileOutcome(0, None, str(error))
 
 
 @cache
@@ -153,21 +153,17 @@ def _prepare_to_decode() -> None:
     warm_up()
 
 
-def _exact(content: Content) -> Outcome:
-    return Outcome(content.size, tuple(map(content.digests.get, TYPES)))
+def _exact(content: Content) -> FileOutcome:
+    return FileOutcome(content.size, tuple(map(content.digests.get, TYPES)))
 
 
-def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[str]) -> Outcome:
+def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[str]) -> FileOutcome:
     from hashserver.provider.hashing.pictures import hash_content
 
     hashes = hash_content(path, content, bounds, types)
     if hashes.note is not None:  # none, or of too little quality to be asked about
         return _exact(content)
-    found = dict(content.digests)
-    for name, text in (("pdq", hashes.pdq), ("phash", hashes.phash)):
-        if text is not None:
-            found[name] = bytes.fromhex(text)
-    return Outcome(content.size, tuple(map(found.get, TYPES)))
+    return FileOutcome(content.size, tuple(getattr(hashes, name) for name in TYPES))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

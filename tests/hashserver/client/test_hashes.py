@@ -87,7 +87,7 @@ def test_an_array_that_holds_no_digests_is_refused(array: Any) -> None:
 
 @pytest.mark.parametrize("one", [DIGEST.hex(), DIGEST, bytearray(DIGEST)])
 def test_one_hash_instead_of_a_list_is_refused(one: Any) -> None:
-    with pytest.raises(TypeError, match="into a list"):
+    with pytest.raises(TypeError, match="put a single hash into a list"):
         decoded(MD5, one)
 
 
@@ -105,7 +105,7 @@ def test_batches_hold_every_hash_once_with_its_index(count: int, size: int) -> N
 
 def test_distances_go_to_their_type_only() -> None:
     asked = question({"md5": [DIGEST], "pdq": [bytes(32)]}, {"pdq": 20}, 10)
-    assert [(batch.kind.name, batch.max_distance) for batch in asked.batches] == [("md5", None), ("pdq", 20)]
+    assert [(batch.hash_type.name, batch.max_distance) for batch in asked.batches] == [("md5", None), ("pdq", 20)]
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

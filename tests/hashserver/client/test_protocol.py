@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import CheckResult, ClientError, Entry, Invalid, Match
-from hashserver.client.hashes import Batch
+from hashserver.client.hashes import RequestBatch
 from hashserver.client.protocol import Request, Tries, pause, read_check, read_object, retry_after
 from hashserver.client.results import merged
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
-BATCH = Batch(HASH_TYPES["md5"], np.zeros((2, 16), np.uint8), np.array([4, 9]))
+BATCH = RequestBatch(HASH_TYPES["md5"], np.zeros((2, 16), np.uint8), np.array([4, 9]))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_must_not_happen_twice_is_sent_again_only_when_it_cannot_have_arriv
         (503, b'{"title": "Busy"}', {}, False, r"\(503\): Busy"),
         (502, b"<html>", {}, False, "answered 502 with something that is not JSON"),
         (200, b"[]", {}, False, "is it a hashserver"),
-        (301, b"", {"Location": "https://other/"}, True, "sends requests on to https://other/"),
+        (301, b"", {"Location": "https://other/"}, True, "redirects to https://other/"),
     ],
 )
 def test_refusals_are_sentences(
@@ -124,7 +124,7 @@ def test_an_answer_is_read_with_the_indices_of_the_caller() -> None:
     ],
 )
 def test_an_answer_of_something_else_is_refused(answer: dict[str, Any]) -> None:
-    with pytest.raises(ClientError, match="did not answer as a hashserver does") as raised:
+    with pytest.raises(ClientError, match="did not answer like a hashserver") as raised:
         read_check(answer, BATCH, "http://x")
     assert raised.value.refused
 

@@ -130,7 +130,7 @@ def test_feedback_is_posted_and_answered(asynchronous: bool) -> None:
 
 def test_feedback_that_may_have_arrived_is_not_sent_twice() -> None:
     with flaky(Reply(0), Reply(200)) as server, Client(server.url) as client:
-        with pytest.raises(ClientError, match="whether it has taken the request is not known"):
+        with pytest.raises(ClientError, match="it is not known whether it took the request"):
             client.feedback(set="police", id="A-1", verdict="confirmed")
         assert len(server.asked) == 1
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_a_client_is_refused(kind: type[Client] | type[AsyncClien
 
 
 def test_a_url_without_a_scheme_is_refused_at_once(asynchronous: bool) -> None:
-    with pytest.raises(ClientError, match="begin it with http://"):
+    with pytest.raises(ClientError, match="start it with http://"):
         _check(asynchronous, "hashes.example.org")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -50,23 +51,45 @@ def test_stopncii_records_have_the_number_of_their_case() -> None:
     assert taken.withdrawn == [(3, b"9")]
     assert [(reject.line, reject.reason.split(",")[0]) for reject in taken.rejects] == [
         (4, "withdrawn by its source"),
-        (5, "type: none whose hashes are known here; HASH_MD5"),
+        (5, "type: not supported; supported types: HASH_MD5"),
     ]
+
+
+PHOTODNA = bytes(range(144))
+NUMBERS = ",".join(map(str, PHOTODNA))
+
+
+@pytest.mark.parametrize("name", ["HASH_PHOTODNA", "ImagePhotoDNA"])
+@pytest.mark.parametrize("written", [NUMBERS, PHOTODNA.hex(), base64.b64encode(PHOTODNA).decode()])
+def test_photodna_is_read_as_numbers_hexadecimal_or_base64(name: str, written: str) -> None:
+    export = {"data": [{"id": "1", "type": name, "indicator": written, "status": "MALICIOUS"}]}
+    taken = read(json.dumps(export).encode())
+    assert taken.rows == [Row(1, {"photodna": PHOTODNA.hex()}, None, b"1")]
+    assert not taken.rejects
+
+
+def test_a_type_that_is_not_known_is_told_which_are() -> None:
+    (reject,) = read(b'[{"type": "HASH_TMK", "value": "x"}]', format="exchange").rejects
+    assert {"HASH_MD5", "HASH_PDQ", "HASH_PHOTODNA"} <= set(reject.reason.replace(",", "").split())
 
 
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
-        ({"type": "HASH_TMK", "value": MD5}, "type: none whose hashes are known here"),
-        ({"type": "HASH_PDQ_OCR", "value": SHA256}, "type: none whose hashes are known here"),
-        ({"type": ["HASH_MD5"], "value": MD5}, "type: none whose hashes are known here"),
-        ({"value": MD5}, "type: none whose hashes are known here"),
-        ({"type": "HASH_MD5"}, "no hash in this item"),
-        ({"type": "HASH_MD5", "indicator": {}}, "no hash in this item"),
+        ({"type": "HASH_TMK", "value": MD5}, "type: not supported; supported types: "),
+        ({"type": "HASH_PDQ_OCR", "value": SHA256}, "type: not supported; supported types: "),
+        ({"type": ["HASH_MD5"], "value": MD5}, "type: not supported; supported types: "),
+        ({"value": MD5}, "type: not supported; supported types: "),
+        ({"type": "HASH_MD5"}, "no hash under raw_indicator"),
+        ({"type": "HASH_MD5", "indicator": {}}, "no hash under raw_indicator"),
         ({"type": "HASH_MD5", "value": 1}, "value: expected a string, got int"),
         ({"type": "HASH_MD5", "value": SHA1}, "md5: expected 32 hexadecimal digits, got 40"),
         ({"type": "HASH_MD5", "value": MD5, "id": {}}, "id: expected a string, got dict"),
         ({"type": "HASH_MD5", "value": MD5, "status": "NON_MALICIOUS"}, "status: NON_MALICIOUS"),
+        ({"type": "HASH_PHOTODNA", "value": NUMBERS + ",0"}, "photodna: expected 288 hexadecimal digits"),
+        ({"type": "HASH_PHOTODNA", "value": "1,256"}, "value: expected numbers from 0 to 255"),
+        ({"type": "HASH_PHOTODNA", "value": "1,,2"}, "value: expected numbers from 0 to 255"),
+        ({"type": "HASH_PHOTODNA", "value": [1, 2]}, "value: expected a string, got list"),
         (None, "not a JSON object"),
     ],
 )

@@ -1,6 +1,8 @@
-"""Tests of `hashserver.readers.exchange`."""
+"""Tests of `hashserver.readers.exchange_csv`."""
 
 from __future__ import annotations
+
+from base64 import b64encode
 
 import pytest
 from hypothesis import given, settings
@@ -34,21 +36,28 @@ def test_each_row_names_its_type() -> None:
     ]
 
 
+def test_photodna_goes_by_the_names_of_both_exchanges() -> None:
+    digest = bytes(range(144))
+    text = f"indicator,type\n{digest.hex()},HASH_PHOTODNA\n{b64encode(digest).decode()},ImagePhotoDNA\n"
+    taken = read(text.encode())
+    assert taken.rows == [Row(line, {"photodna": digest.hex()}) for line in (2, 3)]
+
+
 def test_rows_of_other_types_and_hashes_of_the_wrong_length_are_rejected() -> None:
     text = f"indicator,type\nhttp://a.example,URI\n{MD5},HASH_PDQ\n{MD5},\n,HASH_MD5\n{MD5},HASH_MD5,x\n{MD5},HASH_MD5\n"
     taken = read(text.encode())
     assert taken.rows == [Row(7, {"md5": MD5})]
     assert [(reject.line, reject.reason) for reject in taken.rejects] == [
-        (2, "type 'URI' is none of the hash types that are known here"),
+        (2, "type 'URI' is not a supported hash type"),
         (3, "pdq: expected 64 hexadecimal digits, got 32"),
-        (4, "type '' is none of the hash types that are known here"),
+        (4, "type '' is not a supported hash type"),
         (5, "no hash in this row"),
         (6, "expected 2 columns, got 3"),
     ]
 
 
 def test_a_file_without_such_a_header_is_refused_with_advice() -> None:
-    with pytest.raises(ReadError, match="input: the header has to name the columns indicator and type"):
+    with pytest.raises(ReadError, match="input: the header must name the columns indicator and type"):
         read(f"{MD5},HASH_MD5\n".encode(), format="exchange-csv")
 
 
@@ -68,9 +77,9 @@ def test_blocks_of_any_size_give_what_the_model_gives(
     taken = read_blocks(read_exchange_csv, text.encode(), block_bytes)
     expected, rejected = [], []
     for line, (indicator, name) in enumerate(rows, 2):
-        kind = KINDS.get(name.upper())
-        if kind is not None and is_hash(kind, indicator.encode()):
-            expected.append(Row(line, {kind: indicator}))
+        hash_type = KINDS.get(name.upper())
+        if hash_type is not None and is_hash(hash_type, indicator.encode()):
+            expected.append(Row(line, {hash_type: indicator}))
         else:
             rejected.append(line)
     assert taken.rows == expected

@@ -22,11 +22,12 @@ def model(text: bytes) -> Taken:
             continue
         fields = line.split(b",", 3)
         hashes = dict(zip(("md5", "sha256"), (field.strip(BLANK[:2]) for field in fields[1:3]), strict=False))
-        found = {kind: value for kind, value in hashes.items() if value}
-        if len(fields) < 4 or not found or not all(is_hash(kind, value) for kind, value in found.items()):
+        found = {hash_type: value for hash_type, value in hashes.items() if value}
+        sound = found and all(is_hash(hash_type, value) for hash_type, value in found.items())
+        if len(fields) < 4 or not sound:
             taken.rejects.append(Reject(number, "", line))
             continue
-        written = {kind: value.decode().lower() for kind, value in found.items()}
+        written = {hash_type: value.decode().lower() for hash_type, value in found.items()}
         taken.rows.append(Row(number, written, name=fields[3]))
     return taken
 
@@ -52,10 +53,10 @@ def test_listings_put_together_are_one() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"{HEAD}1,{MD5},,a\n%%%% size,md5,filename\n", "line 7: a header with other columns"),
-        ("%%%% HASHDEEP-1.0\n1,2,3\n", "the header of hashdeep .* is missing"),
-        ("%%%% HASHDEEP-1.0\n%%%% size,tiger,filename\n", "size, tiger, filename: none is a hash"),
-        ("%%%% HASHDEEP-1.0\n%%%% size,filename,md5\n", "has to end with filename"),
+        (f"{HEAD}1,{MD5},,a\n%%%% size,md5,filename\n", "line 7: this header names other columns"),
+        ("%%%% HASHDEEP-1.0\n1,2,3\n", "hashdeep's header .* is missing"),
+        ("%%%% HASHDEEP-1.0\n%%%% size,tiger,filename\n", "size, tiger, filename; none is a supported hash"),
+        ("%%%% HASHDEEP-1.0\n%%%% size,filename,md5\n", "must end with filename"),
     ],
 )
 def test_a_header_that_cannot_be_read_is_named(text: str, reason: str) -> None:
@@ -78,7 +79,7 @@ def test_blocks_of_any_size_give_what_the_model_gives(lines: list[bytes], block_
     try:
         taken = read_blocks(read_hashdeep, text, block_bytes)
     except ReadError as error:
-        assert "a header with other columns" in str(error)  # noqa: PT017 - an error is one of the answers
+        assert "this header names other columns" in str(error)  # noqa: PT017 - an error is one of the answers
         return
     expected = model(text)
     assert taken.rows == expected.rows

@@ -113,14 +113,14 @@ def model(line: int, value: Any) -> Row | None:
         if item is not None and not isinstance(item, str):
             return None
         texts[key] = (item or "") if key == "name" else (item or "").strip(" \t")
-    hashes = {kind: texts[kind] for kind in HASH_TYPES if texts.get(kind)}
-    if not hashes or not all(is_hash(kind, text.encode()) for kind, text in hashes.items()):
+    hashes = {hash_type: texts[hash_type] for hash_type in HASH_TYPES if texts.get(hash_type)}
+    if not hashes or not all(is_hash(hash_type, text.encode()) for hash_type, text in hashes.items()):
         return None
     if len(texts["category"].encode()) > 200:
         return None
     return Row(
         line,
-        {kind: text.lower() for kind, text in hashes.items()},
+        {hash_type: text.lower() for hash_type, text in hashes.items()},
         texts["category"] or None,
         texts["id"].encode(),
         texts["name"].encode(),

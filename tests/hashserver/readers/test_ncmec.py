@@ -120,21 +120,21 @@ OUTSIDE = '<!DOCTYPE queryResult SYSTEM "file:///etc/hostname">'
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (f"{HEAD}{BOMB}<queryResult>&b;</queryResult>".encode(), "line 2: a document type .DOCTYPE."),
-        (f"{HEAD}\n{OUTSIDE}<queryResult/>".encode(), "line 3: a document type .DOCTYPE."),
+        (f"{HEAD}{BOMB}<queryResult>&b;</queryResult>".encode(), "line 2: it declares a document type .DOCTYPE."),
+        (f"{HEAD}\n{OUTSIDE}<queryResult/>".encode(), "line 3: it declares a document type .DOCTYPE."),
         (result("<a>" * 100), "line 3: elements are nested more than 32 deep"),
         (result("".join(f"<a{number}/>" for number in range(2000))), "more than 1,000 different names"),
         (result("".join(f"<a b{number}=''/>" for number in range(2000))), "more than 1,000 different names"),
         (result(f"<a b='{'x' * 600_000}'/>"), "line 3: a tag or a comment of more than 262,144 bytes"),
         (result(f"<!--{'x' * 600_000}-->"), "line 3: a tag or a comment of more than"),
         (result("<a" + "a" * 600_000), "line 3: a tag or a comment of more than"),
-        (result("\0"), r"not sound XML at line 3, column 1: not well-formed \(invalid token\)"),
-        (result("\n<image>&other;</image>"), "not sound XML at line 4, column 8: undefined entity"),
-        (result("")[:-5], "not sound XML at line 4"),
-        (result("x") + b"\xff", "not sound XML at line 4"),
+        (result("\0"), r"not valid XML at line 3, column 1: not well-formed \(invalid token\)"),
+        (result("\n<image>&other;</image>"), "not valid XML at line 4, column 8: undefined entity"),
+        (result("")[:-5], "not valid XML at line 4"),
+        (result("x") + b"\xff", "not valid XML at line 4"),
         (b'<?xml version="1.0" encoding="klingon"?><queryResult/>', "encoding that cannot be read: unknown"),
-        (b"<html><body/></html>", "line 1: the document is html, and not the queryResult of https"),
-        (b"<queryResult xmlns='urn:other'/>", "line 1: the document is queryResult of urn:other, and not"),
+        (b"<html><body/></html>", "line 1: the document is html, not the queryResult of https"),
+        (b"<queryResult xmlns='urn:other'/>", "line 1: the document is queryResult of urn:other, not"),
     ],
 )
 def test_what_is_dangerous_or_broken_is_refused_where_it_stands(data: bytes, reason: str) -> None:
@@ -166,7 +166,7 @@ WORDS = st.sampled_from(
 
 
 def is_placed(error: ReadError) -> bool:
-    """Whether an error says where it is, or that the bytes are packed or encoded in a way that is not readable."""
+    """Whether an error says where it is, or that the packing or encoding cannot be read."""
     return any(word in str(error) for word in ("line", "encoding", "near byte", "after"))
 
 
@@ -203,7 +203,7 @@ def test_a_sound_document_with_a_change_gives_rows_rejects_or_a_read_error(at: i
 def test_every_truncation_is_an_error() -> None:
     data = SAMPLE.strip().encode()
     for length in range(1, len(data)):
-        with pytest.raises(ReadError, match="not sound XML at line"):
+        with pytest.raises(ReadError, match="not valid XML at line"):
             read(data[:length], format="ncmec")
 
 
@@ -242,7 +242,7 @@ try:
     for block in read_ncmec(source, hash_type=None, on_reject=lambda reject: None):
         rows += len(block)
 except Exception as error:
-    assert "not sound XML" in str(error), error
+    assert "not valid XML" in str(error), error
 print(rows, peak())
 """
 

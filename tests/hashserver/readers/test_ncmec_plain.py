@@ -1,4 +1,4 @@
-"""Tests of `hashserver.readers.ncmec_plain`: the parser alone is the model of what a document says."""
+"""Tests of `hashserver.readers.ncmec_plain`; the parser alone is the model."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def elements(draw: st.DrawFn, depth: int = 0) -> str:
 @st.composite
 def items(draw: st.DrawFn) -> str:
     """An item as they are, at most with one change."""
-    kind, external = draw(st.sampled_from((*KINDS[:2], *KINDS))), draw(st.sampled_from(["1", "2", "3", "", " 4 "]))
+    kind, id = draw(st.sampled_from((*KINDS[:2], *KINDS))), draw(st.sampled_from(["1", "2", "3", "", " 4 "]))
     between = draw(st.sampled_from(["", "\n", "\r\n", "\n  "]))
     parts = [
-        *[f"<{kind}>", '<member id="7">Hotline</member>', '<tmk href="/"/>', f"<id>{external}</id>"],
+        *[f"<{kind}>", '<member id="7">Hotline</member>', '<tmk href="/"/>', f"<id>{id}</id>"],
         *["<classification>A1</classification>", "<fingerprints>", f"<md5>{MD5}</md5>", f"<sha1>{SHA1}</sha1>"],
         *["</fingerprints>", f"</{kind}>"],
     ]
@@ -244,4 +244,4 @@ def test_an_error_after_plain_items_is_placed_by_line_and_column() -> None:
     data = f"{ROOT}\n{image(1)}  {image(2).strip()} <b></c>".encode()
     error = taken_of(data, plainly=True, block_items=100, piece=1 << 20)
     assert error == taken_of(data, plainly=False, block_items=100, piece=1 << 20)
-    assert error == "input: not sound XML at line 5, column 87: mismatched tag"
+    assert error == "input: not valid XML at line 5, column 87: mismatched tag"

@@ -190,14 +190,14 @@ def test_trouble_with_the_reject_file_is_not_blamed_on_the_parquet_file() -> Non
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1PAR1", b"PAR1" + b"\0" * 100 + b"PAR1", b"hello" * 100])
 def test_what_is_no_parquet_file_is_refused(data: bytes) -> None:
-    with pytest.raises(ReadError, match="input is not a sound Parquet file"):
+    with pytest.raises(ReadError, match="input is not a valid Parquet file"):
         read(data, format="parquet")
 
 
 def test_a_truncated_file_is_refused() -> None:
     data = packed({"md5": [MD5] * 100})
     for length in range(4, len(data), 37):
-        with pytest.raises(ReadError, match="input is not a sound Parquet file"):
+        with pytest.raises(ReadError, match="input is not a valid Parquet file"):
             read(data[:length])
 
 

@@ -14,11 +14,13 @@ from hashserver.readers import ReadError
 from hashserver.readers.plain import read_text
 
 
-@pytest.mark.parametrize(("kind", "written"), [("md5", MD5), ("sha1", SHA1), ("sha256", SHA256), ("phash", PHASH)])
-def test_the_type_is_known_by_the_digits(kind: str, written: str) -> None:
+@pytest.mark.parametrize(
+    ("hash_type", "written"), [("md5", MD5), ("sha1", SHA1), ("sha256", SHA256), ("phash", PHASH)]
+)
+def test_the_type_is_known_by_the_digits(hash_type: str, written: str) -> None:
     assert read(f"{written}\n{written.upper()}\n".encode()).rows == [
-        Row(1, {kind: written}),
-        Row(2, {kind: written}),
+        Row(1, {hash_type: written}),
+        Row(2, {hash_type: written}),
     ]
 
 
@@ -32,7 +34,7 @@ def test_an_unknown_type_is_refused_before_anything_is_read() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ReadError, match=r"'xlsx'; formats are csv, text, sums, jsonl, parquet"):
+    with pytest.raises(ReadError, match=r"'xlsx'; known formats: csv, text, sums, jsonl, parquet"):
         read(b"", format="xlsx")
 
 

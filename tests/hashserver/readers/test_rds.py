@@ -119,14 +119,14 @@ def waiting(path: Path) -> None:
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a view without end": (recursive, "not a sound SQLite database.*not authorized"),
+    "a view without end": (recursive, "not a valid SQLite database.*not authorized"),
     "a value without end": (huge, "after row 0: string or blob too big"),
     "another table": (lambda path: database(path, "CREATE TABLE other (md5)"), "no table of NSRL's data set"),
     "no hashes": (lambda path: database(path, "CREATE TABLE FILE (name)"), "table FILE has no column named by"),
-    "a journal": (waiting, "changes wait in"),
+    "a journal": (waiting, "uncommitted changes are in"),
     "only a header": (
         lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(84)),
-        "not a sound SQLite database",
+        "not a valid SQLite database",
     ),
     "a packed one": (
         lambda path: path.write_bytes(gzip.compress(database(path, rows=[record(md5=MD5)]).read_bytes())),
@@ -182,10 +182,12 @@ def test_values_of_every_kind_give_what_the_model_gives(
 
     def good(row: tuple[Any, Any]) -> bool:
         given = [
-            (kind, value) for kind, value in zip(("md5", "sha1"), row, strict=True) if value not in (None, "", b"")
+            (hash_type, value)
+            for hash_type, value in zip(("md5", "sha1"), row, strict=True)
+            if value not in (None, "", b"")
         ]
         return bool(given) and all(
-            isinstance(value, str) and is_hash(kind, value.encode()) for kind, value in given
+            isinstance(value, str) and is_hash(hash_type, value.encode()) for hash_type, value in given
         )
 
     taken = read_path(path, block_rows=block_rows)

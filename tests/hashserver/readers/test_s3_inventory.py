@@ -93,7 +93,7 @@ def test_an_inventory_without_etags_says_what_to_do(tmp_path: Path) -> None:
     path = inventory(tmp_path, "Bucket, Key, VersionId, LastModifiedDate, Size")
     with (
         open_source(str(path)) as source,
-        pytest.raises(ReadError, match="names no Key and ETag; let the inventory"),
+        pytest.raises(ReadError, match="names no Key and ETag; include ETags"),
     ):
         list(read_rows(source, on_reject=pytest.fail))
     with pytest.raises(ReadError, match="input: no column holds ETags"):

@@ -17,7 +17,7 @@ from hashserver.readers.sums import read_sums
 
 
 @pytest.mark.parametrize(
-    ("line", "kind", "name"),
+    ("line", "hash_type", "name"),
     [
         (f"{MD5}  a.jpg", "md5", b"a.jpg"),
         (f"{MD5} *a.jpg", "md5", b"a.jpg"),
@@ -41,10 +41,10 @@ from hashserver.readers.sums import read_sums
     ],
 )
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_every_form_of_line(line: str, kind: str, name: bytes, end: str) -> None:
+def test_every_form_of_line(line: str, hash_type: str, name: bytes, end: str) -> None:
     taken = read((line + end).encode())
-    written = {"md5": MD5, "sha1": SHA1, "sha256": SHA256, "phash": PHASH}[kind]
-    assert taken.rows == [Row(1, {kind: written}, name=name)]
+    written = {"md5": MD5, "sha1": SHA1, "sha256": SHA256, "phash": PHASH}[hash_type]
+    assert taken.rows == [Row(1, {hash_type: written}, name=name)]
     assert not taken.rejects
 
 
@@ -151,9 +151,7 @@ def test_an_indented_line_with_a_hash_is_read_all_the_same() -> None:
 def test_base64_is_refused_with_advice(digest: str, encode: Callable[[bytes], bytes]) -> None:
     line = encode(bytes.fromhex(digest)) + b"  a.jpg\n"
     for listing in (line * 3, f"{'UNSUPPORTED':>24}  b\n".encode() + line):
-        with pytest.raises(
-            ReadError, match=r"input: its hashes are written in base64; .* without rclone's --base64"
-        ):
+        with pytest.raises(ReadError, match=r"input: its hashes are in base64; .* without rclone's --base64"):
             read(listing)
 
 

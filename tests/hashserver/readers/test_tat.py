@@ -43,11 +43,11 @@ def test_hashes_and_withdrawals_are_read() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (item(None, deleted=True), "withdrawn by its source, but without an id"),
+        (item(None, deleted=True), "withdrawn by its source, but has no id"),
         (item(1, deleted="maybe"), "deleted: expected true or false"),
         (item(1, deleted=[]), "deleted: expected true or false"),
-        (item(1, algorithm="CRC32"), "algorithm: none that is known here; md5, sha1"),
-        (item(1, algorithm=None), "algorithm: none that is known here"),
+        (item(1, algorithm="CRC32"), "algorithm: not supported; supported: md5, sha1"),
+        (item(1, algorithm=None), "algorithm: not supported"),
         (item(1, hash_digest=None), "hash_digest: expected a string, got NoneType"),
         (item(1, hash_digest=SHA1), "md5: expected 32 hexadecimal digits, got 40"),
         (item(1, ideology=7), "ideology: expected a string, got int"),

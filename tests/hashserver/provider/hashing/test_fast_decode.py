@@ -1,4 +1,4 @@
-"""Decoding JPEGs to less than their size: near enough for most pictures, not for all, and so off by default."""
+"""Decoding JPEGs to less than their size: close enough for most pictures, so off by default."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def distance(path: Path) -> int:
     assert fast.pdq is not None
     assert whole.pdq_quality is not None
     assert whole.pdq_quality >= LEAST_QUALITY
-    return (int(whole.pdq, 16) ^ int(fast.pdq, 16)).bit_count()
+    return (int.from_bytes(whole.pdq) ^ int.from_bytes(fast.pdq)).bit_count()
 
 
 @pytest.mark.parametrize("draw", [clouds, waves, shapes, text])

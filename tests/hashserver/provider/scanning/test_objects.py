@@ -25,7 +25,7 @@ def test_an_object_that_vanishes_after_the_listing_says_so(storage: Storage) -> 
     storage.fill("bucket", {"a": b"1", "b": b"2"})
     a, b = list_objects(b"s3://bucket/", WalkOptions(), False)
     storage.client.delete_object(Bucket="bucket", Key="a")
-    with pytest.raises(StorageError, match="it is gone"):
+    with pytest.raises(StorageError, match="it was deleted after it was listed"):
         list(read_object(a.path, False))
     assert list(read_object(b.path, False)) == [b"2"]
 

@@ -1,4 +1,4 @@
-"""Processes that hash and get stuck, or die: they are replaced, and only the file they were at suffers.
+"""Hashing processes that get stuck or die: they are replaced, and only one file suffers.
 
 The decoder that does so is a plugin of Pillow's, which `sitecustomize` adds to the processes that
 hash.
@@ -19,7 +19,7 @@ import pytest
 from hashserver.provider.hashing.digests import TYPES
 from hashserver.provider.scanning.pool import Hashers, HashingFailed
 from hashserver.provider.scanning.walk import FoundFile
-from hashserver.provider.scanning.worker import Outcome
+from hashserver.provider.scanning.worker import FileOutcome
 
 PLUGIN = """
 import os
@@ -54,9 +54,9 @@ def plant(folder: Path, contents: dict[str, bytes]) -> list[FoundFile]:
     return [FoundFile(os.fsencode(folder / name), len(content), 0, 0) for name, content in contents.items()]
 
 
-def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2) -> dict[str, list[Outcome]]:
+def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2) -> dict[str, list[FileOutcome]]:
     """Outcomes by the names of files; there should be one for each."""
-    found: dict[str, list[Outcome]] = {}
+    found: dict[str, list[FileOutcome]] = {}
     with Hashers(
         frozenset(types), processes=processes, nice=0, seconds=0.5, fast=False, anonymous=False
     ) as hashers:
@@ -68,7 +68,7 @@ def hash_all(chunks: list[list[FoundFile]], types: set[str], processes: int = 2)
     return found
 
 
-def digests_of(outcomes: list[Outcome]) -> dict[str, bytes]:
+def digests_of(outcomes: list[FileOutcome]) -> dict[str, bytes]:
     (outcome,) = outcomes
     assert outcome.digests is not None
     return {name: digest for name, digest in zip(TYPES, outcome.digests, strict=True) if digest is not None}
@@ -78,7 +78,7 @@ def digests_of(outcomes: list[Outcome]) -> dict[str, bytes]:
     ("word", "note"),
     [
         (b"STUCK", "decoding the picture took longer than 0.5 s, and did not stop; see --file-timeout"),
-        (b"ABORT", "decoding the picture ended the process that did it (SIGABRT)"),
+        (b"ABORT", "decoding the picture ended the process unexpectedly (SIGABRT)"),
     ],
 )
 @pytest.mark.usefixtures("fatal_decoder")
@@ -99,7 +99,7 @@ def test_a_picture_that_cannot_be_hashed_at_all_is_trouble_once(tmp_path: Path) 
     files = plant(tmp_path / "files", {"bad": b"ABORT", "worse": b"ABORT", "sound": b"sound"})
     found = hash_all([files], {"pdq"}, processes=1)
     (bad,), (worse,), (sound,) = found["bad"], found["worse"], found["sound"]
-    assert bad == worse == Outcome(0, None, "decoding the picture ended the process that did it (SIGABRT)")
+    assert bad == worse == FileOutcome(0, None, "decoding the picture ended the process unexpectedly (SIGABRT)")
     assert sound.trouble is None
 
 
@@ -108,7 +108,7 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
     os.mkfifo(tmp_path / "files" / "b")
     holder = os.open(tmp_path / "files" / "b", os.O_RDWR)
     chunk = [files[0], FoundFile(os.fsencode(tmp_path / "files" / "b"), 0, 0, 0), files[1]]
-    found: dict[bytes, list[Outcome]] = {}
+    found: dict[bytes, list[FileOutcome]] = {}
     try:
         with Hashers(frozenset({"md5"}), processes=1, nice=0, seconds=60, fast=False, anonymous=False) as hashers:
             hashers.submit(chunk)
@@ -121,11 +121,11 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
         os.close(holder)
     assert digests_of(found[files[0].path]) == {"md5": hashlib.md5(b"a").digest()}
     assert digests_of(found[files[1].path]) == {"md5": hashlib.md5(b"c").digest()}
-    assert found[chunk[1].path] == [Outcome(0, None, "reading it ended the process that did it (SIGKILL)")]
+    assert found[chunk[1].path] == [FileOutcome(0, None, "reading it ended the process unexpectedly (SIGKILL)")]
 
 
 def children_that_hash(patience: float) -> Iterator[int]:
-    """Our processes that wait in a read of a pipe with a name; found by the file that they have open."""
+    """Our processes that are reading a named pipe, found by the file that they have open."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True)
@@ -149,7 +149,7 @@ def test_processes_that_cannot_start_are_an_error_and_no_endless_loop(
     program.write_text("#!/bin/sh\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(HashingFailed, match="ended before it began"):
+    with pytest.raises(HashingFailed, match="ended before it started"):
         hash_all([plant(tmp_path / "files", {"a": b"a"})], {"md5"})
 
 

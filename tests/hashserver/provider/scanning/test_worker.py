@@ -12,12 +12,12 @@ from PIL import Image
 from hashserver.provider.hashing.digests import TYPES
 from hashserver.provider.scanning.pool import Hashers
 from hashserver.provider.scanning.walk import FoundFile
-from hashserver.provider.scanning.worker import Outcome
+from hashserver.provider.scanning.worker import FileOutcome
 
 MD5, PDQ = TYPES.index("md5"), TYPES.index("pdq")
 
 
-def in_a_process(paths: list[Path], seconds: float) -> list[Outcome]:
+def in_a_process(paths: list[Path], seconds: float) -> list[FileOutcome]:
     with Hashers(
         frozenset({"md5", "pdq"}), processes=1, nice=0, seconds=seconds, fast=False, anonymous=False
     ) as hashers:
@@ -35,7 +35,7 @@ def test_a_file_that_never_answers_is_left_and_the_next_is_hashed(tmp_path: Path
     finally:
         os.close(holder)
     assert time.monotonic() - started < 20
-    assert hung == Outcome(0, None, "reading it took longer than 0.5 s; see --file-timeout")
+    assert hung == FileOutcome(0, None, "reading it took longer than 0.5 s; see --file-timeout")
     assert sound.trouble is None
     assert sound.digests is not None
     assert sound.digests[MD5] == hashlib.md5(b"sound").digest()

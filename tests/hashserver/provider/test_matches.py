@@ -1,4 +1,4 @@
-"""Tests of `hashserver.provider.findings`."""
+"""Tests of `hashserver.provider.matches`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashserver.provider.findings import CsvReport, Finding, JsonLinesReport, open_report, report_format
+from hashserver.provider.errors import ReportError
+from hashserver.provider.matches import CsvReport, JsonLinesReport, LineMatch, open_report, report_format
 
-FINDING = Finding(
+MATCH = LineMatch(
     line=7,
     name="a b.jpg",
     type="md5",
@@ -27,23 +27,23 @@ FINDING = Finding(
     category="baseline",
     id="A-17",
 )
-COLUMNS = [column.name for column in fields(Finding)]
+COLUMNS = [column.name for column in fields(LineMatch)]
 NOT_UTF8 = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
 
 
-def as_csv(*findings: Finding) -> list[list[str]]:
+def as_csv(*matches: LineMatch) -> list[list[str]]:
     file = io.StringIO(newline="")
     report = CsvReport(file)
-    for finding in findings:
-        report.add(finding)
+    for match in matches:
+        report.add(match)
     return list(csv.reader(io.StringIO(file.getvalue(), newline=""), strict=True))
 
 
-def test_csv_has_a_header_and_a_record_for_each_finding() -> None:
-    assert as_csv(FINDING, replace(FINDING, name=None, category=None, id=None, distance=12)) == [
+def test_csv_has_a_header_and_a_record_for_each_match() -> None:
+    assert as_csv(MATCH, replace(MATCH, name=None, category=None, id=None, distance=12)) == [
         ["line", "name", "type", "hash", "distance", "set", "category", "id"],
-        ["7", "a b.jpg", "md5", FINDING.hash, "0", "police", "baseline", "A-17"],
-        ["7", "", "md5", FINDING.hash, "12", "police", "", ""],
+        ["7", "a b.jpg", "md5", MATCH.hash, "0", "police", "baseline", "A-17"],
+        ["7", "", "md5", MATCH.hash, "12", "police", "", ""],
     ]
 
 
@@ -51,7 +51,7 @@ def test_csv_has_a_header_and_a_record_for_each_finding() -> None:
 @pytest.mark.parametrize("column", ["name", "set", "category", "id"])
 def test_no_cell_is_run_as_a_formula(start: str, column: str) -> None:
     cell = f'{start}cmd|" /C calc"!A0'
-    record = as_csv(replace(FINDING, **{column: cell}))[1]
+    record = as_csv(replace(MATCH, **{column: cell}))[1]
     assert record[COLUMNS.index(column)] == "'" + cell
 
 
@@ -63,33 +63,33 @@ TEXTS = st.one_of(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.builds(replace, st.just(FINDING), name=TEXTS, category=TEXTS, id=TEXTS), max_size=4))
-def test_csv_reads_back_as_it_was_whatever_the_cells_hold(findings: list[Finding]) -> None:
-    records = as_csv(*findings)[1:]
-    assert len(records) == len(findings)
-    for record, finding in zip(records, findings, strict=True):
-        for cell, value in zip(record, asdict(finding).values(), strict=True):
+@given(st.lists(st.builds(replace, st.just(MATCH), name=TEXTS, category=TEXTS, id=TEXTS), max_size=4))
+def test_csv_reads_back_as_it_was_whatever_the_cells_hold(matches: list[LineMatch]) -> None:
+    records = as_csv(*matches)[1:]
+    assert len(records) == len(matches)
+    for record, match in zip(records, matches, strict=True):
+        for cell, value in zip(record, asdict(match).values(), strict=True):
             text = "" if value is None else str(value)
             assert cell == ("'" + text if text[:1] in tuple("=+-@\t\r") else text)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.builds(replace, st.just(FINDING), name=TEXTS, category=TEXTS, id=TEXTS), max_size=4))
-def test_json_has_an_object_a_line_with_every_value_as_it_was(findings: list[Finding]) -> None:
+@given(st.lists(st.builds(replace, st.just(MATCH), name=TEXTS, category=TEXTS, id=TEXTS), max_size=4))
+def test_json_has_an_object_a_line_with_every_value_as_it_was(matches: list[LineMatch]) -> None:
     file = io.StringIO(newline="")
     report = JsonLinesReport(file)
-    for finding in findings:
-        report.add(finding)
+    for match in matches:
+        report.add(match)
     lines = file.getvalue().split("\n")
     assert lines.pop() == ""
-    assert [json.loads(line) for line in lines] == [asdict(finding) for finding in findings]
+    assert [json.loads(line) for line in lines] == [asdict(match) for match in matches]
 
 
 @pytest.mark.parametrize("chosen", ["csv", "jsonl"])
 def test_a_name_that_is_not_utf8_is_reported_in_a_file(tmp_path: Path, chosen: str) -> None:
     path = tmp_path / "hits"
     with open_report(path, chosen) as report:
-        report.add(replace(FINDING, name=NOT_UTF8))
+        report.add(replace(MATCH, name=NOT_UTF8))
     written = path.read_bytes()
     if chosen == "csv":
         assert b",caf\xe9.jpg," in b"," + written.splitlines()[1]
@@ -100,9 +100,9 @@ def test_a_name_that_is_not_utf8_is_reported_in_a_file(tmp_path: Path, chosen: s
 @pytest.mark.parametrize("chosen", ["csv", "jsonl"])
 def test_a_name_that_is_not_utf8_is_reported_on_standard_output(chosen: str) -> None:
     script = (
-        "from hashserver.provider.findings import Finding, open_report\n"
+        "from hashserver.provider.matches import LineMatch, open_report\n"
         f"with open_report(None, {chosen!r}) as report:\n"
-        f"    report.add(Finding(1, {NOT_UTF8!r}, 'md5', 'x', 0, 'police', 'é', None))\n"
+        f"    report.add(LineMatch(1, {NOT_UTF8!r}, 'md5', 'x', 0, 'police', 'é', None))\n"
         "print('after')\n"
     )
     environment = {"PYTHONIOENCODING": "utf-8:strict"}
@@ -119,7 +119,7 @@ def test_a_file_is_complete_once_it_is_closed_and_replaces_an_older_one(tmp_path
     path.write_text("older\n" * 1000)
     with open_report(path, chosen) as report:
         for line in range(1, 1001):
-            report.add(replace(FINDING, line=line, name="é\r\n"))
+            report.add(replace(MATCH, line=line, name="é\r\n"))
     with path.open(newline="", encoding="utf-8") as file:
         if chosen == "csv":
             read = [(int(record["line"]), record["name"]) for record in csv.DictReader(file)]
@@ -130,10 +130,10 @@ def test_a_file_is_complete_once_it_is_closed_and_replaces_an_older_one(tmp_path
 
 def test_standard_output_stays_open(capsys: pytest.CaptureFixture[str]) -> None:
     with open_report(None, "csv") as report:
-        report.add(FINDING)
+        report.add(MATCH)
     print("after")
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "7,a b.jpg,md5," + FINDING.hash + ",0,police,baseline,A-17",
+        "7,a b.jpg,md5," + MATCH.hash + ",0,police,baseline,A-17",
         "after",
     ]
 
@@ -155,6 +155,6 @@ def test_the_format_is_the_chosen_one_or_by_the_name(chosen: str | None, path: s
     assert report_format(chosen, None if path is None else Path(path)) == expected
 
 
-def test_an_unknown_format_is_a_usage_error() -> None:
-    with pytest.raises(click.UsageError, match="csv or jsonl, not 'xml'"):
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ReportError, match="csv or jsonl, not 'xml'"):
         report_format("xml", None)

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-import click
 import orjson
 
 from hashserver.csv_writer import CsvWriter
+from hashserver.provider.errors import ReportError
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LineMatch:
     """One entry that one line of a listing matched."""
 
     line: int
@@ -31,10 +31,10 @@ class Finding:
 
 
 class Report(Protocol):
-    """Takes findings, one at a time."""
+    """Takes matchs, one at a time."""
 
-    def add(self, finding: Finding) -> None:
-        """Write a finding."""
+    def add(self, match: LineMatch) -> None:
+        """Write a match."""
 
 
 class CsvReport:
@@ -42,11 +42,11 @@ class CsvReport:
 
     def __init__(self, file: TextIO) -> None:
         self._writer = CsvWriter(file)
-        self._writer.write_row(Finding.__slots__)
+        self._writer.write_row(LineMatch.__slots__)
 
-    def add(self, finding: Finding) -> None:
-        """Write a finding."""
-        self._writer.write_row(getattr(finding, column) for column in Finding.__slots__)
+    def add(self, match: LineMatch) -> None:
+        """Write a match."""
+        self._writer.write_row(getattr(match, column) for column in LineMatch.__slots__)
 
 
 class JsonLinesReport:
@@ -55,23 +55,28 @@ class JsonLinesReport:
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
-    def add(self, finding: Finding) -> None:
+    def add(self, match: LineMatch) -> None:
+        """Write a match, with null for what it does not have."""
         values = {
-            name: _sound(value) if isinstance(value, str) else value for name, value in asdict(finding).items()
+            name: _sound(value) if isinstance(value, str) else value for name, value in asdict(match).items()
         }
         self._file.write(orjson.dumps(values).decode() + "\n")
 
 
 def _sound(text: str) -> str:
-    """Text that JSON can hold: bytes of a file name that are not UTF-8 become replacement characters."""
+    """Text that JSON can hold; bytes that are not UTF-8 become replacement characters."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def report_format(chosen: str | None, path: Path | None) -> str:
-    """The format to write: the one chosen, or by the file's name."""
+    """The format to write: the one chosen, or the one that the file's name ends in; CSV otherwise.
+
+    Raises:
+        ReportError: the chosen one is neither csv nor jsonl.
+    """
     if chosen is not None:
         if chosen not in ("csv", "jsonl"):
-            raise click.UsageError(f"--output-format is csv or jsonl, not {chosen!r}")
+            raise ReportError(f"--output-format must be csv or jsonl, not {chosen!r}")
         return chosen
     return "jsonl" if path is not None and path.suffix in (".jsonl", ".ndjson", ".json") else "csv"
 
