@@ -35,7 +35,7 @@ class Command(TyperCommand):
         return [self.options_metavar or "", *_arguments(self.params)]
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A command with commands below it."""
 
     def __init__(self, *, help: str | None = None, **options: Any) -> None:
@@ -46,7 +46,7 @@ class Group(TyperGroup):
         return _without_types_of_flags(super().get_params(ctx))
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """The commands of `MODULES`, each imported when it runs or its help is shown."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -77,7 +77,7 @@ class Commands(typer.Typer):
 
     def __init__(self, **options: Any) -> None:
         look = {
-            "cls": Group,
+            "cls": CommandGroup,
             "rich_markup_mode": "rich",
             "add_completion": False,
             "pretty_exceptions_enable": False,

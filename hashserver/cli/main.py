@@ -94,10 +94,8 @@ def _explain(error: Exception) -> int:
 
 
 def _usage_errors() -> tuple[type[Exception], ...]:
-    """What is raised for wrong usage: by typer, whose click may be its own, and by click itself."""
-    typers = [kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"]
-    click = sys.modules.get("click")
-    return (*typers, *([click.ClickException] if click else []))
+    """What typer raises for wrong usage: errors of click, which may be a click of its own."""
+    return tuple(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
 # Trouble with a path that the user has named, and what to do about it.
