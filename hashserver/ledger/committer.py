@@ -30,7 +30,12 @@ from pathlib import Path
 import orjson
 
 from hashserver.ledger.database import Ledger, LedgerError, LedgerFull
-from hashserver.ledger.fold import SLICE, fold_slice, number_entries, waiting
+from hashserver.ledger.fold import SLICE, fold_slice
+from hashserver.ledger.match_row import entry_of
+from hashserver.ledger.tables import inbox
+from hashserver.ledger.tables.counts import CountRow, add_counts
+from hashserver.ledger.tables.entries import number_entries
+from hashserver.ledger.tables.meta import probe
 
 FLUSH_SECONDS = 0.4
 """Between two times that counts are put on disk; half of what they may be late by."""
@@ -64,7 +69,7 @@ class Committer:
         self._counts: dict[tuple[int, int, str], list[int]] = {}
         self._flushed = self._last_hits = time.monotonic()
         self._trouble: LedgerError | None = None
-        self._waiting = waiting(ledger)
+        self._waiting = inbox.waiting(ledger.connection)
 
     def run(self) -> None:
         """Say that we are there, and commit until there is nobody to commit for."""
@@ -129,14 +134,14 @@ class Committer:
         numbered = [request for request in requests if request.numbered]
         numbers: list[list[int]] = []
         if len(rows) == 1 and not numbered:
-            self._ledger.execute(_ADD_TO_INBOX, rows[0])
+            inbox.put(self._ledger, rows[0])
         else:
             with self._ledger.transaction() as connection:
-                connection.executemany(_ADD_TO_INBOX, rows)
+                inbox.put_all(connection, rows)
                 for request in numbered:
                     matches = orjson.loads(b"[%s]" % b",".join(text for _, text in request.pieces))
                     found = number_entries(connection, matches)
-                    numbers.append([found[row[7], row[8]] for row in matches])
+                    numbers.append([found[entry_of(row)] for row in matches])
         self._waiting += sum(matches for matches, _ in rows)
         return numbers
 
@@ -149,8 +154,8 @@ class Committer:
         try:
             with self._ledger.transaction() as connection:
                 if before:  # find out whether it is over, even if there is nothing to write
-                    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'probe'")
-                connection.executemany(_ADD_COUNTS, [(*key, *row) for key, row in self._counts.items()])
+                    probe(connection)
+                add_counts(connection, [_count_row(key, sums) for key, sums in self._counts.items()])
         except Exception as error:
             self._note(error)
         else:
@@ -185,9 +190,14 @@ class Committer:
         self._waiting = 0  # by us or by another worker
 
 
-def _inbox_rows(requests: list[_Request]) -> list[tuple[int, str]]:
+def _count_row(key: tuple[int, int, str], sums: list[int]) -> CountRow:
+    requests, checked, hits, invalid = sums
+    return (*key, requests, checked, hits, invalid)
+
+
+def _inbox_rows(requests: list[_Request]) -> list[inbox.InboxRow]:
     """All matches of some requests as rows of the inbox, of SLICE matches at most."""
-    rows: list[tuple[int, str]] = []
+    rows: list[inbox.InboxRow] = []
     count = 0
     texts: list[bytes] = []
     for request in requests:
@@ -199,14 +209,6 @@ def _inbox_rows(requests: list[_Request]) -> list[tuple[int, str]]:
             texts.append(text)
     rows.append((count, (b"[%s]" % b",".join(texts)).decode()))
     return rows
-
-
-_ADD_TO_INBOX = "INSERT INTO inbox (matches, hits) VALUES (?, ?)"
-_ADD_COUNTS = """
-INSERT INTO counts (hour, party, type, requests, checked, hits, invalid) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, checked = checked + excluded.checked,
-    hits = hits + excluded.hits, invalid = invalid + excluded.invalid
-"""
 
 
 def main(folder: str) -> None:

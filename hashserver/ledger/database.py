@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from hashserver.errors import Trouble
@@ -20,6 +20,7 @@ from hashserver.ledger.schema import SCHEMA, VERSION
 FILE = "ledger.sqlite"
 _LOCK = "ledger.lock"
 _CHECKPOINT_PAGES = 4096
+_COPIED_PAGES = 4096  # at a time
 _BUSY_SECONDS = 30.0
 
 
@@ -169,6 +170,33 @@ class Ledger:
             except sqlite3.Error as error:
                 self._roll_back()
                 raise explain(error, self.folder) from error
+
+    def copy_to(self, file: Path, on_progress: Callable[[int, int], None]) -> None:
+        """Copy the whole of it, as it is at one moment, into a new file; others write meanwhile.
+
+        Args:
+            file: to write.
+            on_progress: told the bytes copied, and in all.
+
+        Raises:
+            LedgerError: it cannot be read, or the file cannot be written.
+        """
+        try:
+            with closing(sqlite3.connect(file)) as copy:
+                # In a read transaction: the copy would begin again with every hit that is recorded
+                # meanwhile.
+                self.connection.execute("BEGIN")
+                self.connection.execute("SELECT value FROM meta").fetchone()
+                size = int(self.connection.execute("PRAGMA page_size").fetchone()[0])
+                self.connection.backup(
+                    copy,
+                    pages=_COPIED_PAGES,
+                    progress=lambda _, left, total: on_progress((total - left) * size, total * size),
+                )
+        except sqlite3.Error as error:
+            raise explain(error, file.parent) from error
+        finally:
+            self._roll_back()
 
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors

@@ -1,4 +1,4 @@
-"""Lines in the audit log for what is published, and for what a killed process published without one.
+"""Lines in the audit log for what is published, also by a process that was killed before writing.
 
 All of it runs while the store's writer lock is held: nobody is between publishing and writing a
 line then, so a generation without one is of a process that was killed, or whose ledger could not be
@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from hashcore import Outcome, Store
 from hashcore.disk.layout import Manifest
 from hashcore.errors import StoreBusy
-from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import Ledger, LedgerError
+from hashserver.ledger.tables.audit import lines_since, write_audit
 from hashserver.times import DAY_MS
 
 FOUND_LATER = "unknown (found later)"
@@ -80,8 +78,7 @@ def _add_missing(ledger: Ledger, history: list[Manifest], up_to: int | None = No
     if not kept:
         return 0
     since = int(min(manifest.created for manifest in kept) * 1000) - _MARGIN_MS
-    rows = ledger.connection.execute("SELECT after FROM audit WHERE time >= ? AND after IS NOT NULL", (since,))
-    known = {orjson.loads(after).get("generation") for (after,) in rows}
+    known = {line.after.get("generation") for line in lines_since(ledger.connection, since)}
     missing = [
         manifest
         for manifest in kept

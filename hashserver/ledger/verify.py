@@ -12,8 +12,10 @@ from urllib.parse import quote
 import orjson
 
 from hashserver.ledger.database import FILE
-from hashserver.ledger.retention import KEPT_SINCE
 from hashserver.ledger.schema import VERSION
+from hashserver.ledger.tables import inbox
+from hashserver.ledger.tables.matches import newest_generation
+from hashserver.ledger.tables.meta import HITS_KEPT_SINCE, read_number
 from hashserver.times import DAY_MS, month_of, start_of_month
 
 _MOST_LINES = 20
@@ -63,9 +65,9 @@ def _verify(
         _check_rules(connection, tell)
         _check_sums(connection, tell)
         _check_inbox(connection, tell)
-        generation = _one(connection, "SELECT max(generation) FROM hits")
+        generation = newest_generation(connection)
         if newest is not None and generation is not None:
-            newest.append(int(generation))
+            newest.append(generation)
     return {table: _one(connection, f"SELECT count(*) FROM {table}") for table in _TABLES}  # noqa: S608
 
 
@@ -82,8 +84,7 @@ def _check_rules(connection: sqlite3.Connection, tell: Callable[[str], None]) ->
 
 def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
     """What is summed up is what there is, as far back as nothing has been deleted by retention."""
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (KEPT_SINCE,)).fetchone()
-    since = 0 if row is None else int(row[0])
+    since = read_number(connection, HITS_KEPT_SINCE) or 0
     first_day = -(-since // DAY_MS)
     first_month = month_of(since) + 1 if since else 0
     for query, values, what in (
@@ -96,9 +97,9 @@ def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> 
 
 
 def _check_inbox(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
-    for number, matches, hits in connection.execute("SELECT id, matches, hits FROM inbox"):
+    for number, matches, text in inbox.oldest(connection):
         try:
-            found = len(orjson.loads(hits))
+            found = len(orjson.loads(text))
         except (orjson.JSONDecodeError, TypeError):
             tell(f"row {number} of inbox cannot be read")
             continue

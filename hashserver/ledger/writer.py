@@ -26,7 +26,8 @@ import orjson
 
 from hashserver.ledger.committer import FLUSH_SECONDS
 from hashserver.ledger.database import LedgerError, LedgerFull
-from hashserver.ledger.fold import SLICE, MatchRow
+from hashserver.ledger.fold import SLICE
+from hashserver.ledger.match_row import MatchRow
 from hashserver.processes import command
 from hashserver.times import HOUR_MS, now_ms
 

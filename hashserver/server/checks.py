@@ -8,8 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Matches, Rule, Snapshot, Store
 from hashserver.ledger import LedgerError
-from hashserver.ledger.entry_keys import key_of
-from hashserver.ledger.fold import MatchRow
+from hashserver.ledger.match_row import MatchRow, match_row
 from hashserver.ledger.writer import Tally
 from hashserver.parties.directory import require
 from hashserver.problems import Problem
@@ -118,23 +117,7 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
             last, rank = (kind, match.index), 0
             tallies[kind].hits += 1
         for entry in match.entries:
-            name, key, added = entry.id, key_of(entry), int(entry.added * 1000)
-            rows.append(
-                (
-                    now,
-                    party,
-                    request,
-                    generation,
-                    kind,
-                    distance,
-                    rank,
-                    entry.set,
-                    key,
-                    name,
-                    entry.category,
-                    added,
-                )
-            )
+            rows.append(match_row(now, party, request, generation, kind, distance, rank, entry))
             rank += 1
     return rows
 

@@ -12,7 +12,7 @@ import pytest
 from serving import environment, load, md5_of, run, serving
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.audit import AuditLine, read_audit
+from hashserver.ledger.tables.audit import AuditLine, newest_lines
 
 KILLED = """
 import os, signal, sys
@@ -26,7 +26,7 @@ main()
 def lines(data: Path) -> list[AuditLine]:
     """The audit log, oldest first."""
     with Ledger(data, read_only=True) as ledger:
-        return read_audit(ledger, 100)[::-1]
+        return newest_lines(ledger.connection, 100)[::-1]
 
 
 def load_and_die(data: Path, text: str) -> None:

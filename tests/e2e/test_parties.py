@@ -271,7 +271,7 @@ def _refusal(*arguments: object, cwd: Path) -> str:
     [
         (["add", "x:y"], "cannot name a party"),
         (["add", "x", "--max-rate", "fast"], "is not a rate"),
-        (["add", "x", "--max-rate", "9" * 400], "is no rate"),
+        (["add", "x", "--max-rate", "9" * 400], "is not a rate"),
         (["add", "x", "--daily-quota", "-1"], "is not a number of hashes"),
         (["add", "x", "--sets", ","], "no set is named"),
         (["add", "x", "--permission", "root"], "unknown permission root"),

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.fold import MatchRow
+from hashserver.ledger.match_row import MatchRow
+from hashserver.ledger.tables.inbox import put_all
 from hashserver.times import DAY_MS
 
 NOW = 1_767_225_600_000
@@ -35,9 +36,7 @@ def row(
 def put(ledger: Ledger, commits: list[list[MatchRow]]) -> None:
     """Put rows into the inbox, as so many commits."""
     with ledger.transaction() as connection:
-        for rows in commits:
-            text = orjson.dumps(rows).decode()
-            connection.execute("INSERT INTO inbox (matches, hits) VALUES (?, ?)", (len(rows), text))
+        put_all(connection, [(len(rows), orjson.dumps(rows).decode()) for rows in commits])
 
 
 def modelled(rows: list[MatchRow]) -> dict[str, Any]:

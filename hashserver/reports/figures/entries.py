@@ -7,17 +7,17 @@ hits.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from hashcore import Snapshot
 from hashserver.ledger.entry_keys import split_keys
+from hashserver.ledger.tables.entries import end_of_numbers, entries_of, keys_hit_before, read_entry
+from hashserver.ledger.tables.sightings import first_at_party, last_sighting, sightings_of
 from hashserver.times import DAY_MS, name_of_month, start_of_month
 
 _ROWS = 1 << 18
@@ -170,7 +170,7 @@ def set_entries(connection: sqlite3.Connection, store: Snapshot, before: int) ->
     """
     keys: dict[str, list[str]] = {}
     for numbers in _ranges(connection):
-        for name, key in zip(*_columns(connection, _EVER_HIT, {**numbers, "before": before}), strict=True):
+        for name, key in zip(*keys_hit_before(connection, numbers, before), strict=True):
             keys.setdefault(name, []).append(key)
     return [
         SetEntries(name, entry.entries, store.count_entries(name, *split_keys(keys.get(name, []))))
@@ -181,44 +181,36 @@ def set_entries(connection: sqlite3.Connection, store: Snapshot, before: int) ->
 
 def _read_known(connection: sqlite3.Connection) -> _Known:
     labels: dict[tuple[str, str], int] = {}
-    columns = np.zeros((3, _end(connection)), np.int64)
+    columns = np.zeros((3, end_of_numbers(connection)), np.int64)
     for chosen in _ranges(connection):
-        numbers, sets, categories, added, first_hit = _columns(connection, _ENTRIES, chosen)
-        codes = [labels.setdefault(pair, len(labels)) for pair in zip(sets, categories, strict=True)]
-        columns[:, numbers] = (codes, added, first_hit)
+        found = entries_of(connection, chosen)
+        pairs = zip(found.set_names, found.categories, strict=True)
+        codes = [labels.setdefault(pair, len(labels)) for pair in pairs]
+        columns[:, found.numbers] = (codes, found.added, found.first_hit)
     return _Known(list(labels), *columns)
 
 
 def _read_sightings(connection: sqlite3.Connection, months: range, party: int | None) -> NDArray[np.void]:
     parts = [np.empty(0, _SIGHTING)]
     for month, chosen in product(months, list(_ranges(connection))):
-        columns = _columns(connection, _SIGHTINGS, {**chosen, "month": month, "party": party})
-        part = np.empty(len(columns[0]), _SIGHTING)
+        found = sightings_of(connection, month, chosen, party)
+        part = np.empty(len(found.entries), _SIGHTING)
         part["month"] = month
-        part["entry"], part["party"], part["matches"] = columns
+        part["entry"], part["party"], part["matches"] = found
         parts.append(part)
     return np.concatenate(parts)
 
 
-def _end(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM entries").fetchone()[0])
-
-
-def _ranges(connection: sqlite3.Connection) -> Iterator[dict[str, int]]:
-    """All numbers of entries, in ranges of which a query can hand over every row at once."""
-    for start in range(0, _end(connection), _ROWS):
-        yield {"start": start, "end": start + _ROWS}
-
-
-def _columns(connection: sqlite3.Connection, query: str, parameters: Mapping[str, int | None]) -> list[list[Any]]:
-    """The columns of a query, which come as JSON: row by row it takes three times as long."""
-    return [orjson.loads(column) for column in connection.execute(query, parameters).fetchone()]
+def _ranges(connection: sqlite3.Connection) -> Iterator[range]:
+    """All numbers of entries, in ranges small enough for a query to hand over every row at once."""
+    for start in range(0, end_of_numbers(connection), _ROWS):
+        yield range(start, start + _ROWS)
 
 
 def _read_first_hits(connection: sqlite3.Connection, party: int, known: _Known) -> None:
     """Take the first hits at one party for those at any."""
     known.first_hit[:] = 0
-    for entry, first in connection.execute(_FIRST_AT_PARTY, (party,)):
+    for entry, first in first_at_party(connection, party):
         known.first_hit[entry] = first
 
 
@@ -299,34 +291,11 @@ def _most_repeated(
     known: _Known,
     most: int,
 ) -> list[RepeatedEntry]:
-    query = [{"month": month, "party": party} for month in months]  # each of them is one seek
     numbers = np.lexsort((np.arange(len(matches)), -matches))[:most]
     found = []
     for number in numbers[matches[numbers] > 0].tolist():
-        set_name, external, category, added = connection.execute(_ENTRY, (number,)).fetchone()
-        last = max(connection.execute(_LAST, {**one, "entry": number}).fetchone()[0] or 0 for one in query)
-        times = (added, int(known.first_hit[number]), last)
-        sums = (int(matches[number]), int(parties[number]))
-        found.append(RepeatedEntry(number, set_name, external, category, *times, *sums))
+        entry = read_entry(connection, number)
+        last = max(last_sighting(connection, month, number, party) or 0 for month in months)
+        first = int(known.first_hit[number])
+        found.append(RepeatedEntry(number, *entry, first, last, int(matches[number]), int(parties[number])))
     return found
-
-
-_SIGHTINGS = """
-SELECT json_group_array(entry), json_group_array(party), json_group_array(matches) FROM sightings
-WHERE month = :month AND entry >= :start AND entry < :end AND (:party IS NULL OR party = :party)
-"""
-_LAST = """
-SELECT max(last) FROM sightings WHERE month = :month AND entry = :entry AND (:party IS NULL OR party = :party)
-"""
-_ENTRY = "SELECT set_name, external, category, added FROM entries WHERE id = ?"
-_FIRST_AT_PARTY = "SELECT entry, min(first) FROM sightings WHERE party = ? GROUP BY entry"
-_ENTRIES = """
-SELECT
-    json_group_array(id), json_group_array(set_name), json_group_array(coalesce(category, '')),
-    json_group_array(added), json_group_array(first_hit)
-FROM entries WHERE id >= :start AND id < :end
-"""
-_EVER_HIT = """
-SELECT json_group_array(set_name), json_group_array(key) FROM entries
-WHERE id >= :start AND id < :end AND first_hit < :before
-"""

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashserver.errors import BadInput
-from hashserver.reports.figures.phases import first_checks
-from hashserver.times import month_number, month_of, name_of_month
+from hashserver.ledger.tables.counts import first_hours
+from hashserver.ledger.tables.parties import all_parties
+from hashserver.times import HOUR_MS, month_number, month_of, name_of_month
 
 COLUMNS = ("date", "provider", "urls")
 NEVER = 1 << 30
@@ -86,13 +87,13 @@ def connections_of(connection: sqlite3.Connection, *, by_first_check: bool = Tru
         by_first_check: of its first check, rather than of the making of the party; parties that
             never checked are left out then.
     """
-    first = first_checks(connection)
+    first = first_hours(connection)
     months = {}
-    for number, name, created in connection.execute("SELECT id, name, created FROM parties"):
+    for party in all_parties(connection):
         if not by_first_check:
-            months[name] = month_of(created)
-        elif number in first:
-            months[name] = month_of(first[number] * 3_600_000)
+            months[party.name] = month_of(party.created)
+        elif party.number in first:
+            months[party.name] = month_of(first[party.number] * HOUR_MS)
     return months
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hashserver.ledger.tables.counts import checked_by_party_and_day
+from hashserver.ledger.tables.hit_days import hits_by_party_and_day
 from hashserver.reports.period import Period
 
 BULK_DAYS, BULK_FACTOR, LEAST_DAYS = 90, 4.0, 28
@@ -84,14 +86,9 @@ def bulk_days(checked: NDArray[np.int64]) -> int:
     return int(large[-1]) + 1 if len(large) else 0
 
 
-def first_checks(connection: sqlite3.Connection) -> dict[int, int]:
-    """The hour of the first check of each party (number), whole hours since 1970."""
-    return dict(connection.execute("SELECT party, min(hour) FROM counts WHERE checked > 0 GROUP BY party"))
-
-
 def _parties(connection: sqlite3.Connection, end_day: int) -> list[_Days]:
-    checked = _daily(connection, _CHECKED_BY_DAY, end_day)
-    hits = _daily(connection, _HITS_BY_DAY, end_day)
+    checked = checked_by_party_and_day(connection, end_day)
+    hits = hits_by_party_and_day(connection, end_day)
     parties = []
     for number, days in checked.items():
         first = min(days)
@@ -103,17 +100,3 @@ def _parties(connection: sqlite3.Connection, end_day: int) -> list[_Days]:
         bulk = np.arange(end_day - first) < bulk_days(sums[0])
         parties.append(_Days(first, sums[0], sums[1], bulk))
     return parties
-
-
-def _daily(connection: sqlite3.Connection, query: str, end_day: int) -> dict[int, dict[int, int]]:
-    """Sums by party and day."""
-    sums: dict[int, dict[int, int]] = {}
-    for party, day, count in connection.execute(query, (end_day,)):
-        sums.setdefault(party, {})[day] = count
-    return sums
-
-
-_CHECKED_BY_DAY = (
-    "SELECT party, hour / 24, sum(checked) FROM counts WHERE hour < ? * 24 AND checked > 0 GROUP BY 1, 2"
-)
-_HITS_BY_DAY = "SELECT party, day, sum(hits) FROM hit_days WHERE day < ? GROUP BY 1, 2"

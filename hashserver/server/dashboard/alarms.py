@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from hashcore.disk.layout import Manifest
+from hashserver.ledger.tables.audit import lines_since
+from hashserver.ledger.tables.feedback import false_positives_since
 from hashserver.parties import Party
 from hashserver.server.dashboard.figures import PartyRow, as_time
 from hashserver.times import DAY_MS, DAY_SECONDS
@@ -24,6 +24,7 @@ _LEAST_ENTRIES = 100
 _RECENT_DAYS = 14
 _FEEDBACK_DAYS = 90
 _FREE_PART, _FREE_BYTES = 0.05, 1 << 30
+_SETTLING = ("sets withdraw", "sets quarantine", "entries withdraw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Complaint:
 
     party: str
     set: str
-    external: str
+    id: str
 
 
 def alarms_of_owner(
@@ -95,18 +96,17 @@ def alarms_of_party(party: Party, row: PartyRow | None, expires: float | None, n
 def read_complaints(connection: sqlite3.Connection, now_ms: int) -> list[Complaint]:
     """Feedback that says false-positive, of entries that were neither withdrawn nor quarantined since."""
     since = now_ms - _FEEDBACK_DAYS * DAY_MS
-    rows = connection.execute(_FEEDBACK, (since,)).fetchall()
-    if not rows:
+    found = false_positives_since(connection, since)
+    if not found:
         return []
     settled: dict[tuple[str, str], int] = {}
-    for when, subject, after in connection.execute(_SETTLED, (since,)):
-        details = orjson.loads(after)
-        for id in details.get("ids", ()):
-            settled[details.get("of", subject), id] = when
+    for line in lines_since(connection, since, *_SETTLING):
+        for id in line.after.get("ids", ()):
+            settled[line.after.get("of", line.subject), id] = line.time
     return [
-        Complaint(party, set_name, external)
-        for when, party, set_name, external in rows
-        if settled.get((set_name, external), -1) < when
+        Complaint(one.party_name or f"party {one.party}", one.set, one.id)
+        for one in found
+        if settled.get((one.set, one.id), -1) < one.time
     ]
 
 
@@ -156,7 +156,7 @@ def _of_sets(manifest: Manifest, now_ms: int) -> Iterator[Alarm]:
 
 def _of_complaints(complaints: list[Complaint]) -> Iterator[Alarm]:
     if complaints:
-        first = "; ".join(f"{one.external} of set {one.set}, says {one.party}" for one in complaints[:3])
+        first = "; ".join(f"{one.id} of set {one.set}, says {one.party}" for one in complaints[:3])
         more = f"; and {len(complaints) - 3:,} more" if len(complaints) > 3 else ""
         title = f"{len(complaints):,} {'match is' if len(complaints) == 1 else 'matches are'} said to be false"
         detail = f"{first}{more}. Look at each; then: hashserver sets withdraw SET ID, or sets quarantine SET ID"
@@ -174,14 +174,3 @@ def _of_parties(parties: Iterable[PartyRow], now_ms: int) -> Iterator[Alarm]:
                 f"{row.name} has checked nothing for {days:,.0f} days",
                 f"That is {ever}; is its job still running?",
             )
-
-
-_FEEDBACK = """
-SELECT time, coalesce(name, 'party ' || party), set_name, external
-FROM feedback LEFT JOIN parties ON party = parties.id
-WHERE time >= ? AND verdict = 'false-positive' ORDER BY time DESC
-"""
-_SETTLED = """
-SELECT time, subject, after FROM audit WHERE time >= ? AND after IS NOT NULL
-AND action IN ('sets withdraw', 'sets quarantine', 'entries withdraw') ORDER BY time
-"""

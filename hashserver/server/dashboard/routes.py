@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore.disk.layout import Manifest
 from hashserver.ledger import LedgerError
-from hashserver.ledger.fold import waiting_in
+from hashserver.ledger.tables.inbox import waiting
 from hashserver.parties import Party
 from hashserver.problems import Problem
 from hashserver.server.dashboard import sign_in
@@ -171,7 +171,7 @@ async def _alarms(parts: Parts, dashboard: Dashboard, looks: Viewer, party: Part
     complaints = await dashboard.figures(
         "complaints", _SECONDS, lambda connection: read_complaints(connection, now_ms())
     )
-    backlog = await dashboard.figures("backlog", _SECONDS, waiting_in)
+    backlog = await dashboard.figures("backlog", _SECONDS, waiting)
     trouble = parts.ledger.trouble
     return await run_in_threadpool(
         alarms_of_owner,

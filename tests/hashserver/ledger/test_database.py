@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import FILE
 from hashserver.ledger.schema import VERSION
+from hashserver.ledger.tables.audit import write_audit
 
 
 def open_and_write(folder: Path, told: multiprocessing.SimpleQueue[str]) -> None:

@@ -23,10 +23,8 @@ from serving import eventually
 
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.committer import Committer
-from hashserver.ledger.counts import checked_on
 from hashserver.ledger.fold import SLICE, fold
 from hashserver.ledger.writer import LedgerWriter, Tally
-from hashserver.times import DAY_MS
 
 
 @pytest.fixture
@@ -392,7 +390,15 @@ def test_a_ledger_that_cannot_be_opened_is_told_at_the_start_and_later(
         await _record_one(writer)
 
     runner.run(later())
-    assert select(tmp_path, "SELECT sum(matches) FROM inbox") == [(2,)]
+    with Ledger(tmp_path) as ledger:
+        fold(ledger)
+    assert select(tmp_path, "SELECT count(*) FROM hits") == [(2,)]
+
+
+def test_a_committer_starts_without_what_it_does_not_need() -> None:
+    script = "import sys, hashserver.ledger.committer; print({'hashcore', 'numpy', 'numba'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "set()"
 
 
 def test_workers_that_write_at_once_add_up(runner: asyncio.Runner, tmp_path: Path) -> None:
@@ -431,19 +437,3 @@ def test_no_room_is_told_apart(tmp_path: Path) -> None:
     requests, _, (full, words), _ = said[1]
     assert (requests, full) == (1, True)
     assert re.search(r"ledger.sqlite cannot be written \(.*full.*\); make room on its disk", words)
-
-
-def test_the_days_counts_by_party(tmp_path: Path) -> None:
-    day = NOW // DAY_MS
-    with Ledger(tmp_path) as ledger:
-        with ledger.transaction() as connection:
-            for hour, party, kind in (
-                (-1, 1, "md5"),
-                (0, 1, "md5"),
-                (23, 1, "pdq"),
-                (12, 2, "md5"),
-                (24, 1, "md5"),
-            ):
-                values = (24 * day + hour, party, kind, 1, 10, 1, 3)
-                connection.execute("INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-        assert checked_on(ledger, day) == {1: 26, 2: 13}

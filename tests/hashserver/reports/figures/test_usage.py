@@ -21,7 +21,8 @@ from store_model import packed, rows_of
 from hashcore import Entry, LoadOptions, Store, hash_type
 from hashserver.ledger import Ledger
 from hashserver.ledger.entry_keys import key_of
-from hashserver.ledger.fold import MatchRow, fold
+from hashserver.ledger.fold import fold
+from hashserver.ledger.match_row import MatchRow
 from hashserver.ledger.writer import LedgerWriter, Tally
 from hashserver.reports.figures import Period, Usage, measure
 from hashserver.reports.figures.entries import SetEntries

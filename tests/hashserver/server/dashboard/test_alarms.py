@@ -12,7 +12,7 @@ import pytest
 
 from hashcore.disk.layout import HashSet, Manifest
 from hashserver.ledger import Ledger
-from hashserver.ledger.audit import write_audit
+from hashserver.ledger.tables.audit import write_audit
 from hashserver.parties import Party
 from hashserver.parties.admin import PartyAdmin
 from hashserver.server.dashboard.alarms import Alarm, Complaint, alarms_of_owner, alarms_of_party, read_complaints
