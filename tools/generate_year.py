@@ -307,7 +307,7 @@ def write_hits(connection: sqlite3.Connection, matches: Matches, numbers: _Ints,
         requests = [f"2c0f6a-{request:x}" for request in matches.request[part].tolist()]
         columns = [ids[part], matches.time[part], matches.party[part], requests, generation[part]]
         columns += [words(TYPES, matches.type[part]), numbers[matches.entry[part]]]
-        insert(connection, "hits", [*columns, matches.distance[part], matches.rank[part]])
+        insert(connection, "matches", [*columns, matches.distance[part], matches.rank[part]])
 
 
 def write_sums(connection: sqlite3.Connection, entries: Entries, matches: Matches, numbers: _Ints) -> None:

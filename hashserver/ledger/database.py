@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from hashserver.errors import Trouble
+from hashserver.ledger.migrations import migrate, version_of
 from hashserver.ledger.schema import SCHEMA, VERSION
 
 FILE = "ledger.sqlite"
@@ -46,6 +47,8 @@ def explain(error: sqlite3.Error, folder: Path) -> LedgerError:
 
 class Ledger:
     """A connection to the ledger of a data folder. Threads may share it, one at a time.
+
+    A ledger of an earlier program is migrated when it is opened, also to read it only.
 
     Args:
         folder: the data folder; made if absent, mode 0700.
@@ -104,10 +107,12 @@ class Ledger:
         return connection
 
     def _make(self, connection: sqlite3.Connection) -> None:
-        if _version(connection) == 0:
+        found = version_of(connection)
+        if found == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        found = _version(connection)
-        if found != VERSION:
+        elif 0 < found < VERSION:
+            migrate(connection)
+        elif found != VERSION:
             raise LedgerError(
                 f"{self.folder / FILE} has layout {found}, this program reads layout {VERSION}; use the program "
                 "version that wrote it"
@@ -202,7 +207,3 @@ class Ledger:
         with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

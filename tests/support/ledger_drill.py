@@ -98,7 +98,7 @@ def hits_by_request(folder: Path) -> dict[str, int]:
     """Hits in the ledger by request id, once all of the inbox is folded."""
     with Ledger(folder) as ledger:
         fold(ledger)
-        query = "SELECT request, count(*) FROM hits WHERE rank = 0 GROUP BY request"
+        query = "SELECT request, count(*) FROM matches WHERE rank = 0 GROUP BY request"
         return dict(ledger.connection.execute(query).fetchall())
 
 

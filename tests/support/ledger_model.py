@@ -40,7 +40,7 @@ def model_of(connection: sqlite3.Connection, period: Period, party: int | None =
         row[0]: row[1:] for row in connection.execute("SELECT id, set_name, coalesce(category, '') FROM entries")
     }
     names = {0: "this machine", **dict(connection.execute("SELECT id, name FROM parties"))}
-    rows = connection.execute("SELECT time, party, type, entry, distance, rank FROM hits ORDER BY time, id")
+    rows = connection.execute("SELECT time, party, type, entry, distance, rank FROM matches ORDER BY time, id")
     for time, who, kind, entry, distance, rank in rows:
         if party is not None and who != party:
             continue

@@ -54,8 +54,8 @@ def modelled(rows: list[MatchRow]) -> dict[str, Any]:
         day = days.setdefault((time // DAY_MS, party, set_name, category or "", kind, distance), [0, 0])
         day[0] += rank == 0
         day[1] += 1
-    hits = [(*each[:5], (each[7], each[8]), each[5], each[6]) for each in rows]
-    return {"hits": hits, "entries": entries, "sightings": sightings, "hit_days": days}
+    matches = [(*each[:5], (each[7], each[8]), each[5], each[6]) for each in rows]
+    return {"matches": matches, "entries": entries, "sightings": sightings, "hit_days": days}
 
 
 def tables(folder: Path) -> dict[str, Any]:
@@ -65,11 +65,11 @@ def tables(folder: Path) -> dict[str, Any]:
         assert connection.execute("SELECT count(*) FROM inbox").fetchone() == (0,)
         known = connection.execute("SELECT * FROM entries").fetchall()
         names = {each[0]: (each[1], each[2]) for each in known}
-        hits = connection.execute("SELECT * FROM hits ORDER BY id").fetchall()
+        matches = connection.execute("SELECT * FROM matches ORDER BY id").fetchall()
         sightings = connection.execute("SELECT * FROM sightings").fetchall()
         days = connection.execute("SELECT * FROM hit_days").fetchall()
     return {
-        "hits": [(*each[1:6], names[each[6]], *each[7:]) for each in hits],
+        "matches": [(*each[1:6], names[each[6]], *each[7:]) for each in matches],
         "entries": {(each[1], each[2]): list(each[3:]) for each in known},
         "sightings": {(each[0], names[each[1]], each[2]): list(each[3:]) for each in sightings},
         "hit_days": {each[:6]: list(each[6:]) for each in days},

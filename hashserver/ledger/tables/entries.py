@@ -87,8 +87,8 @@ def keys_hit_before(connection: sqlite3.Connection, numbers: range, time: int) -
 
 
 _FIND = "SELECT set_name, key, id, first_hit FROM entries"
-_ADD = "INSERT INTO entries (set_name, key, external, category, added, first_hit)"
-_ENTRY = "SELECT set_name, external, category, added FROM entries WHERE id = ?"
+_ADD = "INSERT INTO entries (set_name, key, external_id, category, added, first_hit)"
+_ENTRY = "SELECT set_name, external_id, category, added FROM entries WHERE id = ?"
 _COLUMNS = """
 SELECT
     json_group_array(id), json_group_array(set_name), json_group_array(coalesce(category, '')),

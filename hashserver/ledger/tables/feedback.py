@@ -34,7 +34,7 @@ def add_feedback(
 ) -> int:
     """Add a party's word, and return its number; see `FeedbackRecord`."""
     cursor = connection.execute(
-        "INSERT INTO feedback (time, party, set_name, external, verdict, note) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO feedback (time, party, set_name, external_id, verdict, note) VALUES (?, ?, ?, ?, ?, ?)",
         (time, party, set_name, id, verdict, note),
     )
     return int(cursor.lastrowid or 0)
@@ -55,6 +55,6 @@ def false_positives_since(connection: sqlite3.Connection, time: int) -> list[Fee
 
 
 _FEEDBACK = """
-SELECT feedback.id, time, party, name, verdict, set_name, external, note
+SELECT feedback.id, time, party, name, verdict, set_name, external_id, note
 FROM feedback LEFT JOIN parties ON parties.id = party
 """

@@ -1,4 +1,4 @@
-"""The table `hits`: one row for each match."""
+"""The table `matches`: one row for each match."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ StoredMatch = tuple[int, int, str, int, str, int, int, int]
 def add_matches(connection: sqlite3.Connection, rows: Sequence[StoredMatch]) -> None:
     """Add rows."""
     insert_many(
-        connection, "INSERT INTO hits (time, party, request, generation, type, entry, distance, rank)", rows
+        connection, "INSERT INTO matches (time, party, request, generation, type, entry, distance, rank)", rows
     )
 
 
 def newest_generation(connection: sqlite3.Connection) -> int | None:
     """The newest generation that a hit was answered from, or None without hits."""
-    found = connection.execute("SELECT max(generation) FROM hits").fetchone()[0]
+    found = connection.execute("SELECT max(generation) FROM matches").fetchone()[0]
     return None if found is None else int(found)
 
 
@@ -29,11 +29,11 @@ def numbers_before(connection: sqlite3.Connection, time: int) -> range:
 
     It goes through the whole table, which is in the order of folding, not of time.
     """
-    first, last = connection.execute("SELECT min(id), max(id) FROM hits WHERE time < ?", (time,)).fetchone()
+    first, last = connection.execute("SELECT min(id), max(id) FROM matches WHERE time < ?", (time,)).fetchone()
     return range(0) if first is None else range(first, last + 1)
 
 
 def delete_before(connection: sqlite3.Connection, time: int, numbers: range) -> int:
     """Delete the rows of some numbers that are before a time, and return how many."""
-    statement = "DELETE FROM hits WHERE id >= ? AND id < ? AND time < ?"
+    statement = "DELETE FROM matches WHERE id >= ? AND id < ? AND time < ?"
     return connection.execute(statement, (numbers.start, numbers.stop, time)).rowcount

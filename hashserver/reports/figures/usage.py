@@ -127,7 +127,8 @@ def measure(
         )
         for name, part in period.by_month()
     ]
-    total = total_of(connection, scope, "total")
+    types = _types(connection, scope)
+    total = _total(types)  # every check and hit is of one type
     if entries is not None:
         total = replace(total, entries=entries.distinct, fresh=entries.fresh)
     distances = hits_by_distance(connection, period.days, party)
@@ -138,7 +139,7 @@ def measure(
         total,
         months,
         _parties(connection, scope, names, distinct, entries is not None),
-        _types(connection, scope),
+        types,
         _lines(hits_by_set(connection, period.days, party), distinct.sets if entries else None),
         _lines(hits_by_category(connection, period.days, party), distinct.categories if entries else None),
         _lines({f"{hash_type} {distance}": sums for (hash_type, distance), sums in distances.items()}, None),
@@ -157,6 +158,12 @@ def total_of(connection: sqlite3.Connection, scope: Scope, name: str) -> Line:
     counts = sum_counts(connection, scope.period.hours, scope.party)
     hits = sum_hits(connection, scope.period.days, scope.party)
     return _line(name, counts, hits)
+
+
+def _total(lines: list[Line]) -> Line:
+    checked, invalid = (sum(getattr(line, name) or 0 for line in lines) for name in ("checked", "invalid"))
+    hits, matches = sum(line.hits for line in lines), sum(line.matches for line in lines)
+    return Line("total", checked, hits, matches, invalid=invalid)
 
 
 def _parties(

@@ -24,6 +24,7 @@ from serving import eventually
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.committer import Committer
 from hashserver.ledger.fold import SLICE, fold
+from hashserver.ledger.schema import VERSION
 from hashserver.ledger.writer import LedgerWriter, Tally
 
 
@@ -75,7 +76,7 @@ def test_a_hit_is_on_disk_when_it_is_recorded(
         for turn in range(50):
             await writer.record(1, [row(f"r{turn}")], {"md5": Tally(1, 1)})
             inbox = select(tmp_path, "SELECT coalesce(sum(matches), 0) FROM inbox")[0][0]
-            assert inbox + select(tmp_path, "SELECT count(*) FROM hits")[0][0] == turn + 1
+            assert inbox + select(tmp_path, "SELECT count(*) FROM matches")[0][0] == turn + 1
 
     runner.run(record())
 
@@ -98,7 +99,7 @@ def test_many_at_once_share_commits_and_counts_are_exact(
         commits = ledger.connection.execute("SELECT count(*) FROM inbox").fetchone()[0]
         fold(ledger)
     assert 0 < commits < 300, "requests share commits"
-    found = select(tmp_path, "SELECT request, count(*) FROM hits GROUP BY request")
+    found = select(tmp_path, "SELECT request, count(*) FROM matches GROUP BY request")
     assert found == [(request, 2) for request in sorted(f"r{turn}" for turn in range(3000))]
     parties = [(number, "md5", 1000, 10_000, 1000, 2000) for number in range(3)]
     assert select(tmp_path, SUMS) == [parties[0], (0, "sha1", 1, 7, 0, 0), *parties[1:]]
@@ -227,7 +228,7 @@ def test_a_request_with_very_many_matches_is_put_down_in_pieces(
         pieces = [each for (each,) in ledger.connection.execute("SELECT matches FROM inbox")]
         assert all(each <= SLICE for each in pieces)
         fold(ledger)
-        assert ledger.connection.execute("SELECT count(*), max(rank) FROM hits").fetchone() == (
+        assert ledger.connection.execute("SELECT count(*), max(rank) FROM matches").fetchone() == (
             len(rows),
             3 * SLICE,
         )
@@ -240,7 +241,9 @@ def test_whatever_stands_in_an_entry_is_recorded_as_it_is(
     runner.run(_record(writer, [row("odd", key=f"id:{text}", rank=rank) for rank, text in enumerate(odd)]))
     with Ledger(tmp_path) as ledger:
         fold(ledger)
-        found = ledger.connection.execute("SELECT key FROM hits JOIN entries ON entry = entries.id ORDER BY rank")
+        found = ledger.connection.execute(
+            "SELECT key FROM matches JOIN entries ON entry = entries.id ORDER BY rank"
+        )
         assert [key for (key,) in found] == [f"id:{text}" for text in odd]
 
 
@@ -313,7 +316,7 @@ def test_when_its_process_is_killed_those_that_wait_are_refused_and_another_one_
     assert 200 <= recorded < 1200 == recorded + refused
     with Ledger(tmp_path) as ledger:
         fold(ledger)
-    [(hits, requests)] = select(tmp_path, "SELECT count(*), count(DISTINCT request) FROM hits")
+    [(hits, requests)] = select(tmp_path, "SELECT count(*), count(DISTINCT request) FROM matches")
     assert hits == requests, "none twice"
     assert recorded <= hits <= recorded + 3, "those of the commit under way may be there"
 
@@ -385,14 +388,14 @@ def test_a_ledger_that_cannot_be_opened_is_told_at_the_start_and_later(
         with pytest.raises(LedgerError, match="has layout 99"):
             await _record_one(writer)
         with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
-            connection.execute("PRAGMA user_version = 1")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
         await becomes(lambda: writer.trouble is None)
         await _record_one(writer)
 
     runner.run(later())
     with Ledger(tmp_path) as ledger:
         fold(ledger)
-    assert select(tmp_path, "SELECT count(*) FROM hits") == [(2,)]
+    assert select(tmp_path, "SELECT count(*) FROM matches") == [(2,)]
 
 
 def test_a_committer_starts_without_what_it_does_not_need() -> None:
@@ -418,7 +421,7 @@ def test_workers_that_write_at_once_add_up(runner: asyncio.Runner, tmp_path: Pat
     assert select(tmp_path, SUMS) == [(1, "md5", 600, 600, 600, 0)]
     with Ledger(tmp_path) as ledger:
         fold(ledger)
-    assert select(tmp_path, "SELECT count(*), count(DISTINCT request) FROM hits") == [(600, 600)]
+    assert select(tmp_path, "SELECT count(*), count(DISTINCT request) FROM matches") == [(600, 600)]
 
 
 def test_no_room_is_told_apart(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_hits_counts_and_what_could_not_be_read_add_up_and_misses_leave_no_trace
     assert counts == [(0, "md5", 1, 1, 0, 0), (3, "md5", 1, 3, 2, 2)]
     with Ledger(folder) as ledger:
         fold(ledger)
-        assert ledger.connection.execute("SELECT sum(rank = 0), count(*) FROM hits").fetchone() == (2, 4)
+        assert ledger.connection.execute("SELECT sum(rank = 0), count(*) FROM matches").fetchone() == (2, 4)
     for file in folder.iterdir():
         if file.is_file():
             content = file.read_bytes()

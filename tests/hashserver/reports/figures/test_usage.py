@@ -135,7 +135,8 @@ def test_entries_that_never_hit_are_those_of_the_store_that_the_ledger_lacks(
 ) -> None:
     hit = dict(year.execute("SELECT set_name, count(*) FROM entries GROUP BY set_name"))
     some = [
-        external for (external,) in year.execute("SELECT external FROM entries WHERE set_name = 'police' LIMIT 3")
+        external_id
+        for (external_id,) in year.execute("SELECT external_id FROM entries WHERE set_name = 'police' LIMIT 3")
     ]
     with Store(folder) as store:
         store.load("new", [rows_of([{"md5": b"%016d" % number} for number in range(10)])], now=1.0)
@@ -182,16 +183,18 @@ def test_ids_of_any_characters_are_known_again(tmp_path: Path) -> None:
 def test_a_year_is_made_whole(year: sqlite3.Connection) -> None:
     """Every table of the generated ledger says the same."""
     sums = [
-        "SELECT party, type, time / 3600000, count(*) FROM hits WHERE rank = 0 GROUP BY 1, 2, 3",
+        "SELECT party, type, time / 3600000, count(*) FROM matches WHERE rank = 0 GROUP BY 1, 2, 3",
         "SELECT party, type, hour, hits FROM counts WHERE hits > 0 ORDER BY 1, 2, 3",
     ]
     assert sorted(year.execute(sums[0]).fetchall()) == year.execute(sums[1]).fetchall()
     sightings = """
         SELECT 600 + strftime('%m', time / 1000, 'unixepoch') - 1,
-            entry, party, min(time), max(time), count(*) FROM hits GROUP BY 1, 2, 3
+            entry, party, min(time), max(time), count(*) FROM matches GROUP BY 1, 2, 3
     """
     assert sorted(year.execute(sightings).fetchall()) == year.execute("SELECT * FROM sightings").fetchall()
-    wrong = "SELECT count(*) FROM hits JOIN entries ON entry = entries.id WHERE time < added OR time < first_hit"
+    wrong = (
+        "SELECT count(*) FROM matches JOIN entries ON entry = entries.id WHERE time < added OR time < first_hit"
+    )
     assert year.execute(wrong).fetchone()[0] == 0
     unchecked = "SELECT count(*) FROM counts JOIN parties ON party = id WHERE hour * 3600000 < created"
     assert year.execute(unchecked).fetchone()[0] == 0

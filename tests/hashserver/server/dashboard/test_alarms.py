@@ -107,7 +107,7 @@ def test_a_complaint_waits_until_its_entry_is_withdrawn_or_quarantined(tmp_path:
             ):
                 row = (NOW, 1, "police", id, verdict, "")
                 connection.execute(
-                    "INSERT INTO feedback (time, party, set_name, external, verdict, note) "
+                    "INSERT INTO feedback (time, party, set_name, external_id, verdict, note) "
                     "VALUES (?, ?, ?, ?, ?, ?)",
                     row,
                 )
