@@ -199,28 +199,30 @@ def draw_entries(random: np.random.Generator, sizes: dict[str, int], start: int)
 
 def draw_matches(random: np.random.Generator, hits: _Ints, start: int, entries: Entries) -> Matches:
     """Say which entries were hit: few very often, some mostly at one party, one hit in nine by two entries."""
-    day, party, kind, hour = (np.repeat(axis, hits[hits > 0]) for axis in np.nonzero(hits))
+    day, party, hash_type, hour = (np.repeat(axis, hits[hits > 0]) for axis in np.nonzero(hits))
     n, total = len(day), len(entries)
     when = start + day * DAY + hour * HOUR + random.integers(0, HOUR, n)
     order = np.argsort(when, kind="stable")
-    when, party, kind = when[order], party[order], kind[order]
+    when, party, hash_type = when[order], party[order], hash_type[order]
     popularity = np.cumsum(1 / (np.arange(total) + 30.0) ** 1.35)
     place = np.minimum(np.searchsorted(popularity, random.random(n) * popularity[-1]), total - 1)
     local = random.random(n) < 0.35
     place = np.where(local, (place + party * (total // PARTIES)) % total, place)
     entry = random.permutation(total)[place]
     entry = known_by(entry, when, entries)
-    distance = np.where(kind == 2, np.minimum(random.geometric(0.16, n) - 1, 31), 0)
+    distance = np.where(hash_type == 2, np.minimum(random.geometric(0.16, n) - 1, 31), 0)
     twin = known_by(entries.twins[entry], when, entries)
     second = np.flatnonzero((random.random(n) < 0.11) & (twin != entry))
-    further = np.where(kind[second] == 2, np.minimum(distance[second] + random.integers(0, 6, len(second)), 31), 0)
+    further = np.where(
+        hash_type[second] == 2, np.minimum(distance[second] + random.integers(0, 6, len(second)), 31), 0
+    )
     rows = np.concatenate([np.arange(n), second])
     rank = np.concatenate([np.zeros(n, np.int64), np.ones(len(second), np.int64)])
     order = np.lexsort((rank, rows))
     rows, rank = rows[order], rank[order]
     entry = np.concatenate([entry, twin[second]])[order]
     distance = np.concatenate([distance, further])[order]
-    return Matches(when[rows], party[rows] + 1, kind[rows], entry, distance, rank, rows)
+    return Matches(when[rows], party[rows] + 1, hash_type[rows], entry, distance, rank, rows)
 
 
 def known_by(entry: _Ints, when: _Ints, entries: Entries) -> _Ints:
@@ -276,11 +278,11 @@ def write_counts(
 ) -> None:
     """One row an hour, party and type."""
     by_hour = checked.transpose(0, 3, 1, 2)
-    day, hour, party, kind = np.nonzero(by_hour)
+    day, hour, party, hash_type = np.nonzero(by_hour)
     sums = by_hour[by_hour > 0]
     invalid = random.poisson(sums * 2e-7)
     requests = -(-sums // 4000)
-    columns = [start // HOUR + day * 24 + hour, party + 1, words(TYPES, kind), requests, sums]
+    columns = [start // HOUR + day * 24 + hour, party + 1, words(TYPES, hash_type), requests, sums]
     insert(connection, "counts", [*columns, hits.transpose(0, 3, 1, 2)[by_hour > 0], invalid])
 
 

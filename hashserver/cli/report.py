@@ -78,13 +78,13 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as store:
+    with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as snapshot:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(
             ledger.connection,
             period,
             party=number,
-            store=store,
+            snapshot=snapshot,
             most=most,
         )
     if as_json:
@@ -115,9 +115,9 @@ def annual(
 
     _check_language(language)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_snapshot(folder) as store:
+    with open_ledger(folder) as ledger, open_snapshot(folder) as snapshot:
         chosen = year if year is not None else today().year - 1
-        figures = collect(ledger.connection, chosen, store)
+        figures = collect(ledger.connection, chosen, snapshot)
     output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
     print(f"the report of {chosen} is in {output}")
 

@@ -38,7 +38,7 @@ _RESTART_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class Tally:
+class TypeCounts:
     """What one request adds to the counts of a hash type."""
 
     checked: int = 0
@@ -102,12 +102,12 @@ class LedgerWriter:
         if link is not None:
             link.end()
 
-    def count(self, party: int, tallies: dict[str, Tally]) -> None:
+    def count(self, party: int, tallies: dict[str, TypeCounts]) -> None:
         """Add to the counts; they are on disk within a second."""
         self._add(now_ms() // HOUR_MS, party, tallies)
 
     async def record(
-        self, party: int, rows: Sequence[MatchRow], tallies: dict[str, Tally], *, numbered: bool = False
+        self, party: int, rows: Sequence[MatchRow], tallies: dict[str, TypeCounts], *, numbered: bool = False
     ) -> list[int]:
         """Put the matches of a request on disk, and add to the counts.
 
@@ -148,11 +148,11 @@ class LedgerWriter:
             return LedgerError("the server is ending, and its ledger is closed")
         return self._trouble or LedgerError("the process that writes the ledger is not running")
 
-    def _add(self, hour: int, party: int, tallies: dict[str, Tally]) -> None:
-        for kind, tally in tallies.items():
-            row = self._counts.get((hour, party, kind))
+    def _add(self, hour: int, party: int, tallies: dict[str, TypeCounts]) -> None:
+        for hash_type, tally in tallies.items():
+            row = self._counts.get((hour, party, hash_type))
             if row is None:
-                row = self._counts[hour, party, kind] = [0, 0, 0, 0]
+                row = self._counts[hour, party, hash_type] = [0, 0, 0, 0]
             row[0] += 1
             row[1] += tally.checked
             row[2] += tally.hits

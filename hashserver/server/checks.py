@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import Matches, Rule, Snapshot, Store
 from hashserver.ledger import LedgerError
 from hashserver.ledger.match_row import MatchRow, match_row
-from hashserver.ledger.writer import Tally
+from hashserver.ledger.writer import TypeCounts
 from hashserver.parties.directory import require
 from hashserver.problems import Problem
 from hashserver.server.answers import Answer, Match
@@ -64,9 +64,9 @@ async def check(
     else:
         answer = check_request(parts.store, asked, most, party.sets)
     del asked  # large, and others need the memory while this request waits for the disk
-    tallies = {kind: Tally(checked) for kind, checked in answer.checked.items()}
+    tallies = {kind: TypeCounts(checked) for kind, checked in answer.checked.items()}
     for wrong in answer.invalid:
-        tallies.setdefault(wrong.type, Tally()).invalid += 1
+        tallies.setdefault(wrong.type, TypeCounts()).invalid += 1
     if not answer.matches:
         parts.ledger.count(party.number, tallies)
         return Checked(answer, headers)
@@ -105,7 +105,7 @@ def _unrecorded() -> Problem:
     return problem
 
 
-def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
+def _rows(caller: Caller, answer: Answer, tallies: dict[str, TypeCounts]) -> list[MatchRow]:
     """The matches as the ledger takes them: all of one hash are one hit, the nearest one has rank 0."""
     rows: list[MatchRow] = []
     now, party, request, generation = now_ms(), caller.party.number, caller.request, answer.generation

@@ -41,7 +41,7 @@ def model_of(connection: sqlite3.Connection, period: Period, party: int | None =
     }
     names = {0: "this machine", **dict(connection.execute("SELECT id, name FROM parties"))}
     rows = connection.execute("SELECT time, party, type, entry, distance, rank FROM matches ORDER BY time, id")
-    for time, who, kind, entry, distance, rank in rows:
+    for time, who, hash_type, entry, distance, rank in rows:
         if party is not None and who != party:
             continue
         first = model.first_of.setdefault(entry, time)
@@ -61,7 +61,7 @@ def model_of(connection: sqlite3.Connection, period: Period, party: int | None =
             "set": set_name,
             "category": category,
         }
-        for table, name in {**keys, "type": kind, "distance": f"{kind} {distance}"}.items():
+        for table, name in {**keys, "type": hash_type, "distance": f"{hash_type} {distance}"}.items():
             model.by[table][name] += rank == 0
             model.matches_by[table][name] += 1
             model.entries_by[table][name].add(entry)

@@ -22,7 +22,7 @@ def row(
     *,
     time: int = NOW,
     party: int = 1,
-    kind: str = "md5",
+    hash_type: str = "md5",
     distance: int = 0,
     rank: int = 0,
     set_name: str = "police",
@@ -30,7 +30,20 @@ def row(
     category: str | None = "baseline",
 ) -> MatchRow:
     """A match as the service hands it to the ledger."""
-    return (time, party, request, 1, kind, distance, rank, set_name, key, key.removeprefix("id:"), category, 5)
+    return (
+        time,
+        party,
+        request,
+        1,
+        hash_type,
+        distance,
+        rank,
+        set_name,
+        key,
+        key.removeprefix("id:"),
+        category,
+        5,
+    )
 
 
 def put(ledger: Ledger, commits: list[list[MatchRow]]) -> None:
@@ -44,14 +57,14 @@ def modelled(rows: list[MatchRow]) -> dict[str, Any]:
     entries: dict[Any, list[Any]] = {}
     sightings: dict[Any, list[int]] = {}
     days: dict[Any, list[int]] = {}
-    for time, party, _, _, kind, distance, rank, set_name, key, external, category, added in rows:
-        entry = entries.setdefault((set_name, key), [external, category, added, time])
+    for time, party, _, _, hash_type, distance, rank, set_name, key, id, category, added in rows:
+        entry = entries.setdefault((set_name, key), [id, category, added, time])
         entry[3] = min(entry[3], time)
         when = datetime.fromtimestamp(time // 1000, UTC)
         month = (when.year - 1970) * 12 + when.month - 1
         seen = sightings.setdefault((month, (set_name, key), party), [time, time, 0])
         seen[:] = min(seen[0], time), max(seen[1], time), seen[2] + 1
-        day = days.setdefault((time // DAY_MS, party, set_name, category or "", kind, distance), [0, 0])
+        day = days.setdefault((time // DAY_MS, party, set_name, category or "", hash_type, distance), [0, 0])
         day[0] += rank == 0
         day[1] += 1
     matches = [(*each[:5], (each[7], each[8]), each[5], each[6]) for each in rows]

@@ -55,7 +55,7 @@ class RepeatedEntry:
 
     Args:
         number: in the ledger.
-        set, external, category: as it was when it was first hit.
+        set, id, category: as it was when it was first hit.
         added, first_hit, last_hit: Unix milliseconds; the last one is of the period.
         matches: in the period.
         parties: that had it in the period.
@@ -63,7 +63,7 @@ class RepeatedEntry:
 
     number: int
     set: str
-    external: str | None
+    id: str | None
     category: str | None
     added: int
     first_hit: int
@@ -105,7 +105,7 @@ class EntryFigures:
 
 @dataclass(frozen=True, slots=True)
 class SetEntries:
-    """A set of the store: its entries, how many of them were ever hit, and how many never were."""
+    """A match set as it is now: its entries, how many of them were ever hit, and how many never were."""
 
     set: str
     entries: int
@@ -163,7 +163,7 @@ def entry_figures(
     )
 
 
-def set_entries(connection: sqlite3.Connection, store: Snapshot, before: int) -> list[SetEntries]:
+def set_entries(connection: sqlite3.Connection, snapshot: Snapshot, before: int) -> list[SetEntries]:
     """How many entries that match sets hold now were hit before a time (Unix milliseconds).
 
     What was hit and has been withdrawn since is in neither figure.
@@ -173,8 +173,8 @@ def set_entries(connection: sqlite3.Connection, store: Snapshot, before: int) ->
         for name, key in zip(*keys_hit_before(connection, numbers, before), strict=True):
             keys.setdefault(name, []).append(key)
     return [
-        SetEntries(name, entry.entries, store.count_entries(name, *split_keys(keys.get(name, []))))
-        for name, entry in sorted(store.manifest.sets.items())
+        SetEntries(name, entry.entries, snapshot.count_entries(name, *split_keys(keys.get(name, []))))
+        for name, entry in sorted(snapshot.manifest.sets.items())
         if entry.role == "match"
     ]
 

@@ -72,7 +72,7 @@ class Usage:
             hits; distances are named `TYPE DISTANCE`, as types measure them differently.
         entries: about entries; None where the period is not of whole months, by which they are
             kept.
-        never_hit: by set; None without a store, or for one party.
+        never_hit: by set; None without a snapshot, or for one party.
     """
 
     period: Period
@@ -101,7 +101,7 @@ def measure(
     period: Period,
     *,
     party: int | None = None,
-    store: Snapshot | None = None,
+    snapshot: Snapshot | None = None,
     most: int = 20,
 ) -> Usage:
     """Measure a period.
@@ -110,7 +110,7 @@ def measure(
         connection: to a ledger.
         period: of days.
         party: number of a party; None: all.
-        store: what the sets hold now, for the entries that never hit.
+        snapshot: what the sets hold now, for the entries that never hit.
         most: how many of the most repeated entries to name.
     """
     scope = Scope(period, party)
@@ -132,7 +132,7 @@ def measure(
     if entries is not None:
         total = replace(total, entries=entries.distinct, fresh=entries.fresh)
     distances = hits_by_distance(connection, period.days, party)
-    never = None if store is None or party is not None else set_entries(connection, store, period.end_ms)
+    never = None if snapshot is None or party is not None else set_entries(connection, snapshot, period.end_ms)
     return Usage(
         period,
         None if party is None else names.get(party, f"party {party}"),

@@ -26,7 +26,7 @@ ROWS = st.builds(
     st.sampled_from(["r1", "r2"]),
     time=st.integers(NOW - 200_000_000, NOW + 200_000_000) | st.integers(NOW - 2, NOW + 2),
     party=st.integers(0, 2),
-    kind=st.sampled_from(["md5", "pdq"]),
+    hash_type=st.sampled_from(["md5", "pdq"]),
     distance=st.integers(0, 2),
     rank=st.integers(0, 2),
     set_name=st.sampled_from(["police", "other"]),

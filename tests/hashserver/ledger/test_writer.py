@@ -25,7 +25,7 @@ from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.committer import Committer
 from hashserver.ledger.fold import SLICE, fold
 from hashserver.ledger.schema import VERSION
-from hashserver.ledger.writer import LedgerWriter, Tally
+from hashserver.ledger.writer import LedgerWriter, TypeCounts
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_hit_is_on_disk_when_it_is_recorded(
 ) -> None:
     async def record() -> None:
         for turn in range(50):
-            await writer.record(1, [row(f"r{turn}")], {"md5": Tally(1, 1)})
+            await writer.record(1, [row(f"r{turn}")], {"md5": TypeCounts(1, 1)})
             inbox = select(tmp_path, "SELECT coalesce(sum(matches), 0) FROM inbox")[0][0]
             assert inbox + select(tmp_path, "SELECT count(*) FROM matches")[0][0] == turn + 1
 
@@ -87,11 +87,11 @@ def test_many_at_once_share_commits_and_counts_are_exact(
     async def record_all() -> None:
         await asyncio.gather(
             *(
-                writer.record(turn % 3, [row(f"r{turn}"), row(f"r{turn}", rank=1)], {"md5": Tally(10, 1, 2)})
+                writer.record(turn % 3, [row(f"r{turn}"), row(f"r{turn}", rank=1)], {"md5": TypeCounts(10, 1, 2)})
                 for turn in range(3000)
             )
         )
-        writer.count(0, {"sha1": Tally(7)})
+        writer.count(0, {"sha1": TypeCounts(7)})
         await writer.close()
 
     runner.run(record_all())
@@ -148,10 +148,10 @@ def test_a_commit_that_fails_refuses_those_that_wait_and_keeps_the_counts(
     break_writes(tmp_path)
 
     async def refused() -> None:
-        waiting = [writer.record(1, [row(f"r{turn}")], {"md5": Tally(5, 1)}) for turn in range(40)]
+        waiting = [writer.record(1, [row(f"r{turn}")], {"md5": TypeCounts(5, 1)}) for turn in range(40)]
         for outcome in await asyncio.gather(*waiting, return_exceptions=True):
             assert isinstance(outcome, LedgerError)
-        writer.count(1, {"md5": Tally(10)})
+        writer.count(1, {"md5": TypeCounts(10)})
         assert "broken" in str(writer.trouble)
         await asyncio.sleep(1)  # counts have failed as well by now
 
@@ -162,7 +162,7 @@ def test_a_commit_that_fails_refuses_those_that_wait_and_keeps_the_counts(
         await _record_one(writer)
         await writer.close()
 
-    writer.count(1, {"md5": Tally(100)})
+    writer.count(1, {"md5": TypeCounts(100)})
     runner.run(refused())
     assert select(tmp_path, SUMS) == []
     mend_writes(tmp_path)
@@ -171,7 +171,7 @@ def test_a_commit_that_fails_refuses_those_that_wait_and_keeps_the_counts(
 
 
 async def _record_one(writer: LedgerWriter) -> None:
-    await writer.record(1, [row("after")], {"md5": Tally(1, 1)})
+    await writer.record(1, [row("after")], {"md5": TypeCounts(1, 1)})
 
 
 def test_counts_are_on_disk_within_a_second_whether_hits_come_or_not(
@@ -184,12 +184,12 @@ def test_counts_are_on_disk_within_a_second_whether_hits_come_or_not(
     async def busy(seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            await writer.record(2, [row()], {"md5": Tally(1, 1)})
+            await writer.record(2, [row()], {"md5": TypeCounts(1, 1)})
 
     async def count() -> None:
         await asyncio.sleep(0.5)
         for turn, seconds in ((1, 0.0), (2, 0.95), (3, 0.95)):
-            writer.count(1, {"md5": Tally(1)})
+            writer.count(1, {"md5": TypeCounts(1)})
             await busy(seconds)
             if not seconds:
                 await asyncio.sleep(0.95)
@@ -206,7 +206,7 @@ def test_folding_much_does_not_delay_counts(runner: asyncio.Runner, tmp_path: Pa
         writer = await LedgerWriter.start(tmp_path)
         late: list[float] = []
         for turn in range(1, 6):
-            writer.count(1, {"md5": Tally(1)})
+            writer.count(1, {"md5": TypeCounts(1)})
             began = time.monotonic()
             wanted = [(turn,)]
             await becomes(lambda: select(tmp_path, "SELECT sum(checked) FROM counts") == wanted)  # noqa: B023
@@ -248,7 +248,7 @@ def test_whatever_stands_in_an_entry_is_recorded_as_it_is(
 
 
 async def _record(writer: LedgerWriter, rows: list) -> None:  # type: ignore[type-arg]
-    await writer.record(1, rows, {"md5": Tally(1, 1)})
+    await writer.record(1, rows, {"md5": TypeCounts(1, 1)})
 
 
 def test_hits_are_recorded_though_the_inbox_cannot_be_folded(
@@ -271,7 +271,7 @@ def test_closing_writes_what_is_left_and_refuses_more(runner: asyncio.Runner, tm
     async def close() -> LedgerWriter:
         writer = await LedgerWriter.start(tmp_path)
         for _ in range(10):
-            writer.count(4, {"md5": Tally(3, 0, 1)})
+            writer.count(4, {"md5": TypeCounts(3, 0, 1)})
         recorded = asyncio.create_task(_record_one(writer))
         await asyncio.sleep(0)
         await writer.close()
@@ -305,7 +305,7 @@ def test_when_its_process_is_killed_those_that_wait_are_refused_and_another_one_
                 assert "ended with code -9" in str(writer.trouble)
                 await becomes(lambda: writer.trouble is None)
                 assert _committer_of(writer) != committer
-            some = (writer.record(1, [row(f"{turn}-{one}")], {"md5": Tally(1, 1)}) for one in range(3))
+            some = (writer.record(1, [row(f"{turn}-{one}")], {"md5": TypeCounts(1, 1)}) for one in range(3))
             for outcome in await asyncio.gather(*some, return_exceptions=True):
                 assert outcome == [] or isinstance(outcome, LedgerError)
                 recorded, refused = recorded + (outcome == []), refused + (outcome != [])
@@ -326,7 +326,7 @@ def test_what_was_sent_is_committed_though_the_worker_is_gone(tmp_path: Path) ->
 import asyncio, os, sys
 from pathlib import Path
 from ledger_rows import row
-from hashserver.ledger.writer import LedgerWriter, Tally
+from hashserver.ledger.writer import LedgerWriter, TypeCounts
 
 async def main():
     writer = await LedgerWriter.start(Path(sys.argv[1]))
@@ -352,7 +352,7 @@ def test_a_server_that_ends_while_its_process_is_replaced_ends_and_writes_its_co
         writer = await LedgerWriter.start(tmp_path)
         os.kill(_committer_of(writer), signal.SIGKILL)
         await becomes(lambda: writer.trouble is not None)
-        writer.count(1, {"md5": Tally(5)})
+        writer.count(1, {"md5": TypeCounts(5)})
         await asyncio.sleep(0.3)  # longer than counts are kept while there is a committer
         await asyncio.wait_for(writer.close(), 10)
 
@@ -409,7 +409,7 @@ def test_workers_that_write_at_once_add_up(runner: asyncio.Runner, tmp_path: Pat
         writers = [await LedgerWriter.start(tmp_path) for _ in range(3)]
         await asyncio.gather(
             *(
-                writer.record(1, [row(f"{number}-{turn}")], {"md5": Tally(1, 1)})
+                writer.record(1, [row(f"{number}-{turn}")], {"md5": TypeCounts(1, 1)})
                 for turn in range(200)
                 for number, writer in enumerate(writers)
             )

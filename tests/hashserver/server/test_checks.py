@@ -17,7 +17,7 @@ from serving import md5_of
 from hashcore import Entry, HashColumn, Rows, Strings, hash_type
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
-from hashserver.ledger.writer import Tally
+from hashserver.ledger.writer import TypeCounts
 from hashserver.parties import LOCAL, Party
 from hashserver.problems import Problem
 from hashserver.server.answers import Answer, Match
@@ -76,9 +76,9 @@ def test_all_matches_of_a_hash_are_one_hit_and_the_nearest_has_rank_0() -> None:
         Match("pdq", 6, b"", 2, [two]),
         Match("md5", 6, b"", 0, [one]),
     ]
-    tallies = {"pdq": Tally(10), "md5": Tally(5)}
+    tallies = {"pdq": TypeCounts(10), "md5": TypeCounts(5)}
     rows = _rows(Caller(PARTY, "r"), Answer(42, {"pdq": 10, "md5": 5}, matches, []), tallies)
-    assert tallies == {"pdq": Tally(10, 2), "md5": Tally(5, 1)}
+    assert tallies == {"pdq": TypeCounts(10, 2), "md5": TypeCounts(5, 1)}
     assert [each[4:7] for each in rows] == [
         ("pdq", 0, 0),
         ("pdq", 0, 1),
