@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hashcore import Snapshot
+from hashserver.reports.charts import Chart, Series, columns, rows
 from hashserver.reports.figures import Period, Usage, measure
 from hashserver.reports.figures.entries import Group
 from hashserver.reports.figures.phases import (
@@ -18,7 +19,6 @@ from hashserver.reports.figures.phases import (
     phases_by_month,
 )
 from hashserver.reports.figures.usage import Line, Scope, total_of
-from hashserver.reports.pages.charts import Chart, Series, columns, rows
 from hashserver.reports.pages.numbers import Numbers
 from hashserver.reports.pages.pages import fill
 from hashserver.reports.pages.words import words_for

@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hashserver import __version__
-from hashserver.server.dashboard.charts import share
+from hashserver.reports.charts import share
 from hashserver.server.dashboard.figures import as_time
 
 HEADERS = {
@@ -74,8 +74,8 @@ def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _short(value: float) -> str:
-    """Such as 1.2 M, for axes."""
+def short(value: float) -> str:
+    """A number for an axis, such as 1.2 M."""
     for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:.3g} {name}"
@@ -90,7 +90,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(whole=_whole, short=_short, time=as_time)
+    found.filters.update(whole=_whole, time=as_time)
     found.globals.update(static=_address, share=share)
     return found
 

@@ -16,12 +16,12 @@ from hashserver.ledger import LedgerError
 from hashserver.ledger.tables.inbox import waiting
 from hashserver.parties import Party
 from hashserver.problems import Problem
+from hashserver.reports.charts import Chart, strip
 from hashserver.server.dashboard import sign_in
 from hashserver.server.dashboard.access import Viewer, scope_of, viewer
 from hashserver.server.dashboard.alarms import Alarm, alarms_of_owner, alarms_of_party, read_complaints
-from hashserver.server.dashboard.charts import Chart, bar_chart
 from hashserver.server.dashboard.figures import Figures, PartyRow, read_figures, read_live, read_parties
-from hashserver.server.dashboard.pages import HEADERS, page, static
+from hashserver.server.dashboard.pages import HEADERS, page, short, static
 from hashserver.server.dashboard.state import Dashboard
 from hashserver.server.parts import Parts
 from hashserver.sets.describe import describe
@@ -187,7 +187,7 @@ async def _alarms(parts: Parts, dashboard: Dashboard, looks: Viewer, party: Part
 
 def _charts(figures: Figures) -> list[Chart]:
     return [
-        bar_chart(f"{word} per {unit}", [one.name for one in counts], [getattr(one, what) for one in counts])
+        strip(f"{word} per {unit}", [one.name for one in counts], [getattr(one, what) for one in counts], short)
         for unit, counts in (("day", figures.days), ("month", figures.months))
         for word, what in (("Checks", "checked"), ("Hits", "hits"))
     ]
