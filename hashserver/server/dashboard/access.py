@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -46,7 +45,7 @@ def viewer(request: Request) -> Viewer | None:
     if parts.directory.is_open:
         return Viewer(LOCAL, None)
     token = request.cookies.get(COOKIE, "")
-    session = dashboard.signer.read(token, time.time())
+    session = dashboard.signer.read(token)
     if session is None:
         return None
     key = parts.directory.key_of(session.key)

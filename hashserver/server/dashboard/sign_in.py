@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from fastapi import APIRouter, Request, Response
 
 from hashserver.problems import Problem
@@ -39,14 +37,13 @@ async def sign_in(request: Request) -> Response:
         return _form(request, "That is not a key.", 401)
     if parts.directory.is_open:
         return _go("/dashboard")
-    now = time.time()
     key = parts.directory.find_key(fields.get("key", "").strip())
     if key is None:
         if not await dashboard.delay_failure():
             return _form(request, "Too many keys were wrong just now. Try again in a few seconds.", 429)
         return _form(request, _WRONG, 401)
     response = _go("/dashboard")
-    _set_cookie(request, response, dashboard.signer.issue(key.party.number, key.number, now), SESSION_SECONDS)
+    _set_cookie(request, response, dashboard.signer.issue(key.party.number, key.number), SESSION_SECONDS)
     return response
 
 

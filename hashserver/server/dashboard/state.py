@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.fold import fold_slice
 from hashserver.parties.keys import read_secret
-from hashserver.server.dashboard.session import Signer
+from hashserver.server.dashboard.session import SessionSigner
 
 _T = TypeVar("_T")
 _MOST_SLICES = 100  # of a backlog folded before figures are read; more would keep people waiting
@@ -32,7 +32,7 @@ class Dashboard:
 
     def __init__(self, folder: Path) -> None:
         with Ledger(folder) as ledger:
-            self.signer = Signer(read_secret(ledger))
+            self.signer = SessionSigner(read_secret(ledger))
         self.folder = folder
         self._thread = ThreadPoolExecutor(1, "dashboard")
         self._ledger: Ledger | None = None
