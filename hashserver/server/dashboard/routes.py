@@ -20,9 +20,10 @@ from hashserver.reports.charts import Chart, strip
 from hashserver.server.dashboard import sign_in
 from hashserver.server.dashboard.access import Viewer, scope_of, viewer
 from hashserver.server.dashboard.alarms import Alarm, alarms_of_owner, alarms_of_party, read_complaints
-from hashserver.server.dashboard.figures import Figures, PartyRow, read_figures, read_live, read_parties
+from hashserver.server.dashboard.figures import Figures, Live, PartyRow, read_figures, read_live, read_parties
 from hashserver.server.dashboard.pages import HEADERS, page, short, static
 from hashserver.server.dashboard.state import Dashboard
+from hashserver.server.errors import as_response
 from hashserver.server.parts import Parts
 from hashserver.sets.describe import describe
 from hashserver.times import now_ms
@@ -49,7 +50,7 @@ def _for_viewers(show: _Page) -> Callable[[Request], Awaitable[Response]]:
         except Problem as problem:
             status, title, detail = problem.status, problem.title, problem.detail
         except LedgerError as error:
-            status, title, detail = 503, "The figures cannot be had", str(error)
+            status, title, detail = 503, "Figures are not available", str(error)
         return page(request, "message.html", status=status, title=title, detail=detail, viewer=looks)
 
     route.__annotations__ = {"request": Request, "return": Response}
@@ -104,20 +105,25 @@ async def parties(request: Request, looks: Viewer) -> Response:
 
 @router.get("/dashboard/live")
 async def live(request: Request) -> Response:
-    """Totals as JSON, for the page's script."""
-    headers = {**HEADERS, "Cache-Control": "no-store"}
+    """Totals as JSON, for the page's script; refusals are problem details, as everywhere."""
+    try:
+        response = Response(orjson.dumps(await _read_live(request)), media_type="application/json")
+    except Problem as problem:
+        response = as_response(problem)
+    except LedgerError as error:
+        response = as_response(Problem(503, "ledger-unavailable", "Figures are not available", str(error)))
+        response.headers["Retry-After"] = "10"
+    response.headers.update({**HEADERS, "Cache-Control": "no-store"})
+    return response
+
+
+async def _read_live(request: Request) -> Live:
     looks = viewer(request)
     if looks is None:
-        return Response(b'{"error":"sign in first"}', 401, headers, media_type="application/json")
+        # Without the usual challenge: a browser would ask for a name and a password.
+        raise Problem(401, "unauthorized", "Unauthorized", f"you are not signed in; sign in at {sign_in.PATH}")
     parts, dashboard = _parts(request)
-    try:
-        party = scope_of(parts, looks, request.query_params.get("party"))
-        found = await _live(dashboard, party)
-    except Problem as problem:
-        return Response(problem.to_bytes(), problem.status, headers, media_type="application/problem+json")
-    except LedgerError as error:
-        return Response(orjson.dumps({"error": str(error)}), 503, headers, media_type="application/json")
-    return Response(orjson.dumps(found), headers=headers, media_type="application/json")
+    return await _live(dashboard, scope_of(parts, looks, request.query_params.get("party")))
 
 
 @router.get("/dashboard/static/{name:path}")
@@ -152,7 +158,7 @@ async def _figures(dashboard: Dashboard, party: Party | None) -> Figures:
     return await dashboard.figures(("figures", number), _SECONDS, read)
 
 
-async def _live(dashboard: Dashboard, party: Party | None) -> Any:
+async def _live(dashboard: Dashboard, party: Party | None) -> Live:
     number = _number(party)
     return await dashboard.figures(("live", number), _LIVE_SECONDS, partial(read_live, party=number))
 
