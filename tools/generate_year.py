@@ -1,7 +1,7 @@
 """Make up a year of the model service: 18.2 billion checks, 7.4 million hits, 26 parties.
 
-    python tools/generate_year.py year-2020                  # a data folder: ledger, store, the
-    hotline's reports python tools/generate_year.py small --scale 0.001
+    python tools/generate_year.py year-2020    # a data folder, with the hotline's reports
+    python tools/generate_year.py small --scale 0.001
 
 Parties join through the year. Each begins with a check of its whole storage, and then checks what
 is new, with a weekly rhythm. Few entries account for most hits. Everything is drawn from one seed,
@@ -84,7 +84,7 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The rows of `hits` in order of time; int64[n] each."""
+    """The rows of `matches` in order of time; int64[n] each."""
 
     time: _Ints
     party: _Ints
@@ -126,7 +126,7 @@ def generate(folder: Path, *, year: int = 2020, seed: int = 2020, scale: float =
 
 
 def joining_days(random: np.random.Generator, days: int) -> _Ints:
-    """int64[PARTIES]: the day of the year on which each party first checks; five are there in the first weeks."""
+    """int64[PARTIES]: the day on which each party first checks; five begin in the first weeks."""
     early = random.integers(1, 15, 5)
     later = random.integers(20, days - 30, PARTIES - 5)
     return np.sort(np.concatenate([early, later]))
@@ -135,7 +135,7 @@ def joining_days(random: np.random.Generator, days: int) -> _Ints:
 def draw_checks(
     random: np.random.Generator, days: int, joined: _Ints, total: int
 ) -> tuple[_Ints, NDArray[np.bool_]]:
-    """Checks by day, party, type and hour, int64[days, PARTIES, 3, 24], and which days of whom are bulk checks."""
+    """Checks by day, party, type and hour, int64[days, PARTIES, 3, 24], and which days are bulk."""
     day = np.arange(days)[:, None]
     storage = random.lognormal(0, 0.85, PARTIES)
     length = random.integers(3, 25, PARTIES)
@@ -184,7 +184,7 @@ def draw_hits(random: np.random.Generator, checked: _Ints, bulk: NDArray[np.bool
 
 
 def draw_entries(random: np.random.Generator, sizes: dict[str, int], start: int) -> Entries:
-    """Entries that came in during the six years before; a third of the hotline's own came in during the year."""
+    """Entries of the six years before; a third of the hotline's own came in during the year."""
     sets = np.repeat(np.arange(len(sizes)), list(sizes.values()))
     n = len(sets)
     categories = random.choice(len(CATEGORIES), n, p=[0.55, 0.2, 0.15, 0.1])
@@ -198,7 +198,7 @@ def draw_entries(random: np.random.Generator, sizes: dict[str, int], start: int)
 
 
 def draw_matches(random: np.random.Generator, hits: _Ints, start: int, entries: Entries) -> Matches:
-    """Say which entries were hit: few very often, some mostly at one party, one hit in nine by two entries."""
+    """Say which entries were hit: few very often, some mostly at one party, some two at once."""
     day, party, hash_type, hour = (np.repeat(axis, hits[hits > 0]) for axis in np.nonzero(hits))
     n, total = len(day), len(entries)
     when = start + day * DAY + hour * HOUR + random.integers(0, HOUR, n)
@@ -226,12 +226,12 @@ def draw_matches(random: np.random.Generator, hits: _Ints, start: int, entries: 
 
 
 def known_by(entry: _Ints, when: _Ints, entries: Entries) -> _Ints:
-    """The same entries, but for those that had not come in yet: older ones (of the first set) in their place."""
+    """The same entries, but older ones (of the first set) for those that had not come in yet."""
     return np.where(entries.added[entry] <= when, entry, entry % int((entries.sets == 0).sum()))
 
 
 def add_parties(ledger: Ledger, start: int, joined: _Ints) -> None:
-    """Parties with keys that nobody knows, connected two days before their first check."""
+    """Parties with keys that nobody knows, added two days before their first check."""
     admin = PartyAdmin(ledger, "tools/generate_year.py")
     for number, day in enumerate(joined.tolist()):
         name = f"Provider {chr(ord('A') + number)}"
@@ -287,7 +287,7 @@ def write_counts(
 
 
 def write_entries(connection: sqlite3.Connection, entries: Entries, matches: Matches) -> _Ints:
-    """Rows for the entries that were hit, in order of their first hit; int64[n], their numbers in the ledger."""
+    """Rows for the entries that were hit, in order of their first hit; int64[n]: their numbers."""
     hit, first = np.unique(matches.entry, return_index=True)
     order = np.argsort(first, kind="stable")
     hit, first = hit[order], first[order]
@@ -361,7 +361,7 @@ def write_store(
 
 
 def write_reports(file: Path, random: np.random.Generator, start: date, days: int, joined: _Ints) -> None:
-    """What the hotline was told of, week by week: URLs at our parties, and at 30 providers that never connect."""
+    """URLs reported to the hotline, by week, at our parties and 30 providers that never connect."""
     names = [f"Provider {chr(ord('A') + number)}" for number in range(PARTIES)]
     names += [f"Unconnected {number:02}" for number in range(1, 31)]
     level = random.lognormal(2.3, 0.9, len(names))

@@ -1,8 +1,8 @@
 """The ledger's file: opening it, and writing to it from several processes.
 
-SQLite in WAL mode with full synchronisation: what is committed is on disk. Its own way of waiting
-for another writer is to sleep and try again, which makes some wait for long; here writers queue up
-at a file lock.
+SQLite in WAL mode with full synchronisation: what is committed is on disk. SQLite
+waits for another writer by sleeping and trying again, which makes some wait for long; here writers
+queue up at a file lock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class LedgerError(Trouble):
 
 
 class LedgerFull(LedgerError):
-    """There is no room for what has to be written."""
+    """The disk has no room for what has to be written."""
 
 
 def explain(error: sqlite3.Error, folder: Path) -> LedgerError:
-    """SQLite's trouble in a sentence."""
+    """An error of SQLite as one of ours, in a sentence that says what to do."""
     file = folder / FILE
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
@@ -52,7 +52,7 @@ class Ledger:
 
     Args:
         folder: the data folder; made if absent, mode 0700.
-        read_only: refuse every change of its rows.
+        read_only: refuse every change of its rows through this connection.
 
     Raises:
         LedgerError: it cannot be opened, or was written by a newer program.
@@ -79,7 +79,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Close the file; a second time does nothing."""
         self.connection.close()
         if self._lock >= 0:
             os.close(self._lock)
@@ -120,7 +120,7 @@ class Ledger:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the right to write, first come, first served, across processes."""
+        """Hold the right to write within the block: first come, first served, across processes."""
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             yield
@@ -129,7 +129,7 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read: all of it as it was at the first look, whatever others write meanwhile.
+        """Read within the block: all of it as it was at the first look, whatever others write.
 
         Raises:
             LedgerError: it cannot be read.

@@ -12,12 +12,12 @@ _ID, _HASH = "id:", "hash:"
 
 
 def key_of(entry: Entry) -> str:
-    """The key of an entry: `id:` and its id, or `hash:` and its first hash in hexadecimal digits."""
+    """The key of an entry: `id:` and its id, or `hash:` and its first hash in hexadecimal."""
     return f"{_ID}{entry.id}" if entry.id is not None else f"{_HASH}{(entry.digest or b'').hex()}"
 
 
 def split_keys(keys: Iterable[str]) -> tuple[list[str], list[bytes]]:
-    """The external ids, and the first hashes, that keys are made of."""
+    """The external ids, and the first hashes (digests), that keys were made from."""
     ids, digests = [], []
     for key in keys:
         if key.startswith(_ID):

@@ -1,8 +1,8 @@
 """Lines in the audit log for what is published, also by a process that was killed before writing.
 
 All of it runs while the store's writer lock is held: nobody is between publishing and writing a
-line then, so a generation without one is of a process that was killed, or whose ledger could not be
-written.
+line then, so a generation without a line comes from a process that was killed, or that could not
+write the ledger.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _MARGIN_MS = DAY_MS  # clocks are set back now and then
 def audited(
     ledger: Ledger, store: Store, *, who: str, action: str, subject: str, **details: Any
 ) -> Callable[[Outcome], None]:
-    """What a change of the store has to call before it lets go of the writer lock, its `on_done`.
+    """The `on_done` of a change of the store, which is called before the writer lock is released.
 
     Args:
         ledger: of the data folder.
-        store: that is changed.
+        store: the one that is changed.
         who: `user NAME` of a shell, or `party NAME`.
         action: such as `sets remove`, in the words of the command line.
         subject: name of the set, or what else was changed.
-        details: more to say of the state after it; never hash values.
+        details: more about the state after it; never hash values.
 
     Returns:
         A function that raises a LedgerError when the line cannot be written; the change is
@@ -52,7 +52,7 @@ def audited(
                 write_audit(connection, who=who, action=action, subject=subject, before=before, after=after)
         except LedgerError as error:
             raise LedgerError(
-                f"generation {outcome.generation} is published, but the audit log has no line of it: {error}"
+                f"generation {outcome.generation} is published, but the audit log has no line for it: {error}"
             ) from error
 
     return note
@@ -61,7 +61,7 @@ def audited(
 def find_unaudited(ledger: Ledger, store: Store) -> int:
     """Add lines for generations that have none, and return how many.
 
-    Nothing is done while somebody changes the store: that change will do it.
+    Nothing is done while somebody is changing the store: that change does it.
 
     Raises:
         LedgerError: the ledger cannot be written.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PERMISSIONS = ("check", "contribute", "feedback", "report", "admin")
-"""What a party may do: check hashes; add entries and withdraw its own; give feedback on matches; see
-the figures of all parties; change parties and sets. `admin` includes the others."""
+"""What a party may do: check hashes; add entries and withdraw its own; give feedback on matches;
+see the figures of all parties; change parties and sets. `admin` includes the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def rows(
 
 
 def strip(title: str, names: Sequence[str], values: Sequence[int], short: Format) -> Chart:
-    """Standing bars alone in a low picture that may be stretched; what the axis says goes beside it.
+    """Standing bars alone, in a low picture that may be stretched; labels go beside it.
 
     Args:
         title: what is shown.

@@ -25,7 +25,7 @@ HITS, MISSES = 2, 20
 
 @dataclass
 class Acknowledged:
-    """What a client was told: request ids of answers with hits, and hashes checked by when the answer came."""
+    """What a client was told: request ids of answers with hits; hashes checked, by time."""
 
     hits: list[str] = field(default_factory=list)
     checked: list[tuple[float, int]] = field(default_factory=list)

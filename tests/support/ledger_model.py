@@ -1,4 +1,4 @@
-"""What statistics have to say, computed the obvious way from the raw rows of `hits`, one at a time."""
+"""What figures have to say, computed the obvious way from the rows of `matches`, one by one."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class EntryColumns(NamedTuple):
 
 
 def number_entries(connection: sqlite3.Connection, rows: Iterable[MatchRow]) -> dict[tuple[str, str], int]:
-    """The numbers of the entries of some matches, by set and key; those that are new are given one."""
+    """The numbers of the entries of some matches, by set and key; new ones are given one."""
     found: dict[tuple[str, str], MatchRow] = {}
     first: dict[tuple[str, str], int] = {}  # rows of several workers are not quite in the order of time
     for row in rows:
@@ -80,7 +80,7 @@ def entries_of(connection: sqlite3.Connection, numbers: range) -> EntryColumns:
 
 
 def keys_hit_before(connection: sqlite3.Connection, numbers: range, time: int) -> tuple[list[str], list[str]]:
-    """Sets and keys of those entries of some numbers that first matched before a time (Unix milliseconds)."""
+    """Sets and keys of the entries of some numbers that first matched before a time (ms)."""
     chosen = {"start": numbers.start, "end": numbers.stop, "before": time}
     set_names, keys = read_columns(connection, _KEYS, chosen)
     return set_names, keys

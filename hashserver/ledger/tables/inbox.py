@@ -1,4 +1,4 @@
-"""The table `inbox`: matches as workers commit them, one row of JSON per commit, until they are folded."""
+"""The table `inbox`: matches as workers commit them, one row of JSON per commit, until folded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from hashserver.ledger.database import Ledger
 
 InboxRow = tuple[int, str]
-"""How many matches, and they as a JSON array of `MatchRow`s."""
+"""The number of matches, and the matches as a JSON array of `MatchRow`s."""
 
 
 def put(ledger: Ledger, row: InboxRow) -> None:

@@ -108,12 +108,12 @@ def unrevoked_keys(connection: sqlite3.Connection) -> list[KeyRecord]:
 
 
 def add_key(connection: sqlite3.Connection, party: int, digest: bytes, created: int) -> None:
-    """Add a key without an end."""
+    """Add a key that does not expire, as the digest that is kept of it."""
     connection.execute("INSERT INTO keys (party, digest, created) VALUES (?, ?, ?)", (party, digest, created))
 
 
 def expire_keys(connection: sqlite3.Connection, party: int, when: int) -> None:
-    """Let all unrevoked keys of a party expire at a time (Unix milliseconds), or when they already would."""
+    """Let the unrevoked keys of a party expire at a time (ms), unless they do so earlier."""
     connection.execute(
         "UPDATE keys SET expires = min(coalesce(expires, ?1), ?1) WHERE party = ?2 AND revoked IS NULL",
         (when, party),

@@ -39,14 +39,14 @@ def sightings_of(
 
 
 def last_sighting(connection: sqlite3.Connection, month: int, entry: int, party: int | None = None) -> int | None:
-    """When an entry last matched in a month (Unix milliseconds), or None if it did not; one seek."""
+    """When an entry last matched in a month (ms), or None if it did not; one seek."""
     chosen = {"month": month, "entry": entry, "party": party}
     found = connection.execute(_LAST, chosen).fetchone()[0]
     return None if found is None else int(found)
 
 
 def first_at_party(connection: sqlite3.Connection, party: int) -> Iterator[tuple[int, int]]:
-    """The entries (numbers) that matched at a party, and when they first did (Unix milliseconds)."""
+    """The entries (numbers) that matched at a party, and when they first did (ms)."""
     return connection.execute("SELECT entry, min(first) FROM sightings WHERE party = ? GROUP BY entry", (party,))
 
 

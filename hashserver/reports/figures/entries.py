@@ -1,4 +1,4 @@
-"""Which entries were hit: distinct ones and repeats, at how many parties, how old, and which most of all.
+"""Which entries matched: distinct ones and repeats, at how many parties, how old, which most.
 
 All of it is from `sightings`, which has a row for every month, entry and party, and outlives the
 hits.
@@ -22,16 +22,16 @@ from hashserver.times import DAY_MS, name_of_month, start_of_month
 
 _ROWS = 1 << 18
 AGES = {"a day": 1, "a week": 7, "a month": 30, "a year": 365, "2 years": 730, "5 years": 1826}
-"""Bounds of the ages of entries, in days; what is older than the last one is "more"."""
+"""Bounds of the ages of entries, in days; older ones are "more"."""
 REPEATS = (1, 2, 10, 100, 1000, 10_000)
-"""Least matches of each group of entries by how often they were matched."""
+"""Lower bounds of the groups of entries by how often they matched."""
 TOPS = (10, 100, 1000, 10_000)
 _SIGHTING = np.dtype([("month", "i4"), ("entry", "i8"), ("party", "i4"), ("matches", "i8")])
 
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Distinct entries by month, party (number), set and category, and those never hit before by month."""
+    """Distinct entries by month, party (number), set and category; by month also those hit first."""
 
     months: dict[str, int] = field(default_factory=dict)
     fresh_months: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Distinct:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some of the entries: how many, and how many matches they had."""
+    """Some of the entries: how many there are, and how many matches they had."""
 
     name: str
     entries: int
@@ -105,7 +105,7 @@ class EntryFigures:
 
 @dataclass(frozen=True, slots=True)
 class SetEntries:
-    """A match set as it is now: its entries, how many of them were ever hit, and how many never were."""
+    """A match set as it is now: its entries, and how many of them were ever hit."""
 
     set: str
     entries: int
@@ -113,7 +113,7 @@ class SetEntries:
 
     @property
     def never(self) -> int:
-        """Entries that never hit."""
+        """Entries that were never hit."""
         return self.entries - self.hit
 
 
@@ -136,7 +136,14 @@ class _Known:
 def entry_figures(
     connection: sqlite3.Connection, months: range, *, party: int | None = None, most: int = 20
 ) -> EntryFigures:
-    """Measure the entries that were hit in some months, at one party or at all."""
+    """Measure the entries that were hit in some months.
+
+    Args:
+        connection: to a ledger.
+        months: since 1970.
+        party: number of a party; None: all.
+        most: how many of the most repeated entries to name.
+    """
     seen = _read_sightings(connection, months, party)
     known = _read_known(connection)
     if party is not None:

@@ -27,8 +27,8 @@ COLUMNS = (
     "first_hit",
     "last_hit",
 )
-"""Of the CSV, one long table: which table a row belongs to, what it is about, and its figures; empty where it
-has none of that kind."""
+"""Columns of the CSV, one long table: the table that a row belongs to, what it is about, and its
+figures, empty where it has none."""
 
 
 def as_json(usage: Usage) -> dict[str, Any]:

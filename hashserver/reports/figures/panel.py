@@ -1,4 +1,4 @@
-"""The hotline's own reports, by provider and month, beside the months in which providers connected."""
+"""The hotline's reports by provider and month, beside the months in which providers connected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Panel:
 
 
 def read_panel(file: Path, connections: dict[str, int]) -> Panel:
-    """Read reports: CSV with the columns date (2020-03-01), provider and urls, separated by commas or semicolons.
+    """Read reports: CSV with the columns date (2020-03-01), provider and urls.
+
+    Columns are separated by commas or semicolons.
 
     Args:
         file: to read.
@@ -65,7 +67,7 @@ def read_panel(file: Path, connections: dict[str, int]) -> Panel:
             by_month = sums.setdefault(_key(provider), {})
             by_month[month] = by_month.get(month, 0) + urls
     if not sums:
-        raise BadReports(f"{file} holds no report; give it lines such as 2020-03-01,Example Hosting,17")
+        raise BadReports(f"{file} holds no reports; add lines such as 2020-03-01,Example Hosting,17")
     first = min(min(by_month) for by_month in sums.values())
     last = max(max(by_month) for by_month in sums.values())
     urls_by_month = np.zeros((len(sums), last - first + 1))
@@ -84,8 +86,8 @@ def connections_of(connection: sqlite3.Connection, *, by_first_check: bool = Tru
 
     Args:
         connection: to a ledger.
-        by_first_check: of its first check, rather than of the making of the party; parties that
-            never checked are left out then.
+        by_first_check: the month of its first check, not that in which the party was created;
+            parties that never checked are left out then.
     """
     first = first_hours(connection)
     months = {}

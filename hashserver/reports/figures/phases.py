@@ -24,7 +24,7 @@ BULK_DAYS, BULK_FACTOR, LEAST_DAYS = 90, 4.0, 28
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Checks and hits of one kind."""
+    """Checks and hits, of first bulk checks or of the steady state."""
 
     checked: int
     hits: int
@@ -37,7 +37,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class PhaseMonth:
-    """A month: what was part of first bulk checks, and what was steady; how many parties had begun by its end."""
+    """A month: first bulk checks and steady ones, and the parties that had begun by its end."""
 
     name: str
     bulk: Phase
@@ -48,7 +48,7 @@ class PhaseMonth:
 
 @dataclass(frozen=True, slots=True)
 class _Days:
-    """Daily sums of a party over the n days from its first check: int64[n] each, and whether a day was bulk."""
+    """Daily sums of a party from its first check on, int64[n]; bool[n]: whether a day was bulk."""
 
     first: int
     checked: NDArray[np.int64]
@@ -57,7 +57,7 @@ class _Days:
 
 
 def phases_by_month(connection: sqlite3.Connection, period: Period) -> list[PhaseMonth]:
-    """What was bulk and what was steady in each month of a period, and the parties that had begun to check."""
+    """First bulk checks and steady ones in each month of a period, and the parties that checked."""
     parties = _parties(connection, period.days.stop)
     months = []
     for name, part in period.by_month():
@@ -74,7 +74,7 @@ def phases_by_month(connection: sqlite3.Connection, period: Period) -> list[Phas
 
 
 def bulk_days(checked: NDArray[np.int64]) -> int:
-    """How many days a first bulk check took.
+    """How many days the first bulk check of a party took.
 
     Args:
         checked: int64[n], by day from the first check on.

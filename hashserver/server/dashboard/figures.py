@@ -72,10 +72,12 @@ class Figures:
 
     @property
     def today(self) -> Count:
+        """Checks and hits since midnight."""
         return self.days[-1]
 
     @property
     def month(self) -> Count:
+        """Checks and hits since the month began."""
         return self.months[-1]
 
 
@@ -86,12 +88,12 @@ class PartyRow:
     Args:
         number, name: in the ledger.
         created: Unix milliseconds.
-        disabled: whether it is let in no longer.
+        disabled: whether its keys are refused.
         permissions: their names.
         max_rate, daily_quota: limits, or None.
         month: its checks and hits of this month.
         today: its checks today.
-        last_seen: begin of the hour of its last check, Unix milliseconds; None: none in SEEN_DAYS.
+        last_seen: start of the hour of its last check, Unix milliseconds; None: none in SEEN_DAYS.
     """
 
     number: int
@@ -121,7 +123,7 @@ class Live:
 
 
 def read_figures(connection: sqlite3.Connection, party: int | None, now_ms: int) -> Figures:
-    """The figures of a party, or of all when None."""
+    """The figures of a party (number), or of all if None."""
     today, month = now_ms // DAY_MS, month_of(now_ms)
     first_month = start_of_month(month - MONTHS + 1) // DAY_MS
     begin = min(today - DAYS + 1, first_month)
@@ -142,7 +144,7 @@ def read_figures(connection: sqlite3.Connection, party: int | None, now_ms: int)
 
 
 def read_live(connection: sqlite3.Connection, party: int | None) -> Live:
-    """Totals as they are at this moment, as of half a second ago."""
+    """Totals since the beginning of yesterday, at most half a second old."""
     now = now_ms()
     yesterday = (now // DAY_MS - 1) * 24
     sums = sum_counts(connection, range(yesterday, yesterday + 49), party)
@@ -150,7 +152,7 @@ def read_live(connection: sqlite3.Connection, party: int | None) -> Live:
 
 
 def read_parties(connection: sqlite3.Connection, now_ms: int) -> list[PartyRow]:
-    """All parties by name, those that are let in no longer at the end."""
+    """All parties by name, disabled ones last."""
     day = now_ms // DAY_MS
     used = use_of_parties(
         connection,

@@ -1,4 +1,4 @@
-"""Rendering: templates, headers, and the files beside them."""
+"""Rendering: templates, headers, and static files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file that pages refer to."""
+    """A file that pages refer to, and a digest of its content as its version."""
 
     content: bytes
     media_type: str
@@ -50,7 +50,12 @@ _static = {name: _read_file(name) for name in _FILES}
 
 
 def static(name: str, version: str | None) -> Response | None:
-    """The answer that is a file, or None if there is none of that name."""
+    """The answer with a file, or None if there is no file of that name.
+
+    Args:
+        name: as in the address.
+        version: that was asked for.
+    """
     file = _static.get(name)
     if file is None:
         return None

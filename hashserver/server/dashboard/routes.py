@@ -36,7 +36,7 @@ _Page = Callable[[Request, Viewer], Awaitable[Response]]
 
 
 def _for_viewers(show: _Page) -> Callable[[Request], Awaitable[Response]]:
-    """Show a page to those who have signed in; others sign in first. Refusals are pages, too."""
+    """Show a page to those who have signed in; others sign in first. Refusals are pages too."""
 
     @wraps(show)
     async def route(request: Request) -> Response:
@@ -61,6 +61,7 @@ def _for_viewers(show: _Page) -> Callable[[Request], Awaitable[Response]]:
 @router.get("/dashboard")
 @_for_viewers
 async def overview(request: Request, looks: Viewer) -> Response:
+    """What is checked and what matches, of all parties or one, and what needs attention."""
     parts, dashboard = _parts(request)
     party = scope_of(parts, looks, request.query_params.get("party"))
     figures = await _figures(dashboard, party)
@@ -82,6 +83,7 @@ async def overview(request: Request, looks: Viewer) -> Response:
 @router.get("/dashboard/sets")
 @_for_viewers
 async def sets(request: Request, looks: Viewer) -> Response:
+    """The sets that are served, and for owners the generations to roll back to."""
     parts, dashboard = _parts(request)
     described = describe(_manifest(parts))
     names = looks.party.sets
@@ -97,8 +99,9 @@ async def sets(request: Request, looks: Viewer) -> Response:
 @router.get("/dashboard/parties")
 @_for_viewers
 async def parties(request: Request, looks: Viewer) -> Response:
+    """All parties with their use and limits, for those who may see the figures of all."""
     if not looks.sees_all:
-        raise Problem(403, "forbidden", "Forbidden", "you see the figures of your own party only")
+        raise Problem(403, "forbidden", "Forbidden", "you can only see the figures of your own party")
     _, dashboard = _parts(request)
     return page(request, "parties.html", viewer=looks, parties=await _party_rows(dashboard), now=now_ms())
 
@@ -128,6 +131,7 @@ async def _read_live(request: Request) -> Live:
 
 @router.get("/dashboard/static/{name:path}")
 async def static_file(name: str, v: str | None = None) -> Response:
+    """A style sheet, script or picture; browsers may keep what is asked for by its version."""
     found = static(name, v)
     if found is None:
         raise Problem(404, "not-found", "Not found", "the dashboard has no such file")
@@ -151,7 +155,7 @@ async def _figures(dashboard: Dashboard, party: Party | None) -> Figures:
     number = _number(party)
 
     def read(connection: Any) -> Figures:
-        with suppress(LedgerError):  # what is folded can be read, and an alarm says that no more can be written
+        with suppress(LedgerError):  # what is folded can be read, and an alarm says the rest
             dashboard.fold()
         return read_figures(connection, number, now_ms())
 

@@ -33,7 +33,7 @@ class Session:
 
 
 class _OneSpelling(TimestampSigner):
-    """Refuses signatures that only decode to the right one: base64 may be spelled in several ways."""
+    """Refuses signatures that merely decode to the right one: base64 has several spellings."""
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
         text = sig.encode() if isinstance(sig, str) else sig
@@ -60,7 +60,7 @@ class SessionSigner:
         return token if isinstance(token, str) else token.decode()
 
     def read(self, token: str) -> Session | None:
-        """Who a token stands for, or None if it was not issued here, was changed, or has expired."""
+        """Who a token stands for; None if it was not issued here, was changed, or has expired."""
         if not token.isascii():
             return None
         try:

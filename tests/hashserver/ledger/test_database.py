@@ -1,4 +1,4 @@
-"""The ledger's file: made once, refused when it is newer or damaged, and an audit log that only grows."""
+"""The ledger's file: made once, refused when newer or damaged; an audit log that only grows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folding the inbox: equal to a plain model whatever the slices, and nothing lost or counted twice."""
+"""Folding the inbox: equal to a plain model whatever the slices; nothing lost or counted twice."""
 
 from __future__ import annotations
 

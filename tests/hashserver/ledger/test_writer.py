@@ -281,7 +281,7 @@ def test_closing_writes_what_is_left_and_refuses_more(runner: asyncio.Runner, tm
     writer = runner.run(close())
     assert select(tmp_path, SUMS) == [(4, "md5", 10, 30, 0, 10)]
     assert select(tmp_path, "SELECT sum(matches) FROM inbox") == [(1,)]
-    with pytest.raises(LedgerError, match="the server is ending"):
+    with pytest.raises(LedgerError, match="the server is shutting down"):
         runner.run(asyncio.wait_for(_record_one(writer), 5))
 
 
@@ -302,7 +302,7 @@ def test_when_its_process_is_killed_those_that_wait_are_refused_and_another_one_
             if turn == 100:
                 os.kill(committer, signal.SIGKILL)
             if turn == 200:
-                assert "ended with code -9" in str(writer.trouble)
+                assert "ended unexpectedly (code -9)" in str(writer.trouble)
                 await becomes(lambda: writer.trouble is None)
                 assert _committer_of(writer) != committer
             some = (writer.record(1, [row(f"{turn}-{one}")], {"md5": TypeCounts(1, 1)}) for one in range(3))
