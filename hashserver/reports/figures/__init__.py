@@ -1,4 +1,4 @@
-"""Figures from the ledger: checks and hits, the entries that matched, and what connecting changed."""
+"""Figures from the ledger: checks and hits, entries that matched, and what connecting changed."""
 
 from hashserver.reports.figures.usage import Usage, measure
 from hashserver.reports.period import Period

@@ -31,7 +31,7 @@ _SIGHTING = np.dtype([("month", "i4"), ("entry", "i8"), ("party", "i4"), ("match
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Distinct entries by month, party (number), set and category; by month also those hit first."""
+    """Distinct entries by month, party (number), set and category; by month also the new ones."""
 
     months: dict[str, int] = field(default_factory=dict)
     fresh_months: dict[str, int] = field(default_factory=dict)

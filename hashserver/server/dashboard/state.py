@@ -98,7 +98,7 @@ class Dashboard:
                 return
 
     async def delay_failure(self) -> bool:
-        """Wait a moment after a wrong key; returns False at once if too many are waiting already."""
+        """Wait a moment after a wrong key; returns False at once if too many already wait."""
         if self._failures >= _MOST_FAILURES:
             return False
         self._failures += 1
