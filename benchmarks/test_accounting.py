@@ -93,4 +93,4 @@ def test_cost_of_accounting(
 def _hits(folder: Path) -> int:
     with Ledger(folder) as ledger:
         fold(ledger)
-        return int(ledger.connection.execute("SELECT count(*) FROM hits").fetchone()[0])
+        return int(ledger.connection.execute("SELECT count(*) FROM matches").fetchone()[0])

@@ -12,7 +12,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 def now_ms() -> int:
-    """Unix milliseconds."""
+    """The current time, Unix milliseconds."""
     return time.time_ns() // 1_000_000
 
 
@@ -57,5 +57,5 @@ def start_of_month(month: int) -> int:
 
 
 def name_of_month(month: int) -> str:
-    """Such as 2020-03."""
+    """The name of a month, such as 2020-03."""
     return f"{first_day_of_month(month):%Y-%m}"

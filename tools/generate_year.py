@@ -1,7 +1,7 @@
 """Make up a year of the model service: 18.2 billion checks, 7.4 million hits, 26 parties.
 
-    python tools/generate_year.py year-2020                  # a data folder: ledger, store, the
-    hotline's reports python tools/generate_year.py small --scale 0.001
+    python tools/generate_year.py year-2020    # a data folder, with the hotline's reports
+    python tools/generate_year.py small --scale 0.001
 
 Parties join through the year. Each begins with a check of its whole storage, and then checks what
 is new, with a weekly rhythm. Few entries account for most hits. Everything is drawn from one seed,
@@ -84,7 +84,7 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The rows of `hits` in order of time; int64[n] each."""
+    """The rows of `matches` in order of time; int64[n] each."""
 
     time: _Ints
     party: _Ints
@@ -126,7 +126,7 @@ def generate(folder: Path, *, year: int = 2020, seed: int = 2020, scale: float =
 
 
 def joining_days(random: np.random.Generator, days: int) -> _Ints:
-    """int64[PARTIES]: the day of the year on which each party first checks; five are there in the first weeks."""
+    """int64[PARTIES]: the day on which each party first checks; five begin in the first weeks."""
     early = random.integers(1, 15, 5)
     later = random.integers(20, days - 30, PARTIES - 5)
     return np.sort(np.concatenate([early, later]))
@@ -135,7 +135,7 @@ def joining_days(random: np.random.Generator, days: int) -> _Ints:
 def draw_checks(
     random: np.random.Generator, days: int, joined: _Ints, total: int
 ) -> tuple[_Ints, NDArray[np.bool_]]:
-    """Checks by day, party, type and hour, int64[days, PARTIES, 3, 24], and which days of whom are bulk checks."""
+    """Checks by day, party, type and hour, int64[days, PARTIES, 3, 24], and which days are bulk."""
     day = np.arange(days)[:, None]
     storage = random.lognormal(0, 0.85, PARTIES)
     length = random.integers(3, 25, PARTIES)
@@ -184,7 +184,7 @@ def draw_hits(random: np.random.Generator, checked: _Ints, bulk: NDArray[np.bool
 
 
 def draw_entries(random: np.random.Generator, sizes: dict[str, int], start: int) -> Entries:
-    """Entries that came in during the six years before; a third of the hotline's own came in during the year."""
+    """Entries of the six years before; a third of the hotline's own came in during the year."""
     sets = np.repeat(np.arange(len(sizes)), list(sizes.values()))
     n = len(sets)
     categories = random.choice(len(CATEGORIES), n, p=[0.55, 0.2, 0.15, 0.1])
@@ -198,38 +198,40 @@ def draw_entries(random: np.random.Generator, sizes: dict[str, int], start: int)
 
 
 def draw_matches(random: np.random.Generator, hits: _Ints, start: int, entries: Entries) -> Matches:
-    """Say which entries were hit: few very often, some mostly at one party, one hit in nine by two entries."""
-    day, party, kind, hour = (np.repeat(axis, hits[hits > 0]) for axis in np.nonzero(hits))
+    """Say which entries were hit: few very often, some mostly at one party, some two at once."""
+    day, party, hash_type, hour = (np.repeat(axis, hits[hits > 0]) for axis in np.nonzero(hits))
     n, total = len(day), len(entries)
     when = start + day * DAY + hour * HOUR + random.integers(0, HOUR, n)
     order = np.argsort(when, kind="stable")
-    when, party, kind = when[order], party[order], kind[order]
+    when, party, hash_type = when[order], party[order], hash_type[order]
     popularity = np.cumsum(1 / (np.arange(total) + 30.0) ** 1.35)
     place = np.minimum(np.searchsorted(popularity, random.random(n) * popularity[-1]), total - 1)
     local = random.random(n) < 0.35
     place = np.where(local, (place + party * (total // PARTIES)) % total, place)
     entry = random.permutation(total)[place]
     entry = known_by(entry, when, entries)
-    distance = np.where(kind == 2, np.minimum(random.geometric(0.16, n) - 1, 31), 0)
+    distance = np.where(hash_type == 2, np.minimum(random.geometric(0.16, n) - 1, 31), 0)
     twin = known_by(entries.twins[entry], when, entries)
     second = np.flatnonzero((random.random(n) < 0.11) & (twin != entry))
-    further = np.where(kind[second] == 2, np.minimum(distance[second] + random.integers(0, 6, len(second)), 31), 0)
+    further = np.where(
+        hash_type[second] == 2, np.minimum(distance[second] + random.integers(0, 6, len(second)), 31), 0
+    )
     rows = np.concatenate([np.arange(n), second])
     rank = np.concatenate([np.zeros(n, np.int64), np.ones(len(second), np.int64)])
     order = np.lexsort((rank, rows))
     rows, rank = rows[order], rank[order]
     entry = np.concatenate([entry, twin[second]])[order]
     distance = np.concatenate([distance, further])[order]
-    return Matches(when[rows], party[rows] + 1, kind[rows], entry, distance, rank, rows)
+    return Matches(when[rows], party[rows] + 1, hash_type[rows], entry, distance, rank, rows)
 
 
 def known_by(entry: _Ints, when: _Ints, entries: Entries) -> _Ints:
-    """The same entries, but for those that had not come in yet: older ones (of the first set) in their place."""
+    """The same entries, but older ones (of the first set) for those that had not come in yet."""
     return np.where(entries.added[entry] <= when, entry, entry % int((entries.sets == 0).sum()))
 
 
 def add_parties(ledger: Ledger, start: int, joined: _Ints) -> None:
-    """Parties with keys that nobody knows, connected two days before their first check."""
+    """Parties with keys that nobody knows, added two days before their first check."""
     admin = PartyAdmin(ledger, "tools/generate_year.py")
     for number, day in enumerate(joined.tolist()):
         name = f"Provider {chr(ord('A') + number)}"
@@ -276,16 +278,16 @@ def write_counts(
 ) -> None:
     """One row an hour, party and type."""
     by_hour = checked.transpose(0, 3, 1, 2)
-    day, hour, party, kind = np.nonzero(by_hour)
+    day, hour, party, hash_type = np.nonzero(by_hour)
     sums = by_hour[by_hour > 0]
     invalid = random.poisson(sums * 2e-7)
     requests = -(-sums // 4000)
-    columns = [start // HOUR + day * 24 + hour, party + 1, words(TYPES, kind), requests, sums]
+    columns = [start // HOUR + day * 24 + hour, party + 1, words(TYPES, hash_type), requests, sums]
     insert(connection, "counts", [*columns, hits.transpose(0, 3, 1, 2)[by_hour > 0], invalid])
 
 
 def write_entries(connection: sqlite3.Connection, entries: Entries, matches: Matches) -> _Ints:
-    """Rows for the entries that were hit, in order of their first hit; int64[n], their numbers in the ledger."""
+    """Rows for the entries that were hit, in order of their first hit; int64[n]: their numbers."""
     hit, first = np.unique(matches.entry, return_index=True)
     order = np.argsort(first, kind="stable")
     hit, first = hit[order], first[order]
@@ -307,7 +309,7 @@ def write_hits(connection: sqlite3.Connection, matches: Matches, numbers: _Ints,
         requests = [f"2c0f6a-{request:x}" for request in matches.request[part].tolist()]
         columns = [ids[part], matches.time[part], matches.party[part], requests, generation[part]]
         columns += [words(TYPES, matches.type[part]), numbers[matches.entry[part]]]
-        insert(connection, "hits", [*columns, matches.distance[part], matches.rank[part]])
+        insert(connection, "matches", [*columns, matches.distance[part], matches.rank[part]])
 
 
 def write_sums(connection: sqlite3.Connection, entries: Entries, matches: Matches, numbers: _Ints) -> None:
@@ -359,7 +361,7 @@ def write_store(
 
 
 def write_reports(file: Path, random: np.random.Generator, start: date, days: int, joined: _Ints) -> None:
-    """What the hotline was told of, week by week: URLs at our parties, and at 30 providers that never connect."""
+    """URLs reported to the hotline, by week, at our parties and 30 providers that never connect."""
     names = [f"Provider {chr(ord('A') + number)}" for number in range(PARTIES)]
     names += [f"Unconnected {number:02}" for number in range(1, 31)]
     level = random.lognormal(2.3, 0.9, len(names))

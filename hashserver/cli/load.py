@@ -75,8 +75,8 @@ def load(
     from hashserver.cli.rejects import RejectFile
     from hashserver.data_folder.store import open_store
     from hashserver.ledger import Ledger
-    from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited
+    from hashserver.ledger.tables.audit import shell_user
     from hashserver.readers import choose_format, open_source, read_rows
     from hashserver.readers.read_ahead import read_ahead
 

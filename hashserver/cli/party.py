@@ -59,7 +59,7 @@ DailyQuota = Annotated[
 @contextmanager
 def _admin(data_dir: Any) -> Iterator[PartyAdmin]:
     from hashserver.ledger import Ledger
-    from hashserver.ledger.audit import shell_user
+    from hashserver.ledger.tables.audit import shell_user
     from hashserver.parties.admin import PartyAdmin
 
     with Ledger(load_settings(data_dir=data_dir).data_dir) as ledger:

@@ -23,7 +23,7 @@ def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -
       hashserver report audit --limit 20 --json
     """
     from hashserver.cli.folders import open_ledger
-    from hashserver.ledger.audit import read_audit
+    from hashserver.ledger.tables.audit import newest_lines
     from hashserver.times import timestamp
 
     with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
@@ -37,7 +37,7 @@ def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -
                 "before": line.before,
                 "after": line.after,
             }
-            for line in read_audit(ledger, limit)
+            for line in newest_lines(ledger.connection, limit)
         ]
     _show(lines, as_json)
 

@@ -90,7 +90,7 @@ def usage(
     folder = load_settings(data_dir=data_dir).data_dir
     with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as snapshot:
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
-        found = measure(ledger.connection, period, party=number, store=snapshot, most=most)
+        found = measure(ledger.connection, period, party=number, snapshot=snapshot, most=most)
     if as_json:
         from hashserver.reports.figures.export import as_json as described
 

@@ -278,8 +278,8 @@ def _print_json(outcome: Outcome, **more: Any) -> None:
 def _audited(store: Store, action: str, subject: str, **details: Any) -> Iterator[Callable[[Outcome], None]]:
     """The function that a change of the store calls when done, to write it to the audit log."""
     from hashserver.ledger import Ledger
-    from hashserver.ledger.audit import shell_user
     from hashserver.ledger.publications import audited
+    from hashserver.ledger.tables.audit import shell_user
 
     with Ledger(store.folder) as ledger:
         yield audited(ledger, store, who=shell_user(), action=action, subject=subject, **details)

@@ -15,11 +15,10 @@ import fcntl
 import hashlib
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from hashserver import __version__
 from hashserver.errors import BadInput, Trouble
 from hashserver.ledger import Ledger
 from hashserver.ledger.database import FILE as LEDGER_FILE
-from hashserver.ledger.database import explain
 from hashserver.ledger.fold import fold
 from hashserver.parties.keys import SECRET_FILE
 from hashserver.times import timestamp
@@ -38,7 +36,6 @@ from hashserver.times import timestamp
 MANIFEST = "manifest.json"
 STORE_FILE = "data.mdb"
 FORMAT = 1
-_LEDGER_PAGES = 4096
 _BLOCK = 4 << 20
 
 OnProgress = Callable[[str, int, int], None]
@@ -224,21 +221,7 @@ def _publish(folder: Path, target: Path) -> None:
 def _copy_ledger(data_dir: Path, target: Path, on_progress: OnProgress) -> None:
     with Ledger(data_dir) as ledger:
         fold(ledger)
-        try:
-            with closing(sqlite3.connect(target)) as copy:
-                # Within a read transaction: otherwise the copy would start over with every hit
-                # that is recorded meanwhile.
-                ledger.connection.execute("BEGIN")
-                ledger.connection.execute("SELECT value FROM meta").fetchone()
-                size = int(ledger.connection.execute("PRAGMA page_size").fetchone()[0])
-                ledger.connection.backup(
-                    copy,
-                    pages=_LEDGER_PAGES,
-                    progress=lambda _, left, total: on_progress("ledger", (total - left) * size, total * size),
-                )
-                ledger.connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
-            raise explain(error, target.parent) from error
+        ledger.copy_to(target, lambda done, total: on_progress("ledger", done, total))
 
 
 def _copy_store(store: Store, folder: Path, on_progress: OnProgress) -> None:

@@ -1,4 +1,4 @@
-"""The durable record: parties and their keys, hits, counts, feedback and what admins did."""
+"""The durable record: parties and their keys, matches, counts, feedback and admin actions."""
 
 from hashserver.ledger.database import Ledger, LedgerError, LedgerFull
 

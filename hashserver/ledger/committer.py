@@ -1,7 +1,7 @@
 """The process that commits what a worker records, without the worker's interpreter.
 
-A worker has one, at the other end of a pair of sockets. It ends when the worker closes its end, or
-is gone, and has by then committed all that was sent.
+Each worker has one, at the other end of a pair of sockets. It ends when the worker closes its end
+or dies, after it has committed everything that was sent.
 
 The worker sends lines:
 
@@ -10,9 +10,9 @@ The worker sends lines:
 - `e` or `n`: the end of a request's matches; `n` asks for the entries' numbers.
 - `c JSON`: rows to add to the counts.
 
-It is sent lines of JSON, `[requests, numbers, trouble, warning]`: how many more requests have been
-dealt with, in the order in which they came; the numbers of those that asked for them; what keeps
-the ledger from being written, if anything does, in which case those requests are not recorded; and
+The worker is sent lines of JSON, `[requests, numbers, trouble, warning]`: how many more requests
+have been dealt with, in the order in which they came; the numbers of those that asked for them; why
+the ledger cannot be written, if it cannot, in which case those requests are not recorded; and
 something to log.
 """
 
@@ -30,12 +30,17 @@ from pathlib import Path
 import orjson
 
 from hashserver.ledger.database import Ledger, LedgerError, LedgerFull
-from hashserver.ledger.fold import SLICE, fold_slice, number_entries, waiting
+from hashserver.ledger.fold import SLICE, fold_slice
+from hashserver.ledger.match_row import entry_of
+from hashserver.ledger.tables import inbox
+from hashserver.ledger.tables.counts import CountRow, add_counts
+from hashserver.ledger.tables.entries import number_entries
+from hashserver.ledger.tables.meta import probe
 
 FLUSH_SECONDS = 0.4
-"""Between two times that counts are put on disk; half of what they may be late by."""
+"""How often counts are put on disk: half of the time that they may be late."""
 
-_MOST_WAITING = 50_000  # matches in the inbox before they are folded in spite of a busy worker
+_MOST_WAITING = 50_000  # matches in the inbox before they are folded although the worker is busy
 _RECEIVE_BYTES = 1 << 16
 
 
@@ -48,7 +53,7 @@ class _Request:
 
 
 class Committer:
-    """Commits what comes through a socket until its other end is closed.
+    """Commits what comes through a socket until the other end closes it.
 
     Args:
         ledger: to write.
@@ -64,10 +69,10 @@ class Committer:
         self._counts: dict[tuple[int, int, str], list[int]] = {}
         self._flushed = self._last_hits = time.monotonic()
         self._trouble: LedgerError | None = None
-        self._waiting = waiting(ledger)
+        self._waiting = inbox.waiting(ledger.connection)
 
     def run(self) -> None:
-        """Say that we are there, and commit until there is nobody to commit for."""
+        """Say that the ledger is open, and commit until the worker is gone."""
         self._tell(0, [])
         open_ = True
         while open_:
@@ -82,7 +87,7 @@ class Committer:
                 self._fold(everything=idle)
 
     def _receive(self) -> bool:
-        """Wait for the worker, or until it is time to flush; returns whether there is more to come."""
+        """Wait for the worker or the next flush; returns whether there is more to come."""
         timeout = max(0.0, self._flushed + FLUSH_SECONDS - time.monotonic())
         if not self._has_mail(timeout):
             return True
@@ -129,28 +134,28 @@ class Committer:
         numbered = [request for request in requests if request.numbered]
         numbers: list[list[int]] = []
         if len(rows) == 1 and not numbered:
-            self._ledger.execute(_ADD_TO_INBOX, rows[0])
+            inbox.put(self._ledger, rows[0])
         else:
             with self._ledger.transaction() as connection:
-                connection.executemany(_ADD_TO_INBOX, rows)
+                inbox.put_all(connection, rows)
                 for request in numbered:
                     matches = orjson.loads(b"[%s]" % b",".join(text for _, text in request.pieces))
                     found = number_entries(connection, matches)
-                    numbers.append([found[row[7], row[8]] for row in matches])
+                    numbers.append([found[entry_of(row)] for row in matches])
         self._waiting += sum(matches for matches, _ in rows)
         return numbers
 
     def _flush(self) -> None:
-        """Write the counts; where that fails they are kept, and are late."""
+        """Write the counts; if that fails they are kept for the next time."""
         self._flushed = time.monotonic()
         before = self._trouble
         if not self._counts and before is None:
             return
         try:
             with self._ledger.transaction() as connection:
-                if before:  # find out whether it is over, even if there is nothing to write
-                    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'probe'")
-                connection.executemany(_ADD_COUNTS, [(*key, *row) for key, row in self._counts.items()])
+                if before:  # find out whether the trouble is over, even with nothing to write
+                    probe(connection)
+                add_counts(connection, [_count_row(key, sums) for key, sums in self._counts.items()])
         except Exception as error:
             self._note(error)
         else:
@@ -185,9 +190,14 @@ class Committer:
         self._waiting = 0  # by us or by another worker
 
 
-def _inbox_rows(requests: list[_Request]) -> list[tuple[int, str]]:
+def _count_row(key: tuple[int, int, str], sums: list[int]) -> CountRow:
+    requests, checked, hits, invalid = sums
+    return (*key, requests, checked, hits, invalid)
+
+
+def _inbox_rows(requests: list[_Request]) -> list[inbox.InboxRow]:
     """All matches of some requests as rows of the inbox, of SLICE matches at most."""
-    rows: list[tuple[int, str]] = []
+    rows: list[inbox.InboxRow] = []
     count = 0
     texts: list[bytes] = []
     for request in requests:
@@ -201,18 +211,10 @@ def _inbox_rows(requests: list[_Request]) -> list[tuple[int, str]]:
     return rows
 
 
-_ADD_TO_INBOX = "INSERT INTO inbox (matches, hits) VALUES (?, ?)"
-_ADD_COUNTS = """
-INSERT INTO counts (hour, party, type, requests, checked, hits, invalid) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, checked = checked + excluded.checked,
-    hits = hits + excluded.hits, invalid = invalid + excluded.invalid
-"""
-
-
 def main(folder: str) -> None:
     """Commit what comes through standard input, a socket, into the ledger of a data folder."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # meant for the worker as well; this ends after it
+        signal.signal(number, signal.SIG_IGN)  # meant for the worker too; this process ends after it
     connection = socket.socket(fileno=os.dup(0))
     with connection:
         try:

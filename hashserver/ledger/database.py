@@ -1,8 +1,8 @@
 """The ledger's file: opening it, and writing to it from several processes.
 
-SQLite in WAL mode with full synchronisation: what is committed is on disk. Its own way of waiting
-for another writer is to sleep and try again, which makes some wait for long; here writers queue up
-at a file lock.
+SQLite in WAL mode with full synchronisation: what is committed is on disk. SQLite
+waits for another writer by sleeping and trying again, which makes some wait for long; here writers
+queue up at a file lock.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from hashserver.errors import Trouble
+from hashserver.ledger.migrations import migrate, version_of
 from hashserver.ledger.schema import SCHEMA, VERSION
 
 FILE = "ledger.sqlite"
 _LOCK = "ledger.lock"
 _CHECKPOINT_PAGES = 4096
+_COPIED_PAGES = 4096  # at a time
 _BUSY_SECONDS = 30.0
 
 
@@ -28,11 +30,11 @@ class LedgerError(Trouble):
 
 
 class LedgerFull(LedgerError):
-    """There is no room for what has to be written."""
+    """The disk has no room for what has to be written."""
 
 
 def explain(error: sqlite3.Error, folder: Path) -> LedgerError:
-    """SQLite's trouble in a sentence."""
+    """An error of SQLite as one of ours, in a sentence that says what to do."""
     file = folder / FILE
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF
@@ -46,9 +48,11 @@ def explain(error: sqlite3.Error, folder: Path) -> LedgerError:
 class Ledger:
     """A connection to the ledger of a data folder. Threads may share it, one at a time.
 
+    A ledger of an earlier program is migrated when it is opened, also to read it only.
+
     Args:
         folder: the data folder; made if absent, mode 0700.
-        read_only: refuse every change of its rows.
+        read_only: refuse every change of its rows through this connection.
 
     Raises:
         LedgerError: it cannot be opened, or was written by a newer program.
@@ -75,7 +79,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Close the file; a second time does nothing."""
         self.connection.close()
         if self._lock >= 0:
             os.close(self._lock)
@@ -103,10 +107,12 @@ class Ledger:
         return connection
 
     def _make(self, connection: sqlite3.Connection) -> None:
-        if _version(connection) == 0:
+        found = version_of(connection)
+        if found == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        found = _version(connection)
-        if found != VERSION:
+        elif 0 < found < VERSION:
+            migrate(connection)
+        elif found != VERSION:
             raise LedgerError(
                 f"{self.folder / FILE} has layout {found}, this program reads layout {VERSION}; use the program "
                 "version that wrote it"
@@ -114,7 +120,7 @@ class Ledger:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the right to write, first come, first served, across processes."""
+        """Hold the right to write within the block: first come, first served, across processes."""
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             yield
@@ -123,7 +129,7 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Read: all of it as it was at the first look, whatever others write meanwhile.
+        """Read within the block: all of it as it was at the first look, whatever others write.
 
         Raises:
             LedgerError: it cannot be read.
@@ -170,11 +176,34 @@ class Ledger:
                 self._roll_back()
                 raise explain(error, self.folder) from error
 
+    def copy_to(self, file: Path, on_progress: Callable[[int, int], None]) -> None:
+        """Copy the whole of it, as it is at one moment, into a new file; others write meanwhile.
+
+        Args:
+            file: to write.
+            on_progress: told the bytes copied, and in all.
+
+        Raises:
+            LedgerError: it cannot be read, or the file cannot be written.
+        """
+        try:
+            with closing(sqlite3.connect(file)) as copy:
+                # In a read transaction: the copy would begin again with every hit that is recorded
+                # meanwhile.
+                self.connection.execute("BEGIN")
+                self.connection.execute("SELECT value FROM meta").fetchone()
+                size = int(self.connection.execute("PRAGMA page_size").fetchone()[0])
+                self.connection.backup(
+                    copy,
+                    pages=_COPIED_PAGES,
+                    progress=lambda _, left, total: on_progress((total - left) * size, total * size),
+                )
+        except sqlite3.Error as error:
+            raise explain(error, file.parent) from error
+        finally:
+            self._roll_back()
+
     def _roll_back(self) -> None:
         with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -1,21 +1,23 @@
-"""What tells an entry from the others of its set: its external id, or its first hash if it has none."""
+"""What tells an entry from others of its set: its external id, or else its first hash."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from hashcore import Entry
+if TYPE_CHECKING:
+    from hashcore import Entry  # loading it would make every committer start much later
 
 _ID, _HASH = "id:", "hash:"
 
 
 def key_of(entry: Entry) -> str:
-    """The key of an entry."""
+    """The key of an entry: `id:` and its id, or `hash:` and its first hash in hexadecimal."""
     return f"{_ID}{entry.id}" if entry.id is not None else f"{_HASH}{(entry.digest or b'').hex()}"
 
 
 def split_keys(keys: Iterable[str]) -> tuple[list[str], list[bytes]]:
-    """The external ids, and the first hashes, that keys are made of."""
+    """The external ids, and the first hashes (digests), that keys were made from."""
     ids, digests = [], []
     for key in keys:
         if key.startswith(_ID):

@@ -1,8 +1,8 @@
-"""Lines in the audit log for what is published, and for what a killed process published without one.
+"""Lines in the audit log for what is published, also by a process that was killed before writing.
 
 All of it runs while the store's writer lock is held: nobody is between publishing and writing a
-line then, so a generation without one is of a process that was killed, or whose ledger could not be
-written.
+line then, so a generation without a line comes from a process that was killed, or that could not
+write the ledger.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from hashcore import Outcome, Store
 from hashcore.disk.layout import Manifest
 from hashcore.errors import StoreBusy
-from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import Ledger, LedgerError
+from hashserver.ledger.tables.audit import lines_since, write_audit
 from hashserver.times import DAY_MS
 
 FOUND_LATER = "unknown (found later)"
@@ -26,15 +24,15 @@ _MARGIN_MS = DAY_MS  # clocks are set back now and then
 def audited(
     ledger: Ledger, store: Store, *, who: str, action: str, subject: str, **details: Any
 ) -> Callable[[Outcome], None]:
-    """What a change of the store has to call before it lets go of the writer lock, its `on_done`.
+    """The `on_done` of a change of the store, which is called before the writer lock is released.
 
     Args:
         ledger: of the data folder.
-        store: that is changed.
+        store: the one that is changed.
         who: `user NAME` of a shell, or `party NAME`.
         action: such as `sets remove`, in the words of the command line.
         subject: name of the set, or what else was changed.
-        details: more to say of the state after it; never hash values.
+        details: more about the state after it; never hash values.
 
     Returns:
         A function that raises a LedgerError when the line cannot be written; the change is
@@ -54,7 +52,7 @@ def audited(
                 write_audit(connection, who=who, action=action, subject=subject, before=before, after=after)
         except LedgerError as error:
             raise LedgerError(
-                f"generation {outcome.generation} is published, but the audit log has no line of it: {error}"
+                f"generation {outcome.generation} is published, but the audit log has no line for it: {error}"
             ) from error
 
     return note
@@ -63,7 +61,7 @@ def audited(
 def find_unaudited(ledger: Ledger, store: Store) -> int:
     """Add lines for generations that have none, and return how many.
 
-    Nothing is done while somebody changes the store: that change will do it.
+    Nothing is done while somebody is changing the store: that change does it.
 
     Raises:
         LedgerError: the ledger cannot be written.
@@ -80,8 +78,7 @@ def _add_missing(ledger: Ledger, history: list[Manifest], up_to: int | None = No
     if not kept:
         return 0
     since = int(min(manifest.created for manifest in kept) * 1000) - _MARGIN_MS
-    rows = ledger.connection.execute("SELECT after FROM audit WHERE time >= ? AND after IS NOT NULL", (since,))
-    known = {orjson.loads(after).get("generation") for (after,) in rows}
+    known = {line.after.get("generation") for line in lines_since(ledger.connection, since)}
     missing = [
         manifest
         for manifest in kept

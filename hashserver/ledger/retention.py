@@ -1,8 +1,8 @@
-"""Retention: rows of `hits` and `counts` that are older than the operator wants to keep are deleted.
+"""Retention: matches and counts that are older than the operator wants to keep are deleted.
 
 `hit_days` and `sightings` stay, so what was hit stays counted; `counts` have no such sums, and what
-is deleted of them is missing in reports. Deleting goes slice by slice under the write lock: hits
-are recorded in between.
+is deleted of them is missing in reports. Deleting goes slice by slice under the write lock, and
+hits are recorded in between.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import Ledger
 from hashserver.ledger.fold import fold
+from hashserver.ledger.tables.audit import write_audit
+from hashserver.ledger.tables.counts import delete_counts_before, has_counts_before
+from hashserver.ledger.tables.matches import delete_before, numbers_before
+from hashserver.ledger.tables.meta import HITS_KEPT_SINCE, raise_to
 from hashserver.times import DAY_MS, HOUR_MS, now_ms
 
 SLICE = 2000
-KEPT_SINCE = "hits_kept_since"
-"""Name in `meta` of the time (Unix milliseconds) before which hits may have been deleted."""
 
 _LOCK = "retention.lock"
 _PAUSE_SECONDS = 0.002  # between slices, for those who wait for the lock
@@ -30,7 +31,7 @@ _PAUSE_SECONDS = 0.002  # between slices, for those who wait for the lock
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """How many rows a run has deleted."""
+    """How many rows a run has deleted: matches (of old hits), and counts."""
 
     hits: int = 0
     counts: int = 0
@@ -39,7 +40,7 @@ class Deleted:
 def apply_retention(
     folder: Path, *, keep_hits_days: int | None, keep_counts_days: int | None, now: int | None = None
 ) -> Deleted:
-    """Delete what is older than so many days, unless another process is about it.
+    """Delete what is older than so many days, unless another process is doing so.
 
     Args:
         folder: the data folder.
@@ -47,7 +48,7 @@ def apply_retention(
         now: Unix milliseconds.
 
     Raises:
-        LedgerError: the ledger cannot be written; what was deleted before is deleted.
+        LedgerError: the ledger cannot be written; what was deleted by then stays deleted.
     """
     if keep_hits_days is None and keep_counts_days is None:
         return Deleted()
@@ -56,7 +57,7 @@ def apply_retention(
         if not alone:
             return Deleted()
         with Ledger(folder) as ledger:
-            # What is deleted shall not be legible in free pages.
+            # What is deleted must not remain legible in free pages.
             ledger.connection.execute("PRAGMA secure_delete = ON")
             hits_before = None if keep_hits_days is None else now - keep_hits_days * DAY_MS
             hits = 0 if hits_before is None else _delete_hits(ledger, hits_before)
@@ -86,36 +87,20 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def _delete_hits(ledger: Ledger, before: int) -> int:
     fold(ledger)
-    # Without the lock: this goes through the whole table, which is in the order of folding, not of
-    # time.
-    query = "SELECT min(id), max(id) FROM hits WHERE time < ?"
-    first, last = ledger.connection.execute(query, (before,)).fetchone()
-    if first is None:
-        return 0
+    numbers = numbers_before(ledger.connection, before)  # without the lock, as it takes long
     deleted = 0
-    for start in range(first, last + 1, SLICE):
+    for start in range(0, len(numbers), SLICE):
         with ledger.transaction() as connection:
-            connection.execute(_SET_KEPT_SINCE, (KEPT_SINCE, before))
-            stop = min(start + SLICE, last + 1)
-            statement = "DELETE FROM hits WHERE id >= ? AND id < ? AND time < ?"
-            deleted += connection.execute(statement, (start, stop, before)).rowcount
+            raise_to(connection, HITS_KEPT_SINCE, before)
+            deleted += delete_before(connection, before, numbers[start : start + SLICE])
         time.sleep(_PAUSE_SECONDS)
     return deleted
 
 
 def _delete_counts(ledger: Ledger, before_hour: int) -> int:
     deleted = 0
-    query = "SELECT 1 FROM counts WHERE hour < ? LIMIT 1"
-    while ledger.connection.execute(query, (before_hour,)).fetchone() is not None:
+    while has_counts_before(ledger.connection, before_hour):
         with ledger.transaction() as connection:
-            deleted += connection.execute(_DELETE_COUNTS, (before_hour, SLICE)).rowcount
+            deleted += delete_counts_before(connection, before_hour, SLICE)
         time.sleep(_PAUSE_SECONDS)
     return deleted
-
-
-_SET_KEPT_SINCE = """
-INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)
-"""
-_DELETE_COUNTS = """
-DELETE FROM counts WHERE (hour, party, type) IN (SELECT hour, party, type FROM counts WHERE hour < ? LIMIT ?)
-"""

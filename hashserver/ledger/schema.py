@@ -1,16 +1,18 @@
-"""The tables of the ledger: parties and keys, what was checked and hit, feedback, and what admins did.
+"""The tables of the ledger: parties and keys, counts, matches, feedback, and what admins did.
 
 Times are Unix milliseconds, hours, days and months are whole ones since 1970, UTC. Hits arrive in
-`inbox`, a row for every commit of a worker, and are folded into the other tables soon (see
-`hashserver.ledger.fold`). `hits` has a row for every match; `rank` 0 marks the nearest match of a
-hit, so hits are counted by it. `hit_days` and `sightings` are sums over `hits`, kept in the same
-transactions: reports need not go through millions of rows, and what retention deletes from `hits`
-stays counted. A row of `entries` is made when an entry is first hit.
+`inbox`, one row per commit of a worker, and are folded into the other tables soon (see
+`hashserver.ledger.fold`). `matches` has a row for every match; `rank` 0 marks the nearest match of
+a hit, so hits are counted by it. `hit_days` and `sightings` are sums over `matches`, kept in the
+same transactions: reports need not go through millions of rows, and what retention deletes from
+`matches` stays counted. A row of `entries` is made when an entry is first hit.
+
+Whoever changes the tables raises VERSION, and adds a step to `hashserver.ledger.migrations`.
 """
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -57,14 +59,14 @@ CREATE TABLE entries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     set_name TEXT NOT NULL,
     key TEXT NOT NULL,
-    external TEXT,
+    external_id TEXT,
     category TEXT,
     added INTEGER NOT NULL,
     first_hit INTEGER NOT NULL,
     UNIQUE (set_name, key)
 ) STRICT;
 
-CREATE TABLE hits (
+CREATE TABLE matches (
     id INTEGER PRIMARY KEY,
     time INTEGER NOT NULL,
     party INTEGER NOT NULL,
@@ -103,7 +105,7 @@ CREATE TABLE feedback (
     time INTEGER NOT NULL,
     party INTEGER NOT NULL,
     set_name TEXT NOT NULL,
-    external TEXT NOT NULL,
+    external_id TEXT NOT NULL,
     verdict TEXT NOT NULL CHECK (verdict IN ('false-positive', 'confirmed')),
     note TEXT NOT NULL
 ) STRICT;

@@ -1,4 +1,4 @@
-"""Verifying a ledger: the file itself, and whether what it says fits together."""
+"""Verifying a ledger: the file itself, and whether its tables agree with each other."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from urllib.parse import quote
 import orjson
 
 from hashserver.ledger.database import FILE
-from hashserver.ledger.retention import KEPT_SINCE
+from hashserver.ledger.migrations import version_of, view_as_newest
 from hashserver.ledger.schema import VERSION
+from hashserver.ledger.tables import inbox
+from hashserver.ledger.tables.matches import newest_generation
+from hashserver.ledger.tables.meta import HITS_KEPT_SINCE, read_number
 from hashserver.times import DAY_MS, month_of, start_of_month
 
 _MOST_LINES = 20
-_TABLES = ("parties", "keys", "counts", "entries", "hits", "hit_days", "sightings", "feedback", "audit")
+_TABLES = ("parties", "keys", "counts", "entries", "matches", "hit_days", "sightings", "feedback", "audit")
 
 
 def verify_ledger(
@@ -28,7 +31,7 @@ def verify_ledger(
     Args:
         folder: where it is.
         on_problem: told of each problem in a sentence.
-        copy: nobody has it open, and nothing shall be left beside it.
+        copy: nobody has it open, and nothing may be left beside it.
         newest: receives the newest generation that a hit was answered from, if there is a hit.
 
     Returns:
@@ -50,22 +53,23 @@ def verify_ledger(
 def _verify(
     connection: sqlite3.Connection, tell: Callable[[str], None], newest: list[int] | None
 ) -> dict[str, int]:
-    version = _one(connection, "PRAGMA user_version")
-    if version != VERSION:
+    version = version_of(connection)
+    if not 0 < version <= VERSION:
         tell(f"it has layout {version}, and this program reads layout {VERSION}")
         return {}
+    view_as_newest(connection)
     damage = [line for (line,) in connection.execute(f"PRAGMA integrity_check({_MOST_LINES})") if line != "ok"]
     for line in damage:
         tell(f"it is damaged: {line}")
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        tell(f"row {row} of {table} refers to a row of {parent} that there is not")
+        tell(f"row {row} of {table} refers to a row of {parent} that does not exist")
     if not damage:
         _check_rules(connection, tell)
         _check_sums(connection, tell)
         _check_inbox(connection, tell)
-        generation = _one(connection, "SELECT max(generation) FROM hits")
+        generation = newest_generation(connection)
         if newest is not None and generation is not None:
-            newest.append(int(generation))
+            newest.append(generation)
     return {table: _one(connection, f"SELECT count(*) FROM {table}") for table in _TABLES}  # noqa: S608
 
 
@@ -81,9 +85,8 @@ def _check_rules(connection: sqlite3.Connection, tell: Callable[[str], None]) ->
 
 
 def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
-    """What is summed up is what there is, as far back as nothing has been deleted by retention."""
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (KEPT_SINCE,)).fetchone()
-    since = 0 if row is None else int(row[0])
+    """Sums agree with the rows, as far back as retention has deleted nothing."""
+    since = read_number(connection, HITS_KEPT_SINCE) or 0
     first_day = -(-since // DAY_MS)
     first_month = month_of(since) + 1 if since else 0
     for query, values, what in (
@@ -92,13 +95,13 @@ def _check_sums(connection: sqlite3.Connection, tell: Callable[[str], None]) -> 
     ):
         wrong = connection.execute(query, values).fetchone()[0]
         if wrong:
-            tell(f"{wrong:,} sums of {what} are not those of the rows of hits")
+            tell(f"{wrong:,} sums of {what} do not agree with the rows of matches")
 
 
 def _check_inbox(connection: sqlite3.Connection, tell: Callable[[str], None]) -> None:
-    for number, matches, hits in connection.execute("SELECT id, matches, hits FROM inbox"):
+    for number, matches, text in inbox.oldest(connection):
         try:
-            found = len(orjson.loads(hits))
+            found = len(orjson.loads(text))
         except (orjson.JSONDecodeError, TypeError):
             tell(f"row {number} of inbox cannot be read")
             continue
@@ -110,9 +113,9 @@ _RULES = (
     ("requests < 0 OR checked < 0 OR hits < 0 OR invalid < 0", "counts", "are negative"),
     ("hits < 0 OR matches < 1 OR hits > matches", "hit_days", "have numbers that cannot be"),
     ("matches < 1 OR first > last", "sightings", "have numbers that cannot be"),
-    ("distance < 0 OR rank < 0 OR generation < 0", "hits", "have negative numbers"),
-    ("entry NOT IN (SELECT id FROM entries)", "hits", "refer to an entry that there is not"),
-    ("entry NOT IN (SELECT id FROM entries)", "sightings", "refer to an entry that there is not"),
+    ("distance < 0 OR rank < 0 OR generation < 0", "matches", "have negative numbers"),
+    ("entry NOT IN (SELECT id FROM entries)", "matches", "refer to an entry that does not exist"),
+    ("entry NOT IN (SELECT id FROM entries)", "sightings", "refer to an entry that does not exist"),
     ("length(digest) != 32", "keys", "are not digests of keys"),
 )
 
@@ -120,9 +123,9 @@ _RULES = (
 _DAYS_THAT_DIFFER = f"""
 SELECT count(*) FROM (
     SELECT 1 FROM (
-        SELECT time / {DAY_MS} AS day, party, set_name, hits.type, distance,
+        SELECT time / {DAY_MS} AS day, party, set_name, matches.type, distance,
             sum(rank = 0) AS hits, count(*) AS matches
-        FROM hits JOIN entries ON entries.id = hits.entry WHERE time >= :time
+        FROM matches JOIN entries ON entries.id = matches.entry WHERE time >= :time
         GROUP BY 1, 2, 3, 4, 5
         UNION ALL
         SELECT day, party, set_name, type, distance, -sum(hits), -sum(matches)
@@ -135,7 +138,7 @@ SELECT count(*) FROM (
     SELECT 1 FROM (
         SELECT strftime('%Y', time / 1000, 'unixepoch') * 12 + strftime('%m', time / 1000, 'unixepoch')
             - 23641 AS month, entry, party, count(*) AS matches
-        FROM hits WHERE time >= :time GROUP BY 1, 2, 3
+        FROM matches WHERE time >= :time GROUP BY 1, 2, 3
         UNION ALL
         SELECT month, entry, party, -matches FROM sightings WHERE month >= :month
     ) GROUP BY month, entry, party HAVING sum(matches) != 0

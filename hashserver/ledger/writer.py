@@ -1,11 +1,11 @@
-"""A worker's side of the ledger: it hands matches to its committer, and requests wait until theirs are on disk.
+"""A worker's side of the ledger: it hands matches to its committer; requests wait for the disk.
 
 Group commit: what is recorded while the committer is busy is handed over together when it is done,
-so the cost of synchronising with the disk is shared by all who wait for it, and a lone request
-waits for one.
+so all who wait share the cost of synchronising with the disk, and a lone request waits for one
+commit only.
 
 The committer is a process of its own, see `hashserver.ledger.committer`. A thread that commits
-takes the interpreter from the event loop some ten times a commit, and requests wait for it that
+takes the interpreter from the event loop some ten times per commit, which holds up requests that
 have nothing to record.
 """
 
@@ -26,19 +26,20 @@ import orjson
 
 from hashserver.ledger.committer import FLUSH_SECONDS
 from hashserver.ledger.database import LedgerError, LedgerFull
-from hashserver.ledger.fold import SLICE, MatchRow
+from hashserver.ledger.fold import SLICE
+from hashserver.ledger.match_row import MatchRow
 from hashserver.processes import command
 from hashserver.times import HOUR_MS, now_ms
 
 log = logging.getLogger("hashserver")
 
-_SEND_SECONDS = FLUSH_SECONDS / 2  # between two times that counts are sent; on disk when both have passed
+_SEND_SECONDS = FLUSH_SECONDS / 2  # how often counts are sent; they are on disk after both times
 _RESTART_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class Tally:
-    """What one request adds to the counts of a hash type."""
+class TypeCounts:
+    """What one request adds to the counts of one hash type: numbers of hashes."""
 
     checked: int = 0
     hits: int = 0
@@ -85,7 +86,7 @@ class LedgerWriter:
         return self._trouble
 
     async def close(self) -> None:
-        """Have what is left written, and let go of the file; a second time does nothing."""
+        """Have everything that is left written, and end; a second time does nothing."""
         if self._ending:
             return
         self._ending = True
@@ -94,19 +95,19 @@ class LedgerWriter:
             await self._keeping
 
     def _hand_over(self) -> None:
-        """Send all that is left, and nothing after it."""
+        """Send all that is left; nothing is sent afterwards."""
         self._send()
         self._send_counts()
         link, self._link = self._link, None
         if link is not None:
             link.end()
 
-    def count(self, party: int, tallies: dict[str, Tally]) -> None:
+    def count(self, party: int, tallies: dict[str, TypeCounts]) -> None:
         """Add to the counts; they are on disk within a second."""
         self._add(now_ms() // HOUR_MS, party, tallies)
 
     async def record(
-        self, party: int, rows: Sequence[MatchRow], tallies: dict[str, Tally], *, numbered: bool = False
+        self, party: int, rows: Sequence[MatchRow], tallies: dict[str, TypeCounts], *, numbered: bool = False
     ) -> list[int]:
         """Put the matches of a request on disk, and add to the counts.
 
@@ -117,8 +118,8 @@ class LedgerWriter:
             numbered: return the entries' numbers.
 
         Returns:
-            The ledger's number of the entry of every row, which an entry keeps; empty unless asked
-            for.
+            For every row, the number of its entry in the ledger, which never changes; empty unless
+            asked for.
 
         Raises:
             LedgerError: they could not be written, and nothing is counted.
@@ -144,14 +145,14 @@ class LedgerWriter:
 
     def _why_not(self) -> LedgerError:
         if self._ending:
-            return LedgerError("the server is ending, and its ledger is closed")
+            return LedgerError("the server is shutting down, and its ledger is closed")
         return self._trouble or LedgerError("the process that writes the ledger is not running")
 
-    def _add(self, hour: int, party: int, tallies: dict[str, Tally]) -> None:
-        for kind, tally in tallies.items():
-            row = self._counts.get((hour, party, kind))
+    def _add(self, hour: int, party: int, tallies: dict[str, TypeCounts]) -> None:
+        for hash_type, tally in tallies.items():
+            row = self._counts.get((hour, party, hash_type))
             if row is None:
-                row = self._counts[hour, party, kind] = [0, 0, 0, 0]
+                row = self._counts[hour, party, hash_type] = [0, 0, 0, 0]
             row[0] += 1
             row[1] += tally.checked
             row[2] += tally.hits
@@ -179,7 +180,7 @@ class LedgerWriter:
         return link
 
     async def _keep(self, link: _Link) -> None:
-        """Send counts, and start another committer whenever one is gone, until we end and it has."""
+        """Send counts, and replace a committer that is gone, until both sides have ended."""
         while True:
             while not link.gone.done():
                 self._send_counts()
@@ -188,7 +189,7 @@ class LedgerWriter:
             code = await asyncio.to_thread(link.process.wait)
             if not self._ending and (code or self._trouble is None):  # or it has said why
                 words = (
-                    f"the process that writes the ledger has ended with code {code}; another one is being started"
+                    f"the process that writes the ledger ended unexpectedly (code {code}); it is being restarted"
                 )
                 self._note(LedgerError(words))
             error = self._why_not()
@@ -202,11 +203,11 @@ class LedgerWriter:
                 await asyncio.sleep(_RESTART_SECONDS)
                 with suppress(OSError):  # no process can be made at the moment
                     link = await self._launch()
-            if self._ending:  # it was asked to while there was no committer, and counts were kept for this one
+            if self._ending:  # asked to while there was no committer; this one takes the counts
                 self._hand_over()
 
     def _take(self, line: bytes) -> None:
-        """Do as the committer says."""
+        """Act on a line that the committer sent."""
         requests, numbers, trouble, warning = orjson.loads(line)
         self._note(None if trouble is None else (LedgerFull if trouble[0] else LedgerError)(trouble[1]))
         if warning:
@@ -218,7 +219,7 @@ class LedgerWriter:
                 _fail(done, self._trouble)
                 continue
             mine = next(given) if numbered else []
-            if not done.done():  # or nobody waits for it any more
+            if not done.done():  # or its request was cancelled
                 done.set_result(mine)
         self._sent -= requests
         if requests and not self._sent:
@@ -275,27 +276,27 @@ class _Link(asyncio.Protocol):
 
     def send(self, lines: bytes) -> None:
         """Send some lines."""
-        if self._transport is None:  # not any more, which is told otherwise
+        if self._transport is None:  # it is gone, which is reported elsewhere
             return
         # Transports write at the end of the loop's turn, in which many others may be answered
         # first.
         if not self._transport.get_write_buffer_size():
-            with suppress(OSError):  # there is no room, or nobody
+            with suppress(OSError):  # the buffer is full, or the committer is gone
                 lines = lines[self._connection.send(lines) :]
         if lines:
             self._transport.write(lines)
 
     def end(self) -> None:
-        """Tell it that nothing more will come."""
+        """Tell the committer that nothing more will come."""
         if self._transport is not None:
             self._transport.write_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It can be written to."""
+        """Remember the transport: from now on it can be written to."""
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Some lines, the last of which may be cut."""
+        """Take the lines in it; the last one may be incomplete."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line)
@@ -303,7 +304,7 @@ class _Link(asyncio.Protocol):
             self.spoke.set_result(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """It is gone, for whatever reason."""
+        """Wake up all who wait for the committer; it is gone, for whatever reason."""
         del error
         self._transport = None
         for each in (self.spoke, self.gone):
@@ -312,5 +313,5 @@ class _Link(asyncio.Protocol):
 
 
 def _fail(done: asyncio.Future[list[int]], error: LedgerError) -> None:
-    if not done.done():  # or nobody waits for it any more
+    if not done.done():  # or its request was cancelled
         done.set_exception(error)

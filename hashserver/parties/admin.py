@@ -1,4 +1,4 @@
-"""Changing parties. Every change and its line in the audit log are one transaction; workers see it at once."""
+"""Changing parties: each change and its line in the audit log are one transaction."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from hashserver.errors import BadInput
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.audit import write_audit
+from hashserver.ledger.tables import parties as table
+from hashserver.ledger.tables.audit import write_audit
+from hashserver.ledger.tables.meta import PARTIES_VERSION, count_up
 from hashserver.parties.keys import Digester, new_key, read_secret
 from hashserver.parties.party import PERMISSIONS
 from hashserver.times import DAY_SECONDS, now_ms
@@ -24,7 +24,7 @@ _MOST_OVERLAP = 100 * 366 * DAY_SECONDS
 
 
 class UnknownParty(BadInput, LedgerError):
-    """There is no party, or no key, of that name."""
+    """There is no such party or key."""
 
 
 class PartyRefused(BadInput, LedgerError):
@@ -33,7 +33,12 @@ class PartyRefused(BadInput, LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key, without the key: its number, and when it was made, expires and was removed (Unix milliseconds)."""
+    """What is known of a key, but not the key itself.
+
+    Args:
+        number: in the ledger.
+        created, expires, revoked: Unix milliseconds, or None.
+    """
 
     number: int
     created: int
@@ -41,7 +46,7 @@ class KeyInfo:
     revoked: int | None
 
     def is_valid(self, now: int) -> bool:
-        """Whether it lets its party in."""
+        """Whether it is accepted at a time (Unix milliseconds)."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
 
@@ -84,7 +89,7 @@ class PartyAdmin:
 
     Args:
         ledger: of the folder.
-        who: does it, for the audit log.
+        who: makes the changes, for the audit log.
     """
 
     def __init__(self, ledger: Ledger, who: str) -> None:
@@ -92,8 +97,7 @@ class PartyAdmin:
 
     def parties(self) -> list[PartyInfo]:
         """All parties by name, disabled ones included."""
-        rows = self._ledger.connection.execute("SELECT name FROM parties ORDER BY name COLLATE NOCASE")
-        return [self.show(name) for (name,) in rows.fetchall()]
+        return [self.show(name) for name in table.party_names(self._ledger.connection).values()]
 
     def show(self, name: str) -> PartyInfo:
         """One party.
@@ -102,22 +106,15 @@ class PartyAdmin:
             UnknownParty: there is none of that name.
         """
         connection = self._ledger.connection
-        row = connection.execute(
-            "SELECT id, name, created, disabled, permissions, sets, max_rate, daily_quota "
-            "FROM parties WHERE name = ?",
-            (name,),
-        ).fetchone()
-        if row is None:
-            known = ", ".join(each for (each,) in connection.execute("SELECT name FROM parties ORDER BY name"))
+        found = table.find_party(connection, name)
+        if found is None:
+            known = ", ".join(table.party_names(connection).values())
             raise UnknownParty(f"no party named {name!r}; parties: {known or 'none'}")
-        keys = connection.execute(
-            "SELECT id, created, expires, revoked FROM keys WHERE party = ? ORDER BY id", (row[0],)
-        ).fetchall()
-        sets = None if row[5] is None else orjson.loads(row[5])
-        number, name, created, disabled = row[:4]
-        permissions, max_rate, daily_quota = orjson.loads(row[4]), row[6], row[7]
-        known_keys = [KeyInfo(*key) for key in keys]
-        return PartyInfo(number, name, created, disabled, permissions, sets, max_rate, daily_quota, known_keys)
+        keys = [
+            KeyInfo(key.number, key.created, key.expires, key.revoked)
+            for key in table.keys_of(connection, found.number)
+        ]
+        return PartyInfo(*found, keys)
 
     def add(
         self,
@@ -128,7 +125,7 @@ class PartyAdmin:
         max_rate: float | None = None,
         daily_quota: int | None = None,
     ) -> str:
-        """Add a party, and return its key, which cannot be had again.
+        """Add a party, and return its key, which cannot be shown again.
 
         Raises:
             PartyRefused: the name is taken or unusable, a permission is unknown, or a bound makes
@@ -143,26 +140,33 @@ class PartyAdmin:
         names = _checked_sets(sets)
         _check_limits(max_rate, daily_quota)
         with self._ledger.transaction() as connection:
-            if connection.execute("SELECT 1 FROM parties WHERE name = ?", (name,)).fetchone():
-                raise PartyRefused(f"there is a party named {name!r} already")
-            connection.execute(
-                "INSERT INTO parties (name, created, permissions, sets, max_rate, daily_quota) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (name, now_ms(), orjson.dumps(chosen).decode(), names, max_rate, daily_quota),
+            if table.find_party(connection, name) is not None:
+                raise PartyRefused(f"a party named {name!r} already exists")
+            number = table.add_party(
+                connection,
+                name=name,
+                created=now_ms(),
+                permissions=chosen,
+                sets=names,
+                max_rate=max_rate,
+                daily_quota=daily_quota,
             )
-            info = self.show(name)
-            key = self._new_key(connection, info.number)
-            self._note(connection, "party add", name, None, info.as_json())
+            key = self._new_key(connection, number)
+            self._note(connection, "party add", name, None, self.show(name).as_json())
         return key
 
     def set_disabled(self, name: str, disabled: bool) -> None:
-        """Let a party in no longer, or again."""
+        """Disable a party, or enable it again.
+
+        Raises:
+            UnknownParty: there is none of that name.
+        """
         with self._ledger.transaction() as connection:
             before = self.show(name)
             if (before.disabled is not None) == disabled:
                 return
             when = now_ms() if disabled else None
-            connection.execute("UPDATE parties SET disabled = ? WHERE id = ?", (when, before.number))
+            table.set_disabled(connection, before.number, when)
             action = "party disable" if disabled else "party enable"
             self._note(connection, action, before.name, before.as_json(), self.show(name).as_json())
 
@@ -176,7 +180,7 @@ class PartyAdmin:
         max_rate: float | Unchanged | None = UNCHANGED,
         daily_quota: int | Unchanged | None = UNCHANGED,
     ) -> PartyInfo:
-        """Change what a party may do, and return it as it is then.
+        """Change what a party may do, and return it as it is afterwards.
 
         Raises:
             UnknownParty: there is none of that name.
@@ -191,15 +195,13 @@ class PartyAdmin:
             before = self.show(name)
             chosen = [one for one in PERMISSIONS if one in {*before.permissions, *more} - set(fewer)]
             names = before.sets if isinstance(sets, Unchanged) else sets
-            connection.execute(
-                "UPDATE parties SET permissions = ?, sets = ?, max_rate = ?, daily_quota = ? WHERE id = ?",
-                (
-                    orjson.dumps(chosen).decode(),
-                    _checked_sets(names),
-                    before.max_rate if isinstance(max_rate, Unchanged) else max_rate,
-                    before.daily_quota if isinstance(daily_quota, Unchanged) else daily_quota,
-                    before.number,
-                ),
+            table.change_party(
+                connection,
+                before.number,
+                permissions=chosen,
+                sets=_checked_sets(names),
+                max_rate=before.max_rate if isinstance(max_rate, Unchanged) else max_rate,
+                daily_quota=before.daily_quota if isinstance(daily_quota, Unchanged) else daily_quota,
             )
             after = self.show(name)
             if after != before:
@@ -207,13 +209,14 @@ class PartyAdmin:
         return after
 
     def rotate_key(self, name: str, *, overlap_seconds: float) -> str:
-        """Give a party a new key; those it has are good for `overlap_seconds` more.
+        """Give a party a new key; its other keys work for `overlap_seconds` more.
 
         Raises:
+            UnknownParty: there is none of that name.
             PartyRefused: two keys are valid already, or the time makes no sense.
         """
         if not 0 <= overlap_seconds <= _MOST_OVERLAP:
-            raise PartyRefused(f"a key cannot stay good for {overlap_seconds:,.0f} s more; use up to 100 years")
+            raise PartyRefused(f"a key cannot stay valid for {overlap_seconds:,.0f} s more; use up to 100 years")
         with self._ledger.transaction() as connection:
             party = self.show(name)
             now = now_ms()
@@ -221,14 +224,11 @@ class PartyAdmin:
             if len(valid) >= _MOST_VALID_KEYS:
                 numbers = " and ".join(str(key.number) for key in valid)
                 raise PartyRefused(
-                    f"party {party.name!r} has two valid keys already, {numbers}; remove the older one first: "
+                    f"party {party.name!r} already has two valid keys, {numbers}; remove the older one first: "
                     f"hashserver party remove-key {party.name!r} {valid[0].number}"
                 )
             expires = now + int(overlap_seconds * 1000)
-            connection.execute(
-                "UPDATE keys SET expires = min(coalesce(expires, ?1), ?1) WHERE party = ?2 AND revoked IS NULL",
-                (expires, party.number),
-            )
+            table.expire_keys(connection, party.number, expires)
             key = self._new_key(connection, party.number)
             before = {"keys": [key.number for key in valid]}
             after = {"keys": [one.number for one in self.show(name).keys if one.is_valid(now)], "expires": expires}
@@ -236,10 +236,10 @@ class PartyAdmin:
         return key
 
     def remove_key(self, name: str, number: int) -> None:
-        """Take a key back; its party is let in with it no longer.
+        """Revoke a key.
 
         Raises:
-            UnknownParty: the party has no such key, or it was removed before.
+            UnknownParty: there is no such party, or it has no such key that is not revoked.
         """
         with self._ledger.transaction() as connection:
             party = self.show(name)
@@ -248,17 +248,17 @@ class PartyAdmin:
                 raise UnknownParty(
                     f"party {party.name!r} has no key {number}; its keys: {', '.join(map(str, left)) or 'none'}"
                 )
-            connection.execute("UPDATE keys SET revoked = ? WHERE id = ?", (now_ms(), number))
+            table.revoke_key(connection, number, now_ms())
             self._note(connection, "party remove-key", party.name, {"keys": left}, {"removed": number})
 
     def _new_key(self, connection: sqlite3.Connection, party: int) -> str:
         key = new_key()
         digest = Digester(read_secret(self._ledger))(key)
-        connection.execute("INSERT INTO keys (party, digest, created) VALUES (?, ?, ?)", (party, digest, now_ms()))
+        table.add_key(connection, party, digest, now_ms())
         return key
 
     def _note(self, connection: sqlite3.Connection, action: str, name: str, before: Any, after: Any) -> None:
-        connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'parties_version'")
+        count_up(connection, PARTIES_VERSION)
         write_audit(connection, who=self._who, action=action, subject=name, before=before, after=after)
 
 
@@ -269,20 +269,20 @@ def _checked_permissions(names: Iterable[str]) -> list[str]:
     return [name for name in PERMISSIONS if name in chosen]
 
 
-def _checked_sets(names: Iterable[str] | None) -> str | None:
+def _checked_sets(names: Iterable[str] | None) -> list[str] | None:
     """Names of sets as the ledger keeps them."""
     if names is None:
         return None
     chosen = sorted(set(names))
     if not chosen:
-        raise PartyRefused("no set is named, so nothing would ever match; name some, or all")
-    return orjson.dumps(chosen).decode()
+        raise PartyRefused("no set is named, so nothing would ever match; name at least one, or all")
+    return chosen
 
 
 def _check_limits(max_rate: float | None, daily_quota: int | None) -> None:
     if max_rate is not None and not 0 < max_rate <= _MOST_HASHES:
         raise PartyRefused(
-            f"{max_rate:,} hashes a second is no rate; use more than 0 and at most {_MOST_HASHES:,}"
+            f"{max_rate:,} hashes per second is not a rate; use more than 0 and at most {_MOST_HASHES:,}"
         )
     if daily_quota is not None and not 0 < daily_quota <= _MOST_HASHES:
-        raise PartyRefused(f"{daily_quota:,} hashes a day is no quota; use 1 to {_MOST_HASHES:,}")
+        raise PartyRefused(f"{daily_quota:,} hashes per day is not a quota; use 1 to {_MOST_HASHES:,}")

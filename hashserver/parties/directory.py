@@ -8,9 +8,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
 from hashserver.ledger import Ledger
+from hashserver.ledger.tables.meta import PARTIES_VERSION, read_number
+from hashserver.ledger.tables.parties import all_parties, unrevoked_keys
 from hashserver.parties.keys import MOST_KEY_BYTES, Digester, read_secret
 from hashserver.parties.party import LOCAL, Party
 
@@ -63,7 +63,7 @@ class Directory:
         except BaseException:
             self._ledger.close()
             raise
-        self._seen = -1
+        self._seen: int | None = -1
         self._any = False
         self._by_digest: dict[bytes, Key] = {}
         self._by_number: dict[int, Key] = {}
@@ -82,31 +82,26 @@ class Directory:
     def refresh(self) -> bool:
         """Read the parties again if they have changed; returns whether they have."""
         with self._ledger.reading() as connection:
-            version = connection.execute("SELECT value FROM meta WHERE name = 'parties_version'").fetchone()[0]
+            version = read_number(connection, PARTIES_VERSION)
             if version == self._seen:
                 return False
-            rows = connection.execute(
-                "SELECT id, name, permissions, sets, max_rate, daily_quota, disabled FROM parties"
-            ).fetchall()
-            keys = connection.execute(
-                "SELECT digest, party, expires, id FROM keys WHERE revoked IS NULL"
-            ).fetchall()
+            rows, keys = all_parties(connection), unrevoked_keys(connection)
         parties = {
-            number: Party(
-                number,
-                name,
-                frozenset(orjson.loads(permissions)),
-                None if sets is None else frozenset(orjson.loads(sets)),
-                rate,
-                quota,
+            row.number: Party(
+                row.number,
+                row.name,
+                frozenset(row.permissions),
+                None if row.sets is None else frozenset(row.sets),
+                row.max_rate,
+                row.daily_quota,
             )
-            for number, name, permissions, sets, rate, quota, disabled in rows
-            if disabled is None
+            for row in rows
+            if row.disabled is None
         }
         known = [
-            Key(number, bytes(digest), parties[party], None if expires is None else expires / 1000)
-            for digest, party, expires, number in keys
-            if party in parties
+            Key(key.number, key.digest, parties[key.party], None if key.expires is None else key.expires / 1000)
+            for key in keys
+            if key.party in parties
         ]
         self._by_digest = {key.digest: key for key in known}
         self._by_number = {key.number: key for key in known}

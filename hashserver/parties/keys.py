@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hashserver.errors import Trouble
 from hashserver.ledger import Ledger
+from hashserver.ledger.tables.parties import party_names, unrevoked_keys
 from hashserver.times import now_ms
 
 PREFIX = "hs_"
@@ -28,12 +29,12 @@ class SecretError(Trouble):
 
 
 def new_key() -> str:
-    """A key of 256 random bits."""
+    """A key of 256 random bits, as text that begins with PREFIX."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 class Digester:
-    """Tells what is stored of a key: its BLAKE2b under a secret.
+    """Computes what is stored of a key: its BLAKE2b under a secret.
 
     Args:
         secret: of a ledger's folder, see `read_secret`.
@@ -43,7 +44,7 @@ class Digester:
         self._keyed = hashlib.blake2b(key=secret, digest_size=32)  # half of the work, and the same for all keys
 
     def __call__(self, key: str) -> bytes:
-        """What is stored of a key."""
+        """The 32 bytes that are stored of a key."""
         hasher = self._keyed.copy()
         hasher.update(key.encode("utf-8", "surrogatepass"))
         return hasher.digest()
@@ -64,19 +65,16 @@ def read_secret(ledger: Ledger) -> bytes:
 
 
 def _refuse_if_lost(ledger: Ledger, file: Path) -> None:
-    valid = ledger.connection.execute(
-        "SELECT parties.name, keys.id FROM keys JOIN parties ON parties.id = keys.party "
-        "WHERE revoked IS NULL AND (expires IS NULL OR expires > ?) ORDER BY keys.id",
-        (now_ms(),),
-    ).fetchall()
+    now = now_ms()
+    valid = [key for key in unrevoked_keys(ledger.connection) if key.expires is None or key.expires > now]
     # Another process may have made the first secret, and a key under it, in between.
     if not valid or file.exists():
         return
-    name, number = valid[0]
+    name = party_names(ledger.connection)[valid[0].party]
     raise SecretError(
-        f"{file} is missing, and without it no key works; restore it from a backup, or take all {len(valid):,} "
-        f"keys back, beginning with hashserver party remove-key {shlex.quote(name)} {number}, and give new ones "
-        "with hashserver party rotate-key"
+        f"{file} is missing, and without it no key works; restore it from a backup, or revoke all {len(valid):,} "
+        f"keys, beginning with hashserver party remove-key {shlex.quote(name)} {valid[0].number}, and issue new "
+        "ones with hashserver party rotate-key"
     )
 
 
@@ -111,6 +109,6 @@ def _checked(file: Path) -> bytes:
     secret = file.read_bytes()
     if len(secret) != _SECRET_BYTES:
         raise SecretError(
-            f"{file} is damaged; restore it from a backup, or delete it, take all keys back and give new ones"
+            f"{file} is damaged; restore it from a backup, or delete it, revoke all keys and issue new ones"
         )
     return secret

@@ -1,12 +1,12 @@
-"""A party, as requests see it."""
+"""A party as requests see it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PERMISSIONS = ("check", "contribute", "feedback", "report", "admin")
-"""What a party may do: check hashes; add entries and withdraw its own; say what it thinks of a match; see the
-figures of all parties; change parties and sets. `admin` includes the others."""
+"""What a party may do: check hashes; add entries and withdraw its own; give feedback on matches;
+see the figures of all parties; change parties and sets. `admin` includes the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +14,12 @@ class Party:
     """A connected organisation.
 
     Args:
-        number: in the ledger; 0 is whoever asks while no party is configured.
+        number: in the ledger; 0 stands for everybody while no party is configured.
         name: as people know it.
         permissions: some of PERMISSIONS.
         sets: names of the match sets that its checks go against; None: all.
-        max_rate: hashes a second, on the average; None: no bound.
-        daily_quota: hashes a day (UTC); None: no bound.
+        max_rate: hashes per second, on average; None: no limit.
+        daily_quota: hashes per day (UTC); None: no limit.
     """
 
     number: int
@@ -35,4 +35,5 @@ class Party:
 
 
 LOCAL = Party(0, "this machine", frozenset(PERMISSIONS))
-"""Whoever asks while no party is configured; only this machine may then, see `hashserver.server.loopback`."""
+"""Stands for everybody while no party is configured; only this machine may ask then, see
+`hashserver.server.loopback`."""

@@ -6,6 +6,8 @@ from typing import Any
 
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
+from hashserver.ledger.tables.counts import counts_by_day_and_type
+from hashserver.ledger.tables.hit_days import hits_by_set_category_and_type
 from hashserver.parties import Party
 from hashserver.reports.period import Period
 from hashserver.times import date_of_day
@@ -24,18 +26,11 @@ def read_usage(ledger: Ledger, party: Party, period: Period) -> dict[str, Any]:
     """
     fold(ledger)
     with ledger.reading() as connection:
-        counts = connection.execute(_COUNTS, (party.number, period.hours.start, period.hours.stop)).fetchall()
-        hits = connection.execute(_HITS, (party.number, period.days.start, period.days.stop)).fetchall()
+        counts = counts_by_day_and_type(connection, period.hours, party.number)
+        hits = hits_by_set_category_and_type(connection, period.days, party.number)
     days = [
-        {
-            "day": date_of_day(day).isoformat(),
-            "type": kind,
-            "requests": requests,
-            "checked": checked,
-            "hits": matched,
-            "invalid": invalid,
-        }
-        for day, kind, requests, checked, matched, invalid in counts
+        {"day": date_of_day(day).isoformat(), "type": hash_type, **sums._asdict()}
+        for day, hash_type, sums in counts
     ]
     return {
         "party": party.name,
@@ -45,17 +40,7 @@ def read_usage(ledger: Ledger, party: Party, period: Period) -> dict[str, Any]:
         "daily_quota": party.daily_quota,
         "days": days,
         "hits": [
-            {"set": set_name, "category": category or None, "type": kind, "hits": matched, "matches": matches}
-            for set_name, category, kind, matched, matches in hits
+            {"set": set_name, "category": category or None, "type": hash_type, **sums._asdict()}
+            for (set_name, category, hash_type), sums in hits.items()
         ],
     }
-
-
-_COUNTS = """
-SELECT hour / 24 AS day, type, sum(requests), sum(checked), sum(hits), sum(invalid) FROM counts
-WHERE party = ? AND hour >= ? AND hour < ? GROUP BY day, type ORDER BY day, type
-"""
-_HITS = """
-SELECT set_name, category, type, sum(hits), sum(matches) FROM hit_days
-WHERE party = ? AND day >= ? AND day < ? GROUP BY set_name, category, type ORDER BY set_name, category, type
-"""

@@ -19,7 +19,7 @@ MOST_DAYS = 3660
 
 
 class BadPeriod(BadInput, ValueError):
-    """It cannot be read, or ends before it begins; the message says what was expected."""
+    """A period that cannot be read or is empty; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,18 @@ class Period:
 
     @classmethod
     def of_year(cls, year: int) -> Period:
-        """A calendar year."""
+        """A calendar year.
+
+        Raises:
+            BadPeriod: it is before 1970 or after 9998.
+        """
         if not 1970 <= year < 9999:
-            raise BadPeriod(f"{year} is not a year of this service; name one such as 2020")
+            raise BadPeriod(f"{year} is not a year that can be reported on; name one such as 2020")
         return cls(date(year, 1, 1), date(year + 1, 1, 1))
 
     @property
     def last(self) -> date:
-        """Its last day."""
+        """Its last day, as people name it."""
         return self.end - timedelta(days=1)
 
     @property
@@ -76,17 +80,17 @@ class Period:
 
     @property
     def months(self) -> range:
-        """As `sightings.month` counts them; those that are in it in part, too."""
+        """As `sightings.month` counts them, including those that are in it in part."""
         return range(month_number(self.start), month_number(self.last) + 1)
 
     @property
     def start_ms(self) -> int:
-        """Unix milliseconds."""
+        """Its first moment, Unix milliseconds."""
         return self.days.start * DAY_MS
 
     @property
     def end_ms(self) -> int:
-        """Unix milliseconds."""
+        """The moment after it, Unix milliseconds."""
         return self.days.stop * DAY_MS
 
     @property
@@ -115,12 +119,12 @@ def period_of(first: date | None, last: date | None) -> Period:
     last = last or max(today(), first or today())
     period = Period.including(first or last.replace(day=1), last)
     if len(period.days) > MOST_DAYS:
-        raise BadPeriod(f"the period is longer than {MOST_DAYS:,} days; ask in parts")
+        raise BadPeriod(f"the period is longer than {MOST_DAYS:,} days; ask for parts of it")
     return period
 
 
 def read_first_day(text: str) -> date:
-    """The first day of what is named: `2020-03-01`, a month such as `2020-03`, or a year such as `2020`.
+    """The first day of `2020-03-01`, of a month such as `2020-03`, or of a year such as `2020`.
 
     Raises:
         BadPeriod: it is none of these.
@@ -129,7 +133,7 @@ def read_first_day(text: str) -> date:
 
 
 def read_last_day(text: str) -> date:
-    """The last day of what is named: `2020-03-01`, a month such as `2020-03`, or a year such as `2020`.
+    """The last day of `2020-03-01`, of a month such as `2020-03`, or of a year such as `2020`.
 
     Raises:
         BadPeriod: it is none of these.

@@ -8,9 +8,8 @@ from starlette.concurrency import run_in_threadpool
 
 from hashcore import Matches, Rule, Snapshot, Store
 from hashserver.ledger import LedgerError
-from hashserver.ledger.entry_keys import key_of
-from hashserver.ledger.fold import MatchRow
-from hashserver.ledger.writer import Tally
+from hashserver.ledger.match_row import MatchRow, match_row
+from hashserver.ledger.writer import TypeCounts
 from hashserver.parties.directory import require
 from hashserver.server.answers import Answer, NamedMatch
 from hashserver.server.bodies.request import Asked, CheckRequest
@@ -64,9 +63,9 @@ async def check(parts: Parts, caller: Caller, asked: CheckRequest, *, numbered: 
     else:
         answer = check_request(parts.store, asked, most, party.sets)
     del asked  # large, and others need the memory while this request waits for the disk
-    tallies = {hash_type: Tally(checked) for hash_type, checked in answer.checked.items()}
+    tallies = {hash_type: TypeCounts(checked) for hash_type, checked in answer.checked.items()}
     for wrong in answer.invalid:
-        tallies.setdefault(wrong.type, Tally()).invalid += 1
+        tallies.setdefault(wrong.type, TypeCounts()).invalid += 1
     if not answer.matches:
         parts.ledger.count(party.number, tallies)
         return Checked(answer, headers)
@@ -105,7 +104,7 @@ def _unrecorded() -> Problem:
     return problem
 
 
-def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[MatchRow]:
+def _rows(caller: Caller, answer: Answer, tallies: dict[str, TypeCounts]) -> list[MatchRow]:
     """The matches as the ledger takes them: those of one hash are one hit, the nearest first."""
     rows: list[MatchRow] = []
     now, party, request, generation = now_ms(), caller.party.number, caller.request, answer.generation
@@ -117,23 +116,7 @@ def _rows(caller: Caller, answer: Answer, tallies: dict[str, Tally]) -> list[Mat
             last, rank = (hash_type, match.index), 0
             tallies[hash_type].hits += 1
         for entry in match.entries:
-            name, key, added = entry.id, key_of(entry), int(entry.added * 1000)
-            rows.append(
-                (
-                    now,
-                    party,
-                    request,
-                    generation,
-                    hash_type,
-                    distance,
-                    rank,
-                    entry.set,
-                    key,
-                    name,
-                    entry.category,
-                    added,
-                )
-            )
+            rows.append(match_row(now, party, request, generation, hash_type, distance, rank, entry))
             rank += 1
     return rows
 

@@ -8,11 +8,12 @@ Hashes and hits are read from the ledger, so they are exact across workers and r
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -24,7 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hashcore import Store
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.database import FILE as LEDGER_FILE
-from hashserver.ledger.fold import waiting
+from hashserver.ledger.tables.counts import counts_of_all_parties, counts_of_all_types
+from hashserver.ledger.tables.inbox import waiting
+from hashserver.ledger.tables.parties import party_names
 from hashserver.parties.party import LOCAL
 from hashserver.server.metrics_folder import VARIABLE
 
@@ -143,15 +146,16 @@ class _Holdings(Collector):
     def collect(self) -> Iterable[Metric]:
         trouble = self._trouble
         try:
-            with closing(Ledger(self._store.folder, read_only=True)) as ledger:
-                yield from [
-                    *_counts(ledger),
+            with Ledger(self._store.folder, read_only=True) as ledger, ledger.reading() as connection:
+                found = [
+                    *_counts(connection),
                     _gauge(
                         "inbox_matches",
                         "Matches that are recorded but not yet folded into the tables.",
-                        waiting(ledger),
+                        waiting(connection),
                     ),
                 ]
+            yield from found
         except LedgerError:
             trouble = True
         yield _gauge("ledger_trouble", "1 while the ledger cannot be read or written.", float(trouble))
@@ -183,30 +187,22 @@ def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"hashserver_{name}", words, value=value)
 
 
-def _counts(ledger: Ledger) -> Iterator[Metric]:
-    by_type = ledger.connection.execute(
-        "SELECT type, sum(checked), sum(hits), sum(invalid) FROM counts GROUP BY type ORDER BY type"
-    ).fetchall()
-    for place, name, words in (
-        (1, "checked_hashes", "Well-formed hashes that were checked."),
-        (2, "hits", "Hashes that matched."),
-        (3, "invalid_hashes", "Hashes that were malformed."),
+def _counts(connection: sqlite3.Connection) -> Iterator[Metric]:
+    by_type = counts_of_all_types(connection)
+    for member, name, words in (
+        ("checked", "checked_hashes", "Well-formed hashes that were checked."),
+        ("hits", "hits", "Hashes that matched."),
+        ("invalid", "invalid_hashes", "Hashes that were malformed."),
     ):
-        yield _counter(name, words, "type", [(row[0], row[place]) for row in by_type])
-    by_party = ledger.connection.execute(
-        "SELECT coalesce(name, ?), sum(checked), sum(hits) FROM counts LEFT JOIN parties ON party = id "
-        "GROUP BY party ORDER BY party",
-        (LOCAL.name,),
-    ).fetchall()
-    yield _counter(
-        "party_checked_hashes",
-        "Well-formed hashes that a party checked.",
-        "party",
-        [(row[0], row[1]) for row in by_party],
-    )
-    yield _counter(
-        "party_hits", "Hashes of a party that matched.", "party", [(row[0], row[2]) for row in by_party]
-    )
+        values = [(hash_type, getattr(sums, member)) for hash_type, sums in by_type.items()]
+        yield _counter(name, words, "type", values)
+    names, by_party = party_names(connection), counts_of_all_parties(connection)
+    for member, name, words in (
+        ("checked", "party_checked_hashes", "Well-formed hashes that a party checked."),
+        ("hits", "party_hits", "Hashes of a party that matched."),
+    ):
+        values = [(names.get(party, LOCAL.name), getattr(sums, member)) for party, sums in by_party.items()]
+        yield _counter(name, words, "party", values)
 
 
 def _counter(name: str, words: str, label: str, values: list[tuple[str, int]]) -> CounterMetricFamily:

@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from hashcore import Store
 from hashserver.data_folder.store import open_store
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.counts import checked_on
 from hashserver.ledger.publications import find_unaudited
+from hashserver.ledger.tables.counts import counts_by_party
 from hashserver.ledger.writer import LedgerWriter
 from hashserver.parties import Directory, Party
 from hashserver.parties.limits import Meter
@@ -93,9 +93,9 @@ def _open_parts(settings: Settings) -> tuple[RequestLimits, Store, Directory, Me
     directory = Directory(settings.data_dir)
     meter = Meter(settings.data_dir)
     today = now_ms() // DAY_MS
-    with Ledger(settings.data_dir, read_only=True) as ledger:
-        for party, hashes in checked_on(ledger, today).items():
-            meter.seed(party, today, hashes)
+    with Ledger(settings.data_dir, read_only=True) as ledger, ledger.reading() as connection:
+        for party, sums in counts_by_party(connection, range(24 * today, 24 * today + 24)).items():
+            meter.seed(party, today, sums.checked + sums.invalid)
     return limits, store, directory, meter
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from hashcore import Store
 from hashserver.ledger import Ledger
+from hashserver.ledger.tables.feedback import add_feedback, newest_feedback
 from hashserver.parties import Party
 from hashserver.sets.entries import MOST_ID_BYTES
 from hashserver.sets.errors import BadMember, NotInStore, NotJson
@@ -72,19 +73,28 @@ def record_feedback(store: Store, party: Party, feedback: Feedback) -> int:
         if not known or not snapshot.find(feedback.set, feedback.id):
             raise NotInStore(f"set {feedback.set!r} has no entry with the id {feedback.id!r}")
     with Ledger(store.folder) as ledger, ledger.transaction() as connection:
-        row = (now_ms(), party.number, feedback.set, feedback.id, feedback.verdict, feedback.note)
-        cursor = connection.execute(
-            "INSERT INTO feedback (time, party, set_name, external, verdict, note) VALUES (?, ?, ?, ?, ?, ?)", row
+        return add_feedback(
+            connection,
+            time=now_ms(),
+            party=party.number,
+            set_name=feedback.set,
+            id=feedback.id,
+            verdict=feedback.verdict,
+            note=feedback.note,
         )
-        return int(cursor.lastrowid or 0)
 
 
 def read_all(ledger: Ledger, limit: int) -> list[dict[str, Any]]:
     """The newest feedback of all parties, newest first; times in Unix milliseconds."""
-    rows = ledger.connection.execute(
-        "SELECT feedback.id, time, name, verdict, set_name, external, note FROM feedback "
-        "LEFT JOIN parties ON parties.id = party ORDER BY feedback.id DESC LIMIT ?",
-        (limit,),
-    )
-    names = ("number", "time", "party", "verdict", "set", "id", "note")
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return [
+        {
+            "number": row.number,
+            "time": row.time,
+            "party": row.party_name,
+            "verdict": row.verdict,
+            "set": row.set,
+            "id": row.id,
+            "note": row.note,
+        }
+        for row in newest_feedback(ledger.connection, limit)
+    ]

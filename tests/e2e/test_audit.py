@@ -12,7 +12,7 @@ import pytest
 from serving import environment, load, md5_of, run, serving
 
 from hashserver.ledger import Ledger
-from hashserver.ledger.audit import AuditLine, read_audit
+from hashserver.ledger.tables.audit import AuditLine, newest_lines
 
 KILLED = """
 import os, signal, sys
@@ -26,7 +26,7 @@ main()
 def lines(data: Path) -> list[AuditLine]:
     """The audit log, oldest first."""
     with Ledger(data, read_only=True) as ledger:
-        return read_audit(ledger, 100)[::-1]
+        return newest_lines(ledger.connection, 100)[::-1]
 
 
 def load_and_die(data: Path, text: str) -> None:
@@ -107,7 +107,7 @@ def test_a_change_that_cannot_be_audited_says_so_and_is_found_later(data: Path) 
         ledger.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no room'); END")
     ran = run("sets", "remove", "police", "--data-dir", data, cwd=data.parent)
     assert ran.code == 3
-    assert "generation 2 is published, but the audit log has no line of it" in ran.err
+    assert "generation 2 is published, but the audit log has no line for it" in ran.err
     with sqlite3.connect(data / "ledger.sqlite") as ledger:
         ledger.execute("DROP TRIGGER full")
     load(data, "police", f"{md5_of('e')}\n")

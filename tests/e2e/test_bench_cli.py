@@ -68,7 +68,7 @@ def test_a_server_that_is_measured_records_counts_and_nothing_else(tmp_path: Pat
     ((checked, hits),) = ledger_rows(data, "SELECT sum(checked), sum(hits) FROM counts")
     assert checked >= 20_000
     assert hits == 0
-    assert ledger_rows(data, "SELECT count(*) FROM hits") == [(0,)]
+    assert ledger_rows(data, "SELECT count(*) FROM matches") == [(0,)]
     assert refused.code == 3
     assert "answered 401" in refused.err
 

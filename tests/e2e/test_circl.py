@@ -128,7 +128,7 @@ def test_nobody_is_answered_without_a_key(server: Server, path: str) -> None:
 def test_a_hit_is_in_the_ledger(data: Path, client: Hashlookup) -> None:
     found: dict[str, Any] = client.lookup(MD5S["two"])
     assert found["entries"] == [{"set": "police", "category": "other", "id": "A-2"}]
-    assert ("A-2",) in ledger_rows(data, "SELECT external FROM entries JOIN hits ON entry = entries.id")
+    assert ("A-2",) in ledger_rows(data, "SELECT external_id FROM entries JOIN matches ON entry = entries.id")
 
 
 def test_a_large_bulk_is_answered_whole(client: Hashlookup) -> None:

@@ -44,5 +44,5 @@ def test_a_verdict_on_an_entry_is_kept_and_nonsense_is_refused(tmp_path: Path) -
         long = {**good, "note": "n" * 70_000}
         assert client.post("/v2/feedback", json=long, headers=host).status_code == 413
     with sqlite3.connect(data / "ledger.sqlite") as ledger:
-        rows = ledger.execute("SELECT set_name, external, verdict, note FROM feedback ORDER BY id").fetchall()
+        rows = ledger.execute("SELECT set_name, external_id, verdict, note FROM feedback ORDER BY id").fetchall()
     assert rows == [("police", "A-1", "false-positive", "our theme"), ("police", "A-1", "confirmed", "")]

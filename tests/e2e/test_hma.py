@@ -89,7 +89,7 @@ def test_a_content_keeps_its_number_which_is_the_ledgers(
     load(data, "another", f"pdq\n{FAR}\n", "--format", "csv")
     again = ask(session, server, "/m/lookup", signal=NEAR, signal_type="pdq")["SAMPLE_BANK"][0]
     assert again == {"bank_content_id": first, "distance": "4"}
-    query = f"SELECT set_name, external FROM entries WHERE id = {first}"
+    query = f"SELECT set_name, external_id FROM entries WHERE id = {first}"
     assert ledger_rows(data, query) == [("SAMPLE_BANK", "P-1")]
 
 

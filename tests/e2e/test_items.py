@@ -104,10 +104,10 @@ def test_the_ledger_has_one_entry_for_it(served: Server) -> None:
     for name, text in HASHES.items():
         check(served, {name: text})
     data = Path(served_folder(served))
-    assert ledger_rows(data, "SELECT set_name, external, category FROM entries") == [("police", ID, "1")]
-    kinds = {kind for (kind,) in ledger_rows(data, "SELECT DISTINCT type FROM hits")}
+    assert ledger_rows(data, "SELECT set_name, external_id, category FROM entries") == [("police", ID, "1")]
+    kinds = {kind for (kind,) in ledger_rows(data, "SELECT DISTINCT type FROM matches")}
     assert kinds == set(HASHES)
-    assert ledger_rows(data, "SELECT count(DISTINCT entry) FROM hits") == [(1,)]
+    assert ledger_rows(data, "SELECT count(DISTINCT entry) FROM matches") == [(1,)]
 
 
 def served_folder(server: Server) -> str:

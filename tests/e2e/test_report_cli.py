@@ -98,7 +98,7 @@ def test_the_annual_report_is_written(year: Path, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert page.startswith("<!doctype html>")
     assert "Jaarverslag 2020" in page
-    assert "nooit getroffen" in page
+    assert "nooit een treffer" in page
 
 
 def test_effect_finds_what_was_put_into_the_reports(year: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_body_much_longer_than_a_hash_is_refused(served: Served) -> None:
 
 def test_a_hit_is_in_the_ledger_when_its_answer_is_here(served: Served) -> None:
     assert served.ask("/v1/check/md5", KNOWN, **{"X-Request-Id": "from-a-test"}).text == "true"
-    query = "SELECT type, distance FROM hits WHERE request = 'from-a-test'"
+    query = "SELECT type, distance FROM matches WHERE request = 'from-a-test'"
     assert ledger_rows(served.data, query) == [("md5", 0)]
 
 

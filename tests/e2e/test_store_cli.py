@@ -29,7 +29,7 @@ def data(tmp_path: Path) -> Path:
 
 def hits_in(ledger: Path) -> int:
     with sqlite3.connect(f"file:{ledger}?immutable=1", uri=True) as connection:
-        return int(connection.execute("SELECT count(*) FROM hits").fetchone()[0])
+        return int(connection.execute("SELECT count(*) FROM matches").fetchone()[0])
 
 
 def test_a_backup_under_load_is_restored_with_its_sets_hits_and_keys(data: Path, tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_a_backup_under_load_is_restored_with_its_sets_hits_and_keys(data: Path,
     assert all(each.stat().st_mode & 0o777 == 0o600 for each in backup.iterdir())
     verified = run("store", "verify", backup, "--json", cwd=tmp_path)
     assert (verified.code, verified.json["problems"]) == (0, []), verified.err
-    assert promised <= verified.json["ledger"]["hits"] <= at_the_end + 1
+    assert promised <= verified.json["ledger"]["matches"] <= at_the_end + 1
     assert verified.json["store"]["generation"] == ran.json["generation"] >= 1
     assert {each.name for each in backup.iterdir()} == {"data.mdb", "ledger.sqlite", "key-secret", "manifest.json"}
 
     restored = tmp_path / "restored"
     done = run("store", "restore", backup, "--data-dir", restored, cwd=tmp_path)
     assert done.code == 0, done.err
-    assert hits_in(restored / "ledger.sqlite") == verified.json["ledger"]["hits"]
+    assert hits_in(restored / "ledger.sqlite") == verified.json["ledger"]["matches"]
     with serving(restored) as server, server.client(headers=headers) as client:
         answer = client.post("/v2/check", json={"md5": [md5_of("known"), md5_of("unknown")]}).json()
         assert (answer["generation"], len(answer["matches"])) == (ran.json["generation"], 1)

@@ -25,7 +25,7 @@ HITS, MISSES = 2, 20
 
 @dataclass
 class Acknowledged:
-    """What a client was told: request ids of answers with hits, and hashes checked by when the answer came."""
+    """What a client was told: request ids of answers with hits; hashes checked, by time."""
 
     hits: list[str] = field(default_factory=list)
     checked: list[tuple[float, int]] = field(default_factory=list)
@@ -98,7 +98,7 @@ def hits_by_request(folder: Path) -> dict[str, int]:
     """Hits in the ledger by request id, once all of the inbox is folded."""
     with Ledger(folder) as ledger:
         fold(ledger)
-        query = "SELECT request, count(*) FROM hits WHERE rank = 0 GROUP BY request"
+        query = "SELECT request, count(*) FROM matches WHERE rank = 0 GROUP BY request"
         return dict(ledger.connection.execute(query).fetchall())
 
 

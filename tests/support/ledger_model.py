@@ -1,4 +1,4 @@
-"""What statistics have to say, computed the obvious way from the raw rows of `hits`, one at a time."""
+"""What figures have to say, computed the obvious way from the rows of `matches`, one by one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def model_of(connection: sqlite3.Connection, period: Period, party: int | None =
         row[0]: row[1:] for row in connection.execute("SELECT id, set_name, coalesce(category, '') FROM entries")
     }
     names = {0: "this machine", **dict(connection.execute("SELECT id, name FROM parties"))}
-    rows = connection.execute("SELECT time, party, type, entry, distance, rank FROM hits ORDER BY time, id")
-    for time, who, kind, entry, distance, rank in rows:
+    rows = connection.execute("SELECT time, party, type, entry, distance, rank FROM matches ORDER BY time, id")
+    for time, who, hash_type, entry, distance, rank in rows:
         if party is not None and who != party:
             continue
         first = model.first_of.setdefault(entry, time)
@@ -61,7 +61,7 @@ def model_of(connection: sqlite3.Connection, period: Period, party: int | None =
             "set": set_name,
             "category": category,
         }
-        for table, name in {**keys, "type": kind, "distance": f"{kind} {distance}"}.items():
+        for table, name in {**keys, "type": hash_type, "distance": f"{hash_type} {distance}"}.items():
             model.by[table][name] += rank == 0
             model.matches_by[table][name] += 1
             model.entries_by[table][name].add(entry)

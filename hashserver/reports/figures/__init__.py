@@ -1,4 +1,4 @@
-"""Figures over the ledger: what was checked and hit, which entries, and what connecting a provider changed."""
+"""Figures from the ledger: checks and hits, entries that matched, and what connecting changed."""
 
 from hashserver.reports.figures.usage import Usage, measure
 from hashserver.reports.period import Period

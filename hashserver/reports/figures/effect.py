@@ -37,7 +37,7 @@ _Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A ratio of reported to expected URLs, and its 95 % interval; 1 is no effect, 0.7 is 30 % fewer."""
+    """A ratio of reported to expected URLs with its 95 % interval; 1 is no effect, 0.7 30 % less."""
 
     ratio: float
     low: float
@@ -46,7 +46,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Reported URLs by provider and month, before and after connecting, and how many providers that is of."""
+    """Mean reported URLs per provider and month, before and after connecting, of some providers."""
 
     providers: int
     before: float
@@ -65,7 +65,7 @@ class Relative:
     Args:
         month: 0 is the month of connection.
         providers: that have such a month in the reports.
-        reported, expected: URLs a provider, the latter as if nobody had connected.
+        reported, expected: URLs per provider, the latter as if nobody had connected.
         estimate: of one to the other. Before the connection expectations are fitted to what was
             reported, so that only a trend would show.
     """
@@ -110,7 +110,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """What is compared: float64[n, t] URLs, and which cells are before (or never connected), and after."""
+    """What is compared: float64[n, t] URLs, and which cells are before (or never) and after."""
 
     urls: _Floats
     before: _Mask
@@ -126,7 +126,7 @@ def estimate_effect(panel: Panel, *, draws: int = DRAWS, seed: int = SEED) -> Ef
         seed: of the bootstrap; equal reports give equal intervals.
 
     Raises:
-        BadReports: fewer than two providers of one kind can be compared.
+        BadReports: fewer than two connected, or two unconnected, providers can be compared.
     """
     month = np.arange(panel.urls.shape[1])
     before, after = month < panel.connected[:, None], month > panel.connected[:, None]
@@ -156,14 +156,14 @@ def estimate_effect(panel: Panel, *, draws: int = DRAWS, seed: int = SEED) -> Ef
 def _check_enough(connected: int, unconnected: int) -> None:
     if connected < _LEAST or unconnected < _LEAST:
         raise BadReports(
-            f"{connected} connected and {unconnected} unconnected providers can be compared, and it takes "
-            f"{_LEAST} of each; give reports of other providers, too, and of months before and after providers "
-            "connected (names have to be those of the parties)"
+            f"{connected} connected and {unconnected} unconnected providers can be compared, and "
+            f"{_LEAST} of each are needed; give reports of other providers as well, and of months before and "
+            "after providers connected (under the names of the parties)"
         )
 
 
 def _draws(treated: _Mask, draws: int, seed: int) -> _Floats:
-    """float64[1 + draws, n]: how often each provider counts; the first row is of the data as they are."""
+    """float64[1 + draws, n]: how often each provider counts; in the first row, once each."""
     random = np.random.default_rng(seed)
     weights = np.ones((draws + 1, len(treated)))
     for group in (np.flatnonzero(treated), np.flatnonzero(~treated)):
@@ -172,7 +172,7 @@ def _draws(treated: _Mask, draws: int, seed: int) -> _Floats:
 
 
 def _expected(cells: _Cells, weights: _Floats) -> _Floats:
-    """float64[b, n, t]: what each fit expects of every provider and month; NaN where nothing tells."""
+    """float64[b, n, t]: what each fit expects of every provider and month; NaN if unknown."""
     seen = cells.before.astype(np.float64)
     by_provider = (cells.urls * seen).sum(1)
     by_month = weights @ (cells.urls * seen)
@@ -204,7 +204,7 @@ def _ratios(cells: _Cells, weights: _Floats, expected: _Floats) -> _Floats:
 
 
 def _estimate(cells: _Cells, ratios: _Floats, expected: _Floats) -> Estimate:
-    """The ratio of the first fit, and an interval from how far the logarithms of the others scatter."""
+    """The ratio of the first fit, with an interval from the spread of the others' logarithms."""
     with np.errstate(divide="ignore"):
         drawn = np.log(ratios[1:][ratios[1:] > 0])
     if len(drawn) < _LEAST or not ratios[0] > 0:
@@ -218,12 +218,15 @@ def _estimate(cells: _Cells, ratios: _Floats, expected: _Floats) -> Estimate:
 
 
 def _effective(sizes: _Floats) -> float:
-    """How many equal providers scatter as much as these: as many as there are, if they are equal."""
+    """How many equal providers would scatter as much as these; all of them if they are equal."""
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if sizes.any() else 0.0
 
 
 def student(freedom: float) -> float:
-    """97.5 % of Student's t, by the expansion in Abramowitz and Stegun, 26.7.5; good from 2 degrees on."""
+    """The 97.5 % quantile of Student's t, good from 2 degrees of freedom on.
+
+    By the expansion in Abramowitz and Stegun, 26.7.5.
+    """
     z = _NORMAL
     terms = (
         (z**3 + z) / 4,
@@ -259,7 +262,7 @@ def _placebo(cells: _Cells, treated: _Mask, connected: NDArray[np.int64], weight
 def _relative(
     cells: _Cells, treated: _Mask, connected: NDArray[np.int64], weights: _Floats, expected: _Floats
 ) -> list[Relative]:
-    """Month by month from the connection, where at least half of the connected providers have such a month."""
+    """Month by month from the connection, if at least half of the providers have such a month."""
     distance = np.where(treated[:, None], np.arange(cells.urls.shape[1]) - connected[:, None], NEVER)
     rows = []
     for month in np.unique(distance[treated]).tolist():

@@ -1,4 +1,4 @@
-"""Which entries were hit: distinct ones and repeats, at how many parties, how old, and which most of all.
+"""Which entries matched: distinct ones and repeats, at how many parties, how old, which most.
 
 All of it is from `sightings`, which has a row for every month, entry and party, and outlives the
 hits.
@@ -7,31 +7,31 @@ hits.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from hashcore import Snapshot
 from hashserver.ledger.entry_keys import split_keys
+from hashserver.ledger.tables.entries import end_of_numbers, entries_of, keys_hit_before, read_entry
+from hashserver.ledger.tables.sightings import first_at_party, last_sighting, sightings_of
 from hashserver.times import DAY_MS, name_of_month, start_of_month
 
 _ROWS = 1 << 18
 AGES = {"a day": 1, "a week": 7, "a month": 30, "a year": 365, "2 years": 730, "5 years": 1826}
-"""Bounds of the ages of entries, in days; what is older than the last one is "more"."""
+"""Bounds of the ages of entries, in days; older ones are "more"."""
 REPEATS = (1, 2, 10, 100, 1000, 10_000)
-"""Least matches of each group of entries by how often they were matched."""
+"""Lower bounds of the groups of entries by how often they matched."""
 TOPS = (10, 100, 1000, 10_000)
 _SIGHTING = np.dtype([("month", "i4"), ("entry", "i8"), ("party", "i4"), ("matches", "i8")])
 
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Distinct entries by month, party (number), set and category, and those never hit before by month."""
+    """Distinct entries by month, party (number), set and category; by month also the new ones."""
 
     months: dict[str, int] = field(default_factory=dict)
     fresh_months: dict[str, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Distinct:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some of the entries: how many, and how many matches they had."""
+    """Some of the entries: how many there are, and how many matches they had."""
 
     name: str
     entries: int
@@ -55,7 +55,7 @@ class RepeatedEntry:
 
     Args:
         number: in the ledger.
-        set, external, category: as it was when it was first hit.
+        set, id, category: as it was when it was first hit.
         added, first_hit, last_hit: Unix milliseconds; the last one is of the period.
         matches: in the period.
         parties: that had it in the period.
@@ -63,7 +63,7 @@ class RepeatedEntry:
 
     number: int
     set: str
-    external: str | None
+    id: str | None
     category: str | None
     added: int
     first_hit: int
@@ -105,7 +105,7 @@ class EntryFigures:
 
 @dataclass(frozen=True, slots=True)
 class SetEntries:
-    """A set of the store: its entries, how many of them were ever hit, and how many never were."""
+    """A match set as it is now: its entries, and how many of them were ever hit."""
 
     set: str
     entries: int
@@ -113,7 +113,7 @@ class SetEntries:
 
     @property
     def never(self) -> int:
-        """Entries that never hit."""
+        """Entries that were never hit."""
         return self.entries - self.hit
 
 
@@ -136,7 +136,14 @@ class _Known:
 def entry_figures(
     connection: sqlite3.Connection, months: range, *, party: int | None = None, most: int = 20
 ) -> EntryFigures:
-    """Measure the entries that were hit in some months, at one party or at all."""
+    """Measure the entries that were hit in some months.
+
+    Args:
+        connection: to a ledger.
+        months: since 1970.
+        party: number of a party; None: all.
+        most: how many of the most repeated entries to name.
+    """
     seen = _read_sightings(connection, months, party)
     known = _read_known(connection)
     if party is not None:
@@ -163,62 +170,54 @@ def entry_figures(
     )
 
 
-def set_entries(connection: sqlite3.Connection, store: Snapshot, before: int) -> list[SetEntries]:
+def set_entries(connection: sqlite3.Connection, snapshot: Snapshot, before: int) -> list[SetEntries]:
     """How many entries that match sets hold now were hit before a time (Unix milliseconds).
 
     What was hit and has been withdrawn since is in neither figure.
     """
     keys: dict[str, list[str]] = {}
     for numbers in _ranges(connection):
-        for name, key in zip(*_columns(connection, _EVER_HIT, {**numbers, "before": before}), strict=True):
+        for name, key in zip(*keys_hit_before(connection, numbers, before), strict=True):
             keys.setdefault(name, []).append(key)
     return [
-        SetEntries(name, entry.entries, store.count_entries(name, *split_keys(keys.get(name, []))))
-        for name, entry in sorted(store.manifest.sets.items())
+        SetEntries(name, entry.entries, snapshot.count_entries(name, *split_keys(keys.get(name, []))))
+        for name, entry in sorted(snapshot.manifest.sets.items())
         if entry.role == "match"
     ]
 
 
 def _read_known(connection: sqlite3.Connection) -> _Known:
     labels: dict[tuple[str, str], int] = {}
-    columns = np.zeros((3, _end(connection)), np.int64)
+    columns = np.zeros((3, end_of_numbers(connection)), np.int64)
     for chosen in _ranges(connection):
-        numbers, sets, categories, added, first_hit = _columns(connection, _ENTRIES, chosen)
-        codes = [labels.setdefault(pair, len(labels)) for pair in zip(sets, categories, strict=True)]
-        columns[:, numbers] = (codes, added, first_hit)
+        found = entries_of(connection, chosen)
+        pairs = zip(found.set_names, found.categories, strict=True)
+        codes = [labels.setdefault(pair, len(labels)) for pair in pairs]
+        columns[:, found.numbers] = (codes, found.added, found.first_hit)
     return _Known(list(labels), *columns)
 
 
 def _read_sightings(connection: sqlite3.Connection, months: range, party: int | None) -> NDArray[np.void]:
     parts = [np.empty(0, _SIGHTING)]
     for month, chosen in product(months, list(_ranges(connection))):
-        columns = _columns(connection, _SIGHTINGS, {**chosen, "month": month, "party": party})
-        part = np.empty(len(columns[0]), _SIGHTING)
+        found = sightings_of(connection, month, chosen, party)
+        part = np.empty(len(found.entries), _SIGHTING)
         part["month"] = month
-        part["entry"], part["party"], part["matches"] = columns
+        part["entry"], part["party"], part["matches"] = found
         parts.append(part)
     return np.concatenate(parts)
 
 
-def _end(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT coalesce(max(id), 0) + 1 FROM entries").fetchone()[0])
-
-
-def _ranges(connection: sqlite3.Connection) -> Iterator[dict[str, int]]:
-    """All numbers of entries, in ranges of which a query can hand over every row at once."""
-    for start in range(0, _end(connection), _ROWS):
-        yield {"start": start, "end": start + _ROWS}
-
-
-def _columns(connection: sqlite3.Connection, query: str, parameters: Mapping[str, int | None]) -> list[list[Any]]:
-    """The columns of a query, which come as JSON: row by row it takes three times as long."""
-    return [orjson.loads(column) for column in connection.execute(query, parameters).fetchone()]
+def _ranges(connection: sqlite3.Connection) -> Iterator[range]:
+    """All numbers of entries, in ranges small enough for a query to hand over every row at once."""
+    for start in range(0, end_of_numbers(connection), _ROWS):
+        yield range(start, start + _ROWS)
 
 
 def _read_first_hits(connection: sqlite3.Connection, party: int, known: _Known) -> None:
     """Take the first hits at one party for those at any."""
     known.first_hit[:] = 0
-    for entry, first in connection.execute(_FIRST_AT_PARTY, (party,)):
+    for entry, first in first_at_party(connection, party):
         known.first_hit[entry] = first
 
 
@@ -299,34 +298,11 @@ def _most_repeated(
     known: _Known,
     most: int,
 ) -> list[RepeatedEntry]:
-    query = [{"month": month, "party": party} for month in months]  # each of them is one seek
     numbers = np.lexsort((np.arange(len(matches)), -matches))[:most]
     found = []
     for number in numbers[matches[numbers] > 0].tolist():
-        set_name, external, category, added = connection.execute(_ENTRY, (number,)).fetchone()
-        last = max(connection.execute(_LAST, {**one, "entry": number}).fetchone()[0] or 0 for one in query)
-        times = (added, int(known.first_hit[number]), last)
-        sums = (int(matches[number]), int(parties[number]))
-        found.append(RepeatedEntry(number, set_name, external, category, *times, *sums))
+        entry = read_entry(connection, number)
+        last = max(last_sighting(connection, month, number, party) or 0 for month in months)
+        first = int(known.first_hit[number])
+        found.append(RepeatedEntry(number, *entry, first, last, int(matches[number]), int(parties[number])))
     return found
-
-
-_SIGHTINGS = """
-SELECT json_group_array(entry), json_group_array(party), json_group_array(matches) FROM sightings
-WHERE month = :month AND entry >= :start AND entry < :end AND (:party IS NULL OR party = :party)
-"""
-_LAST = """
-SELECT max(last) FROM sightings WHERE month = :month AND entry = :entry AND (:party IS NULL OR party = :party)
-"""
-_ENTRY = "SELECT set_name, external, category, added FROM entries WHERE id = ?"
-_FIRST_AT_PARTY = "SELECT entry, min(first) FROM sightings WHERE party = ? GROUP BY entry"
-_ENTRIES = """
-SELECT
-    json_group_array(id), json_group_array(set_name), json_group_array(coalesce(category, '')),
-    json_group_array(added), json_group_array(first_hit)
-FROM entries WHERE id >= :start AND id < :end
-"""
-_EVER_HIT = """
-SELECT json_group_array(set_name), json_group_array(key) FROM entries
-WHERE id >= :start AND id < :end AND first_hit < :before
-"""

@@ -27,8 +27,8 @@ COLUMNS = (
     "first_hit",
     "last_hit",
 )
-"""Of the CSV, one long table: which table a row belongs to, what it is about, and its figures; empty where it
-has none of that kind."""
+"""Columns of the CSV, one long table: the table that a row belongs to, what it is about, and its
+figures, empty where it has none."""
 
 
 def as_json(usage: Usage) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def write_csv(usage: Usage, file: TextIO) -> None:
 
 def entry_name(entry: RepeatedEntry) -> str:
     """Its external id, or its number in the ledger; never a hash."""
-    return entry.external or f"entry {entry.number}"
+    return entry.id or f"entry {entry.number}"
 
 
 def _rows(usage: Usage) -> Iterator[dict[str, Any]]:
@@ -124,7 +124,7 @@ def _repeated(entry: RepeatedEntry) -> dict[str, Any]:
     return {
         "entry": entry.number,
         "set": entry.set,
-        "id": entry.external,
+        "id": entry.id,
         "category": entry.category,
         "added": timestamp(entry.added / 1000),
         "first_hit": timestamp(entry.first_hit / 1000),

@@ -1,4 +1,4 @@
-"""The hotline's own reports, by provider and month, beside the months in which providers connected."""
+"""The hotline's reports by provider and month, beside the months in which providers connected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashserver.errors import BadInput
-from hashserver.reports.figures.phases import first_checks
-from hashserver.times import month_number, month_of, name_of_month
+from hashserver.ledger.tables.counts import first_hours
+from hashserver.ledger.tables.parties import all_parties
+from hashserver.times import HOUR_MS, month_number, month_of, name_of_month
 
 COLUMNS = ("date", "provider", "urls")
 NEVER = 1 << 30
@@ -47,7 +48,9 @@ class Panel:
 
 
 def read_panel(file: Path, connections: dict[str, int]) -> Panel:
-    """Read reports: CSV with the columns date (2020-03-01), provider and urls, separated by commas or semicolons.
+    """Read reports: CSV with the columns date (2020-03-01), provider and urls.
+
+    Columns are separated by commas or semicolons.
 
     Args:
         file: to read.
@@ -64,7 +67,7 @@ def read_panel(file: Path, connections: dict[str, int]) -> Panel:
             by_month = sums.setdefault(_key(provider), {})
             by_month[month] = by_month.get(month, 0) + urls
     if not sums:
-        raise BadReports(f"{file} holds no report; give it lines such as 2020-03-01,Example Hosting,17")
+        raise BadReports(f"{file} holds no reports; add lines such as 2020-03-01,Example Hosting,17")
     first = min(min(by_month) for by_month in sums.values())
     last = max(max(by_month) for by_month in sums.values())
     urls_by_month = np.zeros((len(sums), last - first + 1))
@@ -83,16 +86,16 @@ def connections_of(connection: sqlite3.Connection, *, by_first_check: bool = Tru
 
     Args:
         connection: to a ledger.
-        by_first_check: of its first check, rather than of the making of the party; parties that
-            never checked are left out then.
+        by_first_check: the month of its first check, not that in which the party was created;
+            parties that never checked are left out then.
     """
-    first = first_checks(connection)
+    first = first_hours(connection)
     months = {}
-    for number, name, created in connection.execute("SELECT id, name, created FROM parties"):
+    for party in all_parties(connection):
         if not by_first_check:
-            months[name] = month_of(created)
-        elif number in first:
-            months[name] = month_of(first[number] * 3_600_000)
+            months[party.name] = month_of(party.created)
+        elif party.number in first:
+            months[party.name] = month_of(first[party.number] * HOUR_MS)
     return months
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hashserver.ledger.tables.counts import checked_by_party_and_day
+from hashserver.ledger.tables.hit_days import hits_by_party_and_day
 from hashserver.reports.period import Period
 
 BULK_DAYS, BULK_FACTOR, LEAST_DAYS = 90, 4.0, 28
@@ -22,7 +24,7 @@ BULK_DAYS, BULK_FACTOR, LEAST_DAYS = 90, 4.0, 28
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Checks and hits of one kind."""
+    """Checks and hits, of first bulk checks or of the steady state."""
 
     checked: int
     hits: int
@@ -35,7 +37,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class PhaseMonth:
-    """A month: what was part of first bulk checks, and what was steady; how many parties had begun by its end."""
+    """A month: first bulk checks and steady ones, and the parties that had begun by its end."""
 
     name: str
     bulk: Phase
@@ -46,7 +48,7 @@ class PhaseMonth:
 
 @dataclass(frozen=True, slots=True)
 class _Days:
-    """Daily sums of a party over the n days from its first check: int64[n] each, and whether a day was bulk."""
+    """Daily sums of a party from its first check on, int64[n]; bool[n]: whether a day was bulk."""
 
     first: int
     checked: NDArray[np.int64]
@@ -55,7 +57,7 @@ class _Days:
 
 
 def phases_by_month(connection: sqlite3.Connection, period: Period) -> list[PhaseMonth]:
-    """What was bulk and what was steady in each month of a period, and the parties that had begun to check."""
+    """First bulk checks and steady ones in each month of a period, and the parties that checked."""
     parties = _parties(connection, period.days.stop)
     months = []
     for name, part in period.by_month():
@@ -72,7 +74,7 @@ def phases_by_month(connection: sqlite3.Connection, period: Period) -> list[Phas
 
 
 def bulk_days(checked: NDArray[np.int64]) -> int:
-    """How many days a first bulk check took.
+    """How many days the first bulk check of a party took.
 
     Args:
         checked: int64[n], by day from the first check on.
@@ -84,14 +86,9 @@ def bulk_days(checked: NDArray[np.int64]) -> int:
     return int(large[-1]) + 1 if len(large) else 0
 
 
-def first_checks(connection: sqlite3.Connection) -> dict[int, int]:
-    """The hour of the first check of each party (number), whole hours since 1970."""
-    return dict(connection.execute("SELECT party, min(hour) FROM counts WHERE checked > 0 GROUP BY party"))
-
-
 def _parties(connection: sqlite3.Connection, end_day: int) -> list[_Days]:
-    checked = _daily(connection, _CHECKED_BY_DAY, end_day)
-    hits = _daily(connection, _HITS_BY_DAY, end_day)
+    checked = checked_by_party_and_day(connection, end_day)
+    hits = hits_by_party_and_day(connection, end_day)
     parties = []
     for number, days in checked.items():
         first = min(days)
@@ -103,17 +100,3 @@ def _parties(connection: sqlite3.Connection, end_day: int) -> list[_Days]:
         bulk = np.arange(end_day - first) < bulk_days(sums[0])
         parties.append(_Days(first, sums[0], sums[1], bulk))
     return parties
-
-
-def _daily(connection: sqlite3.Connection, query: str, end_day: int) -> dict[int, dict[int, int]]:
-    """Sums by party and day."""
-    sums: dict[int, dict[int, int]] = {}
-    for party, day, count in connection.execute(query, (end_day,)):
-        sums.setdefault(party, {})[day] = count
-    return sums
-
-
-_CHECKED_BY_DAY = (
-    "SELECT party, hour / 24, sum(checked) FROM counts WHERE hour < ? * 24 AND checked > 0 GROUP BY 1, 2"
-)
-_HITS_BY_DAY = "SELECT party, day, sum(hits) FROM hit_days WHERE day < ? GROUP BY 1, 2"

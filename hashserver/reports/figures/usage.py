@@ -9,9 +9,19 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
-from typing import Any
 
 from hashcore import Snapshot
+from hashserver.ledger.tables.counts import CountSums, counts_by_party, counts_by_type, sum_counts
+from hashserver.ledger.tables.hit_days import (
+    HitSums,
+    hits_by_category,
+    hits_by_distance,
+    hits_by_party,
+    hits_by_set,
+    hits_by_type,
+    sum_hits,
+)
+from hashserver.ledger.tables.parties import party_names
 from hashserver.parties import LOCAL
 from hashserver.reports.figures.entries import Distinct, EntryFigures, SetEntries, entry_figures, set_entries
 from hashserver.reports.period import Period
@@ -62,7 +72,7 @@ class Usage:
             hits; distances are named `TYPE DISTANCE`, as types measure them differently.
         entries: about entries; None where the period is not of whole months, by which they are
             kept.
-        never_hit: by set; None without a store, or for one party.
+        never_hit: by set; None without a snapshot, or for one party.
     """
 
     period: Period
@@ -85,25 +95,13 @@ class Scope:
     period: Period
     party: int | None = None
 
-    @property
-    def parameters(self) -> dict[str, int | None]:
-        """For the queries below."""
-        days, hours = self.period.days, self.period.hours
-        return {
-            "first_day": days.start,
-            "end_day": days.stop,
-            "first_hour": hours.start,
-            "end_hour": hours.stop,
-            "party": self.party,
-        }
-
 
 def measure(
     connection: sqlite3.Connection,
     period: Period,
     *,
     party: int | None = None,
-    store: Snapshot | None = None,
+    snapshot: Snapshot | None = None,
     most: int = 20,
 ) -> Usage:
     """Measure a period.
@@ -112,11 +110,11 @@ def measure(
         connection: to a ledger.
         period: of days.
         party: number of a party; None: all.
-        store: what the sets hold now, for the entries that never hit.
+        snapshot: what the sets hold now, for the entries that never hit.
         most: how many of the most repeated entries to name.
     """
     scope = Scope(period, party)
-    names = party_names(connection)
+    names = names_of_parties(connection)
     entries = None
     if period.is_whole_months:
         entries = entry_figures(connection, period.months, party=party, most=most)
@@ -129,93 +127,79 @@ def measure(
         )
         for name, part in period.by_month()
     ]
-    total = total_of(connection, scope, "total")
+    types = _types(connection, scope)
+    total = _total(types)  # every check and hit is of one type
     if entries is not None:
         total = replace(total, entries=entries.distinct, fresh=entries.fresh)
-    never = None if store is None or party is not None else set_entries(connection, store, period.end_ms)
+    distances = hits_by_distance(connection, period.days, party)
+    never = None if snapshot is None or party is not None else set_entries(connection, snapshot, period.end_ms)
     return Usage(
         period,
         None if party is None else names.get(party, f"party {party}"),
         total,
         months,
         _parties(connection, scope, names, distinct, entries is not None),
-        _types(connection, scope),
-        _by(connection, _SETS, scope, distinct.sets if entries else None),
-        _by(connection, _CATEGORIES, scope, distinct.categories if entries else None),
-        _by(connection, _DISTANCES, scope, None),
+        types,
+        _lines(hits_by_set(connection, period.days, party), distinct.sets if entries else None),
+        _lines(hits_by_category(connection, period.days, party), distinct.categories if entries else None),
+        _lines({f"{hash_type} {distance}": sums for (hash_type, distance), sums in distances.items()}, None),
         entries,
         never,
     )
 
 
-def party_names(connection: sqlite3.Connection) -> dict[int, str]:
-    """Names by number; number 0 is whoever asks while no party is configured."""
-    return {LOCAL.number: LOCAL.name, **dict(connection.execute("SELECT id, name FROM parties"))}
+def names_of_parties(connection: sqlite3.Connection) -> dict[int, str]:
+    """Names by number; number 0 stands for everybody while no party is configured."""
+    return {LOCAL.number: LOCAL.name, **party_names(connection)}
 
 
 def total_of(connection: sqlite3.Connection, scope: Scope, name: str) -> Line:
-    """All of a period."""
-    checked, invalid = connection.execute(_CHECKED, scope.parameters).fetchone()
-    hits, matches = connection.execute(_HITS, scope.parameters).fetchone()
-    return Line(name, checked, hits, matches, invalid=invalid)
+    """Everything in a period, as one line of some name."""
+    counts = sum_counts(connection, scope.period.hours, scope.party)
+    hits = sum_hits(connection, scope.period.days, scope.party)
+    return _line(name, counts, hits)
+
+
+def _total(lines: list[Line]) -> Line:
+    checked, invalid = (sum(getattr(line, name) or 0 for line in lines) for name in ("checked", "invalid"))
+    hits, matches = sum(line.hits for line in lines), sum(line.matches for line in lines)
+    return Line("total", checked, hits, matches, invalid=invalid)
 
 
 def _parties(
     connection: sqlite3.Connection, scope: Scope, names: dict[int, str], distinct: Distinct, known: bool
 ) -> list[Line]:
-    checked: dict[int, tuple[int, int]] = _sums(connection, _CHECKED_BY_PARTY, scope)
-    hits: dict[int, tuple[int, int]] = _sums(connection, _PARTIES, scope)
+    counts = counts_by_party(connection, scope.period.hours, scope.party)
+    hits = hits_by_party(connection, scope.period.days, scope.party)
     lines = [
         replace(
-            _line(names.get(number, f"party {number}"), checked.get(number), hits.get(number)),
+            _line(names.get(number, f"party {number}"), counts.get(number), hits.get(number)),
             entries=distinct.parties.get(number, 0) if known else None,
         )
-        for number in checked.keys() | hits.keys()
+        for number in counts.keys() | hits.keys()
     ]
     return _sorted(lines)
 
 
 def _types(connection: sqlite3.Connection, scope: Scope) -> list[Line]:
-    checked: dict[str, tuple[int, int]] = _sums(connection, _CHECKED_BY_TYPE, scope)
-    hits: dict[str, tuple[int, int]] = _sums(connection, _TYPES, scope)
-    return _sorted([_line(name, checked.get(name), hits.get(name)) for name in checked.keys() | hits.keys()])
+    counts = counts_by_type(connection, scope.period.hours, scope.party)
+    hits = hits_by_type(connection, scope.period.days, scope.party)
+    return _sorted([_line(name, counts.get(name), hits.get(name)) for name in counts.keys() | hits.keys()])
 
 
-def _line(name: str, checked: tuple[int, int] | None, hits: tuple[int, int] | None) -> Line:
+def _line(name: str, counts: CountSums | None, hits: HitSums | None) -> Line:
     """A line of checks and invalid hashes, and of hits and matches, where there are any."""
-    (checks, invalid), (hit, matches) = checked or (0, 0), hits or (0, 0)
-    return Line(name, checks, hit, matches, invalid=invalid)
+    counts, hits = counts or CountSums(), hits or HitSums()
+    return Line(name, counts.checked, hits.hits, hits.matches, invalid=counts.invalid)
 
 
-def _by(connection: sqlite3.Connection, query: str, scope: Scope, distinct: dict[str, int] | None) -> list[Line]:
-    """Lines of a query that gives name, hits and matches."""
-    rows = connection.execute(query, scope.parameters)
+def _lines(hits: dict[str, HitSums], distinct: dict[str, int] | None) -> list[Line]:
+    """Lines of what no check has unless it matches."""
     return [
-        Line(name, None, hits, matches, None if distinct is None else distinct.get(name, 0))
-        for name, hits, matches in rows
+        Line(name, None, *sums, entries=None if distinct is None else distinct.get(name, 0))
+        for name, sums in hits.items()
     ]
-
-
-def _sums(connection: sqlite3.Connection, query: str, scope: Scope) -> dict[Any, tuple[int, int]]:
-    return {key: (first, second) for key, first, second in connection.execute(query, scope.parameters)}
 
 
 def _sorted(lines: list[Line]) -> list[Line]:
     return sorted(lines, key=lambda line: (-line.hits, -(line.checked or 0), line.name))
-
-
-# The texts below are put together from constants only; what is asked about goes in as parameters.
-_HOURS = "FROM counts WHERE hour >= :first_hour AND hour < :end_hour AND (:party IS NULL OR party = :party)"
-_DAYS = "FROM hit_days WHERE day >= :first_day AND day < :end_day AND (:party IS NULL OR party = :party)"
-_SUMS = "coalesce(sum(hits), 0), coalesce(sum(matches), 0)"
-_COUNTED = "coalesce(sum(checked), 0), coalesce(sum(invalid), 0)"
-
-_CHECKED = f"SELECT {_COUNTED} {_HOURS}"
-_CHECKED_BY_PARTY = f"SELECT party, {_COUNTED} {_HOURS} GROUP BY party"
-_CHECKED_BY_TYPE = f"SELECT type, {_COUNTED} {_HOURS} GROUP BY type"
-_HITS = f"SELECT {_SUMS} {_DAYS}"
-_PARTIES = f"SELECT party, {_SUMS} {_DAYS} GROUP BY party"
-_TYPES = f"SELECT type, {_SUMS} {_DAYS} GROUP BY type"
-_SETS = f"SELECT set_name, {_SUMS} {_DAYS} GROUP BY set_name ORDER BY 2 DESC, 1"
-_CATEGORIES = f"SELECT category, {_SUMS} {_DAYS} GROUP BY category ORDER BY 2 DESC, 1"
-_DISTANCES = f"SELECT type || ' ' || distance, {_SUMS} {_DAYS} GROUP BY type, distance ORDER BY type, distance"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from hashcore import Snapshot
+from hashserver.reports.charts import Chart, Series, columns, rows
 from hashserver.reports.figures import Period, Usage, measure
 from hashserver.reports.figures.entries import Group
 from hashserver.reports.figures.phases import (
@@ -18,7 +19,6 @@ from hashserver.reports.figures.phases import (
     phases_by_month,
 )
 from hashserver.reports.figures.usage import Line, Scope, total_of
-from hashserver.reports.pages.charts import Chart, Series, columns, rows
 from hashserver.reports.pages.numbers import Numbers
 from hashserver.reports.pages.pages import fill
 from hashserver.reports.pages.words import words_for
@@ -66,19 +66,19 @@ class AnnualFigures:
         return sum(month.joined for month in self.phases)
 
 
-def collect(connection: sqlite3.Connection, year: int, store: Snapshot | None = None) -> AnnualFigures:
+def collect(connection: sqlite3.Connection, year: int, snapshot: Snapshot | None = None) -> AnnualFigures:
     """Measure a year.
 
     Args:
         connection: to a ledger.
         year: of the calendar.
-        store: what the sets hold now, or None.
+        snapshot: what the sets hold now, or None.
 
     Raises:
         BadPeriod: there is no such year.
     """
     period = Period.of_year(year)
-    usage = measure(connection, period, store=store, most=_MOST_REPEATED)
+    usage = measure(connection, period, snapshot=snapshot, most=_MOST_REPEATED)
     before = total_of(connection, Scope(Period.of_year(year - 1)), "total")
     return AnnualFigures(year, usage, before, phases_by_month(connection, period))
 
@@ -97,8 +97,8 @@ def render(figures: AnnualFigures, language: str, *, anonymous: bool = False) ->
         named = draw.words["party_number"]
         parties = [replace(line, name=named.format(number=place)) for place, line in enumerate(parties, 1)]
     distances = {
-        kind: lines
-        for kind, lines in _distances(figures.usage.distances).items()
+        hash_type: lines
+        for hash_type, lines in _distances(figures.usage.distances).items()
         if any(int(one.name) for one in lines)
     }
     return fill(
@@ -110,7 +110,7 @@ def render(figures: AnnualFigures, language: str, *, anonymous: bool = False) ->
         spread=draw.spread,
         distances=distances,
         charts={**draw.charts(), "parties_hits": draw.lines("c_parties_hits", parties[:_MOST_BARS])},
-        distance_charts={kind: draw.distances(kind, lines) for kind, lines in distances.items()},
+        distance_charts={hash_type: draw.distances(hash_type, lines) for hash_type, lines in distances.items()},
         bulk={"days": BULK_DAYS, "factor": f"{BULK_FACTOR:g}", "least": LEAST_DAYS},
     )
 
@@ -158,11 +158,11 @@ class _Charts:
         """Hits of some lines, one bar each."""
         return self._rows(title, [line.name for line in lines], {"hits": [line.hits for line in lines]}, 2)
 
-    def distances(self, kind: str, lines: Sequence[Line]) -> Chart:
+    def distances(self, hash_type: str, lines: Sequence[Line]) -> Chart:
         """Hits of a hash type by distance."""
         return self._draw(
-            f"c_distances-{kind}",
-            self.words["c_distances"].format(type=kind),
+            f"c_distances-{hash_type}",
+            self.words["c_distances"].format(type=hash_type),
             [line.name if int(line.name) % 5 == 0 else "" for line in lines],
             [Series(self.words["hits"], [line.hits for line in lines], 2)],
         )
@@ -232,13 +232,13 @@ class _Charts:
 
 def _distances(lines: Iterable[Line]) -> dict[str, list[Line]]:
     """Lines by hash type, named by their distance alone; distances without hits are filled in."""
-    kinds: dict[str, dict[int, Line]] = {}
+    by_type: dict[str, dict[int, Line]] = {}
     for line in lines:
-        kind, distance = line.name.split()
-        kinds.setdefault(kind, {})[int(distance)] = replace(line, name=distance)
+        hash_type, distance = line.name.split()
+        by_type.setdefault(hash_type, {})[int(distance)] = replace(line, name=distance)
     return {
-        kind: [found.get(distance, Line(str(distance), None, 0, 0)) for distance in range(max(found) + 1)]
-        for kind, found in kinds.items()
+        hash_type: [found.get(distance, Line(str(distance), None, 0, 0)) for distance in range(max(found) + 1)]
+        for hash_type, found in by_type.items()
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hashserver.reports.charts import Series, lines, rows
 from hashserver.reports.figures.effect import DRAWS, Effect, Estimate
-from hashserver.reports.pages.charts import Series, lines, rows
 from hashserver.reports.pages.numbers import Numbers
 from hashserver.reports.pages.pages import fill
 from hashserver.reports.pages.words import words_for

@@ -35,8 +35,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "tile_hits": ("treffers", "hits"),
     "tile_rate": ("treffers per miljoen controles", "hits per million checks"),
     "tile_parties": ("aangesloten deelnemers", "connected parties"),
-    "tile_entries": ("unieke items getroffen", "distinct entries hit"),
-    "tile_repeats": ("van de overeenkomsten is een herhaling", "of matches are repeats"),
+    "tile_entries": ("unieke items met een treffer", "distinct entries hit"),
+    "tile_repeats": ("van de overeenkomsten is een herhaling", "of the matches are repeats"),
     "before": ("jaar ervoor: {value}", "year before: {value}"),
     "joined_tile": ("waarvan {count} nieuw dit jaar", "of which {count} new this year"),
     "s_growth": ("Groei door het jaar", "Growth over the year"),
@@ -54,8 +54,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "p_phases": (
         "Wie aansluit, controleert eerst alles wat er staat; daarna alleen wat nieuw is. In die eerste "
         "controles waren er {bulk_rate} treffers per miljoen, daarna {steady_rate}.",
-        "Whoever connects first checks all that is stored, and then only what is new. First bulk checks had"
-        " {bulk_rate} hits per million, the steady state {steady_rate}.",
+        "A party that connects first checks everything it stores, and after that only what is new. First "
+        "bulk checks had {bulk_rate} hits per million, the steady state {steady_rate}.",
     ),
     "c_phases": ("Controles: eerste bulk en vaste stroom", "Checks: first bulk and steady"),
     "bulk": ("eerste bulk", "first bulk"),
@@ -72,38 +72,36 @@ WORDS: dict[str, tuple[str, str]] = {
     "distance": ("afstand", "distance"),
     "s_entries": ("Uniek en herhaald", "Distinct and repeated"),
     "p_entries": (
-        "{matches} overeenkomsten betroffen {entries} unieke items; {several} daarvan werden bij meer dan "
-        "één deelnemer getroffen. De {top} vaakst herhaalde items zijn goed voor {top_share} van alle "
+        "{matches} overeenkomsten betroffen {entries} unieke items; {several} daarvan kwamen bij meer dan "
+        "één deelnemer voor. De {top} vaakst herhaalde items zijn goed voor {top_share} van alle "
         "overeenkomsten.",
-        "{matches} matches were of {entries} distinct entries; {several} of these were hit at more than one"
-        " party. The {top} most repeated entries account for {top_share} of all matches.",
+        "{matches} matches named {entries} distinct entries; {several} of these were hit at more than one "
+        "party. The {top} most repeated entries account for {top_share} of all matches.",
     ),
     "c_entries": ("Unieke items per maand", "Distinct entries per month"),
-    "fresh": ("voor het eerst getroffen", "hit for the first time"),
-    "known": ("eerder getroffen", "hit before"),
+    "fresh": ("eerste treffer", "hit for the first time"),
+    "known": ("eerder een treffer", "hit before"),
     "c_repeats": ("Items naar aantal overeenkomsten", "Entries by number of matches"),
     "times": ("overeenkomsten per item", "matches per entry"),
     "c_spread": ("Items naar aantal deelnemers", "Entries by number of parties"),
-    "s_age": ("Hoe oud, en wat nooit trof", "How old, and what never hit"),
+    "s_age": ("Hoe oud, en wat nooit een treffer gaf", "How old, and what was never hit"),
     "p_age": (
-        "De helft van de items die voor het eerst getroffen werden, stond toen al {median} dagen of langer "
-        "in een set.",
-        "Half of the entries that were hit for the first time had been in a set for {median} days or more "
-        "by then.",
+        "De helft van de items met een eerste treffer stond toen al {median} dagen of langer in een set.",
+        "Half of the entries that were hit for the first time had been in a set for at least {median} days.",
     ),
     "c_age": ("Leeftijd bij eerste treffer", "Age at the first hit"),
     "age": ("leeftijd", "age"),
-    "never": ("nooit getroffen", "never hit"),
-    "ever": ("ooit getroffen", "ever hit"),
+    "never": ("nooit een treffer", "never hit"),
+    "ever": ("ooit een treffer", "hit at least once"),
     "in_store": ("items in de set", "entries in the set"),
-    "c_never": ("Items die wel en nooit troffen", "Entries that ever and never hit"),
+    "c_never": ("Items met en zonder treffer", "Entries hit and never hit"),
     "s_parties": ("Per deelnemer", "By party"),
     "c_parties_hits": ("Treffers per deelnemer", "Hits by party"),
     "party_number": ("deelnemer {number}", "party {number}"),
     "s_repeated": ("De vaakst herhaalde items", "The most repeated entries"),
     "p_repeated": (
         "Genoemd met het kenmerk van hun set, nooit met een hash.",
-        "Named by the id of their set, never by a hash.",
+        "Named by their id in the set, never by a hash.",
     ),
     "entry": ("item", "entry"),
     "< a day": ("< 1 dag", "< 1 day"),
@@ -114,16 +112,16 @@ WORDS: dict[str, tuple[str, str]] = {
     "< 5 years": ("< 5 jaar", "< 5 years"),
     "more": ("5 jaar of ouder", "5 years or more"),
     "d_check": (
-        "Een controle is één hash die gevraagd is. Een treffer is een controle die overeenkwam; hij telt "
+        "Een controle is één gecontroleerde hash. Een treffer is een controle die overeenkwam; hij telt "
         "één keer, bij de set, categorie en afstand van de naaste overeenkomst. Een treffer kan meer "
         "overeenkomsten hebben: één per item.",
         "A check is one hash asked about. A hit is a check that matched; it counts once, for the set, "
         "category and distance of its nearest match. A hit may have several matches, one for each entry.",
     ),
     "d_images": (
-        "Treffers zijn geen afbeeldingen en geen daders: hetzelfde bestand kan vaak gevraagd worden, ook "
-        "door dezelfde deelnemer.",
-        "Hits are neither images nor offenders: one file may be asked about often, by the same party, too.",
+        "Treffers zijn geen afbeeldingen en geen daders: hetzelfde bestand kan vaak gecontroleerd worden, "
+        "ook door dezelfde deelnemer.",
+        "Hits are neither images nor offenders: one file may be checked many times, even by the same party.",
     ),
     "d_entries": (
         "Een item is een bekende afbeelding in een hashset. Staat dezelfde afbeelding in twee sets, dan "
@@ -133,29 +131,29 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "d_connected": (
         "Aangesloten is wie minstens één hash gecontroleerd heeft, vanaf de dag van die eerste controle.",
-        "A party is connected from the day of its first check on.",
+        "A party counts as connected from the day of its first check.",
     ),
     "d_bulk": (
         "De eerste bulkcontrole is afgeleid: zij loopt tot en met de laatste van de eerste {days} dagen met"
         " meer dan {factor} keer zoveel controles als een gewone dag (de mediaan van de latere helft van de"
         " dagen tot het eind van het jaar). Wie korter dan {least} dagen meedoet, telt geheel als bulk.",
-        "The first bulk check is inferred: it lasts to the last one, among the first {days} days, with more"
-        " than {factor} times the checks of a usual day (the median of the later half of the days until the"
-        " end of the year). Parties of fewer than {least} days count as bulk entirely.",
+        "The first bulk check is inferred: it lasts until the last day, among the first {days}, with more "
+        "than {factor} times the checks of a usual day (the median of the later half of the days until the "
+        "end of the year). For parties with fewer than {least} days, all checks count as bulk.",
     ),
     "d_age": (
-        "De leeftijd is de tijd van opname in de set tot de eerste treffer. Nooit getroffen: de items in de"
-        " sets van nu die tot het eind van het jaar nooit getroffen zijn; wat is teruggetrokken, telt niet mee.",
-        "Age is the time from coming into the set to the first hit. Never hit: the entries in the sets as "
-        "they are now that were not hit by the end of the year; what has been withdrawn is left out.",
+        "De leeftijd is de tijd van opname in de set tot de eerste treffer. Nooit een treffer: de items in "
+        "de sets van nu die tot het eind van het jaar geen treffer hadden; wat is teruggetrokken, telt niet mee.",
+        "Age is the time from being added to the set to the first hit. Never hit: entries of the sets as they "
+        "are now that were not hit by the end of the year; withdrawn entries are left out.",
     ),
     # the report of effect
     "effect_title": ("Wat aansluiten veranderde", "What connecting changed"),
     "e_lead": (
         "Na aansluiting werden er {reported} URL's gemeld, waar er {expected} te verwachten waren: {change}"
         " (95 %-interval {low} tot {high}).",
-        "After connecting, {reported} URLs were reported where {expected} were to be expected: {change} ("
-        "95 % interval {low} to {high}).",
+        "After connecting, {reported} URLs were reported where {expected} were expected: {change} (95 % "
+        "interval {low} to {high}).",
     ),
     "e_unsure": (
         "Het interval bevat 0: deze meldingen laten niet zien dat aansluiten iets veranderde.",
@@ -172,7 +170,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "p_compare": (
         "Gemelde URL's per aanbieder per maand. Voor de niet-aangesloten aanbieders zijn dezelfde maanden "
         "genomen, even zwaar geteld.",
-        "Reported URLs a provider and month. For unconnected providers the same months are taken, with the "
+        "Reported URLs per provider and month. For unconnected providers the same months are used, with the "
         "same weights.",
     ),
     "group": ("groep", "group"),
@@ -182,7 +180,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "change": ("verandering", "change"),
     "g_connected": ("aangesloten", "connected"),
     "g_unconnected": ("niet aangesloten", "not connected"),
-    "c_compare": ("Gemelde URL's per aanbieder per maand", "Reported URLs a provider and month"),
+    "c_compare": ("Gemelde URL's per aanbieder per maand", "Reported URLs per provider and month"),
     "s_relative": ("Maand voor maand", "Month by month"),
     "c_reported": ("Gemeld en verwacht, rond de aansluiting", "Reported and expected, around connecting"),
     "c_ratio": (
@@ -195,24 +193,25 @@ WORDS: dict[str, tuple[str, str]] = {
     "relative": ("maand", "month"),
     "p_relative": (
         "Maand 0 is de maand van aansluiting; die telt in de schatting niet mee.",
-        "Month 0 is the month of connecting, which the estimate leaves out.",
+        "Month 0 is the month of connecting; the estimate leaves it out.",
     ),
     "s_caveats": ("Kanttekeningen", "Caveats"),
     "k_cause": (
         "Dit is geen proef: aanbieders kozen zelf of en wanneer zij aansloten. Wie aansluit na een piek in "
         "meldingen, ziet die vanzelf dalen.",
-        "This is no experiment: providers chose whether and when to connect. Whoever connects after a peak "
-        "of reports sees them fall anyway.",
+        "This is not an experiment: providers chose whether and when to connect. A provider that connects "
+        "after a peak of reports sees them fall anyway.",
     ),
     "k_parallel": (
         "De vergelijking neemt aan dat beide groepen zonder aansluiting dezelfde weg waren gegaan (in "
         "verhouding).",
-        "The comparison assumes that without connecting both groups would have gone the same way (in proportion).",
+        "The comparison assumes that, had nobody connected, both groups would have changed in the same "
+        "proportion.",
     ),
     "k_placebo": (
         "Toets daarvan: dezelfde schatting voor de drie maanden vóór aansluiting geeft {change} ("
         "95 %-interval {low} tot {high}); ver van 0 zou de aanname weerspreken.",
-        "A test of it: the same estimate for the three months before connecting is {change} (95 % interval "
+        "A test of this: the same estimate for the three months before connecting is {change} (95 % interval "
         "{low} to {high}); far from 0, it would contradict the assumption.",
     ),
     "k_no_placebo": (
@@ -227,15 +226,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "k_reports": (
         "Meldingen zijn niet het materiaal zelf: zij volgen ook de aandacht van melders en van het "
         "meldpunt. Een URL kan vaker gemeld zijn.",
-        "Reports are not the material itself: they follow the attention of those who report and of the "
-        "hotline, too. A URL may be reported more than once.",
+        "Reports are not the material itself: they also depend on the attention of reporters and of the "
+        "hotline. A URL may be reported more than once.",
     ),
     "k_method": (
         "Verwacht is wat aanbieder en maand samen voorspellen (Poisson met vaste effecten), berekend uit "
         "maanden zonder aansluiting. De onzekerheid komt van het opnieuw trekken van aanbieders ({draws} "
         "keer).",
         "Expected is what provider and month predict together (Poisson with fixed effects), fitted to "
-        "months without connection. The uncertainty is from drawing providers again ({draws} times).",
+        "months without connection. The uncertainty comes from resampling providers ({draws} times).",
     ),
     "k_few": (
         "Een van de groepen telt minder dan tien aanbieders: het interval is waarschijnlijk te smal.",
@@ -243,15 +242,15 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "k_large": (
         "Grote aanbieders wegen het zwaarst: het gaat om het totaal van de gemelde URL's.",
-        "Large providers weigh most: it is about the sum of reported URLs.",
+        "Large providers weigh most, as the total of reported URLs is compared.",
     ),
     "k_left_out": (
         "Niet te vergelijken, want niet gemeld vóór of niet gevolgd na aansluiting: {names}.",
-        "Not to be compared, as they were not reported before connecting or not followed after it: {names}.",
+        "Left out of the comparison, as they have no reports before connecting, or no months after it: {names}.",
     ),
     "k_unreported": (
         "Deelnemers die in geen melding voorkomen (heten zij daar anders?): {names}.",
-        "Parties that no report names (do they go by other names there?): {names}.",
+        "Parties that appear in no report (perhaps under other names): {names}.",
     ),
 }
 

@@ -1,8 +1,7 @@
-"""Who looks at the dashboard, and what they may see."""
+"""Who is looking at the dashboard, and what they may see."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
@@ -21,12 +20,12 @@ _MOST_FORM_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks.
+    """Who is looking.
 
     Args:
         party: that has signed in.
         form_token: for the forms of its session; None where nobody needs to sign in.
-        expires: when the key ends that it signed in with (Unix seconds), or None.
+        expires: when the key that it signed in with expires (Unix seconds), or None.
     """
 
     party: Party
@@ -40,13 +39,13 @@ class Viewer:
 
 
 def viewer(request: Request) -> Viewer | None:
-    """Who looks, or None if they have to sign in first."""
+    """Who is looking, or None if they have to sign in first."""
     parts: Parts = request.app.state.parts
     dashboard: Dashboard = request.app.state.dashboard
     if parts.directory.is_open:
         return Viewer(LOCAL, None)
     token = request.cookies.get(COOKIE, "")
-    session = dashboard.signer.read(token, time.time())
+    session = dashboard.signer.read(token)
     if session is None:
         return None
     key = parts.directory.key_of(session.key)
@@ -56,25 +55,25 @@ def viewer(request: Request) -> Viewer | None:
 
 
 def scope_of(parts: Parts, looks: Viewer, asked: str | None) -> Party | None:
-    """Whose figures to show: None for those of all.
+    """Whose figures to show: those of a party, or None for those of all.
 
     Raises:
-        Problem: 403 when they are another's, 404 when there is no such party.
+        Problem: 403 when they are those of another party, 404 when there is no such party.
     """
     if not looks.sees_all:
         if asked is not None and asked != str(looks.party.number):
-            raise forbidden("you see the figures of your own party only")
+            raise forbidden("you can only see the figures of your own party")
         return looks.party
     if asked is None:
         return None
     number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else -1
     if number not in parts.directory.parties:
-        raise Problem(404, "not-found", "Not found", "there is no such party, or it is let in no longer")
+        raise Problem(404, "not-found", "Not found", "there is no such party, or it is disabled")
     return parts.directory.parties[number]
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Whether another site's page sent this form, as far as the browser says."""
+    """Whether a page of another site sent this form, as far as the browser says."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -86,7 +85,8 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, the last value of each.
 
     Raises:
-        Problem: 413.
+        Problem: 413 when it is too large.
+        ValueError: it has too many fields.
     """
     headers = headers_of(request.scope)
     body = await read_body(headers, request.receive, _MOST_FORM_BYTES)

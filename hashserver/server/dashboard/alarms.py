@@ -1,4 +1,4 @@
-"""What needs somebody's attention, each in a sentence that says what to do."""
+"""What needs attention, each in a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from hashcore.disk.layout import Manifest
+from hashserver.ledger.tables.audit import lines_since
+from hashserver.ledger.tables.feedback import false_positives_since
 from hashserver.parties import Party
 from hashserver.server.dashboard.figures import PartyRow, as_time
 from hashserver.times import DAY_MS, DAY_SECONDS
 
 QUIET_DAYS = 7
-"""Days without a check of a party, or without a change of any set, that are worth a look."""
+"""Days without a check by a party, or without a change of any set, before there is an alarm."""
 BACKLOG = 100_000
 SHRANK, GREW = 0.2, 1.0
-"""Parts of a set by which its last change made it smaller or larger, that are worth a look."""
+"""Shares of a set that its last change may remove or add before there is an alarm."""
 _LEAST_ENTRIES = 100
 _RECENT_DAYS = 14
 _FEEDBACK_DAYS = 90
 _FREE_PART, _FREE_BYTES = 0.05, 1 << 30
+_SETTLING = ("sets withdraw", "sets quarantine", "entries withdraw")
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something to look after.
+    """Something that needs attention.
 
     Args:
         is_trouble: whether something does not work, or soon will not.
-        title: what.
-        detail: and what to do.
+        title: what is wrong.
+        detail: more about it, and what to do.
     """
 
     is_trouble: bool
@@ -43,11 +44,11 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """A party's word that an entry is no match, which nobody has acted on."""
+    """Feedback that a match was a false positive, on which nobody has acted."""
 
     party: str
     set: str
-    external: str
+    id: str
 
 
 def alarms_of_owner(
@@ -60,7 +61,17 @@ def alarms_of_owner(
     folder: Path,
     now_ms: int,
 ) -> list[Alarm]:
-    """All alarms, troubles first."""
+    """What the owner should know, troubles first.
+
+    Args:
+        trouble: why the ledger cannot be written, or None.
+        backlog: matches that are not folded yet.
+        manifest: of the generation that is served.
+        parties: all of them.
+        complaints: see `read_complaints`.
+        folder: the data folder.
+        now_ms: Unix milliseconds.
+    """
     found = [
         *_of_ledger(trouble, backlog),
         *_of_disk(folder),
@@ -72,50 +83,49 @@ def alarms_of_owner(
 
 
 def alarms_of_party(party: Party, row: PartyRow | None, expires: float | None, now_ms: int) -> list[Alarm]:
-    """What a party should know of itself.
+    """What a party should know about itself.
 
     Args:
-        party: that looks.
+        party: the one that looks.
         row: its use, if it is known.
-        expires: when the key ends that it signed in with (Unix seconds), or None.
+        expires: when the key that it signed in with expires (Unix seconds), or None.
         now_ms: Unix milliseconds.
     """
     found = []
     if row is not None:
         if row.daily_quota and row.today >= 0.9 * row.daily_quota:
-            detail = f"{row.today:,} of {row.daily_quota:,} hashes are used; the next day begins at 00:00 UTC."
-            found.append(Alarm(row.today >= row.daily_quota, "The daily quota is nearly used", detail))
+            detail = f"{row.today:,} of {row.daily_quota:,} hashes are used; the next day starts at 00:00 UTC."
+            found.append(Alarm(row.today >= row.daily_quota, "The daily quota is almost used up", detail))
         found += [alarm for alarm in _of_parties([row], now_ms) if "check" in row.permissions]
     if expires is not None:
-        detail = f"It lets you in until {as_time(expires * 1000)} UTC; move your tools to the new key before."
-        found.append(Alarm(False, "The key that you signed in with ends soon", detail))
+        detail = f"It is valid until {as_time(expires * 1000)} UTC; switch your tools to the new key before then."
+        found.append(Alarm(False, "The key that you signed in with expires soon", detail))
     return found
 
 
 def read_complaints(connection: sqlite3.Connection, now_ms: int) -> list[Complaint]:
-    """Feedback that says false-positive, of entries that were neither withdrawn nor quarantined since."""
+    """Feedback of false positives whose entries were neither withdrawn nor quarantined since."""
     since = now_ms - _FEEDBACK_DAYS * DAY_MS
-    rows = connection.execute(_FEEDBACK, (since,)).fetchall()
-    if not rows:
+    found = false_positives_since(connection, since)
+    if not found:
         return []
     settled: dict[tuple[str, str], int] = {}
-    for when, subject, after in connection.execute(_SETTLED, (since,)):
-        details = orjson.loads(after)
-        for id in details.get("ids", ()):
-            settled[details.get("of", subject), id] = when
+    for line in lines_since(connection, since, *_SETTLING):
+        for id in line.after.get("ids", ()):
+            settled[line.after.get("of", line.subject), id] = line.time
     return [
-        Complaint(party, set_name, external)
-        for when, party, set_name, external in rows
-        if settled.get((set_name, external), -1) < when
+        Complaint(one.party_name or f"party {one.party}", one.set, one.id)
+        for one in found
+        if settled.get((one.set, one.id), -1) < one.time
     ]
 
 
 def _of_ledger(trouble: str | None, backlog: int) -> Iterator[Alarm]:
     if trouble is not None:
-        yield Alarm(True, "Checks that match are refused", f"The ledger cannot be written: {trouble}.")
+        yield Alarm(True, "Checks that match are being refused", f"The ledger cannot be written: {trouble}.")
     if backlog > BACKLOG:
         detail = (
-            f"{backlog:,} matches are on disk but not in the figures; they follow when the server is less busy."
+            f"{backlog:,} matches are on disk but not yet in the figures; they follow when there is less to do."
         )
         yield Alarm(False, "The figures are behind", detail)
 
@@ -124,10 +134,10 @@ def _of_disk(folder: Path) -> Iterator[Alarm]:
     disk = shutil.disk_usage(folder)
     if disk.free < max(_FREE_BYTES, _FREE_PART * disk.total):
         detail = (
-            f"{disk.free / 1e9:,.1f} GB of {disk.total / 1e9:,.0f} GB are left where the data is; make room, for "
-            "when none is left neither hits can be recorded nor sets loaded."
+            f"{disk.free / 1e9:,.1f} GB of {disk.total / 1e9:,.0f} GB are left on the data folder's disk; make "
+            "room: without any, hits cannot be recorded and sets cannot be loaded."
         )
-        yield Alarm(True, "The disk is nearly full", detail)
+        yield Alarm(True, "The disk is almost full", detail)
 
 
 def _of_sets(manifest: Manifest, now_ms: int) -> Iterator[Alarm]:
@@ -156,10 +166,10 @@ def _of_sets(manifest: Manifest, now_ms: int) -> Iterator[Alarm]:
 
 def _of_complaints(complaints: list[Complaint]) -> Iterator[Alarm]:
     if complaints:
-        first = "; ".join(f"{one.external} of set {one.set}, says {one.party}" for one in complaints[:3])
+        first = "; ".join(f"{one.id} of set {one.set}, says {one.party}" for one in complaints[:3])
         more = f"; and {len(complaints) - 3:,} more" if len(complaints) > 3 else ""
-        title = f"{len(complaints):,} {'match is' if len(complaints) == 1 else 'matches are'} said to be false"
-        detail = f"{first}{more}. Look at each; then: hashserver sets withdraw SET ID, or sets quarantine SET ID"
+        title = f"{len(complaints):,} {'match is' if len(complaints) == 1 else 'matches are'} reported as false"
+        detail = f"{first}{more}. Review each, then: hashserver sets withdraw SET ID, or sets quarantine SET ID"
         yield Alarm(False, title, detail)
 
 
@@ -174,14 +184,3 @@ def _of_parties(parties: Iterable[PartyRow], now_ms: int) -> Iterator[Alarm]:
                 f"{row.name} has checked nothing for {days:,.0f} days",
                 f"That is {ever}; is its job still running?",
             )
-
-
-_FEEDBACK = """
-SELECT time, coalesce(name, 'party ' || party), set_name, external
-FROM feedback LEFT JOIN parties ON party = parties.id
-WHERE time >= ? AND verdict = 'false-positive' ORDER BY time DESC
-"""
-_SETTLED = """
-SELECT time, subject, after FROM audit WHERE time >= ? AND after IS NOT NULL
-AND action IN ('sets withdraw', 'sets quarantine', 'entries withdraw') ORDER BY time
-"""

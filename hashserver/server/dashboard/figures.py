@@ -10,8 +10,15 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import orjson
-
+from hashserver.ledger.tables.counts import (
+    CountSums,
+    counts_by_day,
+    counts_by_type,
+    sum_counts,
+    use_of_parties,
+)
+from hashserver.ledger.tables.hit_days import HitSums, hits_by_category, hits_by_set
+from hashserver.ledger.tables.parties import all_parties
 from hashserver.times import DAY_MS, HOUR_MS, date_of_day, month_of, name_of_month, now_ms, start_of_month
 
 DAYS, MONTHS = 30, 12
@@ -65,10 +72,12 @@ class Figures:
 
     @property
     def today(self) -> Count:
+        """Checks and hits since midnight."""
         return self.days[-1]
 
     @property
     def month(self) -> Count:
+        """Checks and hits since the month began."""
         return self.months[-1]
 
 
@@ -79,12 +88,12 @@ class PartyRow:
     Args:
         number, name: in the ledger.
         created: Unix milliseconds.
-        disabled: whether it is let in no longer.
+        disabled: whether its keys are refused.
         permissions: their names.
         max_rate, daily_quota: limits, or None.
         month: its checks and hits of this month.
         today: its checks today.
-        last_seen: begin of the hour of its last check, Unix milliseconds; None: none in SEEN_DAYS.
+        last_seen: start of the hour of its last check, Unix milliseconds; None: none in SEEN_DAYS.
     """
 
     number: int
@@ -114,101 +123,81 @@ class Live:
 
 
 def read_figures(connection: sqlite3.Connection, party: int | None, now_ms: int) -> Figures:
-    """The figures of a party, or of all when None."""
+    """The figures of a party (number), or of all if None."""
     today, month = now_ms // DAY_MS, month_of(now_ms)
     first_month = start_of_month(month - MONTHS + 1) // DAY_MS
     begin = min(today - DAYS + 1, first_month)
-    by_day = {
-        day: (checked, hits)
-        for day, checked, hits in connection.execute(_BY_DAY, _span(begin * 24, today * 24 + 24, party))
-    }
-    days = [Count(_day(day), *by_day.get(day, (0, 0))) for day in range(today - DAYS + 1, today + 1)]
-    month_span = _span((today - DAYS + 1) * 24, today * 24 + 24, party)
-    types = [Count(*row) for row in connection.execute(_BY_TYPE, month_span)]
-    span = _span(today - DAYS + 1, today + 1, party)
-    sets = [Share(*row) for row in connection.execute(_BY_SET, span)]
-    categories = [Share(*row) for row in connection.execute(_BY_CATEGORY, span)]
+    by_day = counts_by_day(connection, range(begin * 24, today * 24 + 24), party)
+    shown = range(today - DAYS + 1, today + 1)
+    by_type = counts_by_type(connection, range(shown.start * 24, shown.stop * 24), party)
+    types = [_count(name, sums) for name, sums in by_type.items()]
     hour = now_ms // HOUR_MS
-    sums = connection.execute(_SUM, _span(hour, hour + 1, party)).fetchone()
     return Figures(
-        days,
+        [_count(date_of_day(day).isoformat(), by_day.get(day)) for day in shown],
         _months(by_day, month),
-        types,
-        sets,
-        categories,
-        Count("hour", *sums),
+        sorted(types, key=lambda one: (-one.checked, one.name)),
+        _shares(hits_by_set(connection, shown, party)),
+        _shares(hits_by_category(connection, shown, party)),
+        _count("hour", sum_counts(connection, range(hour, hour + 1), party)),
         max(1.0, now_ms % HOUR_MS / 1000),
     )
 
 
 def read_live(connection: sqlite3.Connection, party: int | None) -> Live:
-    """Totals as they are at this moment, as of half a second ago."""
+    """Totals since the beginning of yesterday, at most half a second old."""
     now = now_ms()
     yesterday = (now // DAY_MS - 1) * 24
-    return Live(now, *connection.execute(_SUM, _span(yesterday, yesterday + 49, party)).fetchone())
+    sums = sum_counts(connection, range(yesterday, yesterday + 49), party)
+    return Live(now, sums.checked, sums.hits)
 
 
 def read_parties(connection: sqlite3.Connection, now_ms: int) -> list[PartyRow]:
-    """All parties by name, those that are let in no longer at the end."""
+    """All parties by name, disabled ones last."""
     day = now_ms // DAY_MS
-    query = {
-        "first": (day - SEEN_DAYS) * 24,
-        "month": start_of_month(month_of(now_ms)) // HOUR_MS,
-        "today": day * 24,
-        "end": day * 24 + 24,
-    }
-    used = {row[0]: row[1:] for row in connection.execute(_USED, query)}
+    used = use_of_parties(
+        connection,
+        range((day - SEEN_DAYS) * 24, day * 24 + 24),
+        month_begin=start_of_month(month_of(now_ms)) // HOUR_MS,
+        day_begin=day * 24,
+    )
     rows = []
-    for number, name, created, disabled, permissions, rate, quota in connection.execute(_PARTIES):
-        last, checked, hits, today = used.get(number, (None, 0, 0, 0))
-        seen = None if last is None else last * HOUR_MS
-        month = Count("month", checked, hits)
+    for party in all_parties(connection):
+        use = used.get(party.number)
         rows.append(
             PartyRow(
-                number, name, created, bool(disabled), orjson.loads(permissions), rate, quota, month, today, seen
+                party.number,
+                party.name,
+                party.created,
+                party.disabled is not None,
+                party.permissions,
+                party.max_rate,
+                party.daily_quota,
+                Count("month", use.checked, use.hits) if use else Count("month"),
+                use.today if use else 0,
+                use.last_hour * HOUR_MS if use else None,
             )
         )
     return rows
 
 
-def _months(by_day: dict[int, tuple[int, int]], last: int) -> list[Count]:
+def _count(name: str, sums: CountSums | None) -> Count:
+    return Count(name) if sums is None else Count(name, sums.checked, sums.hits)
+
+
+def _shares(hits: dict[str, HitSums]) -> list[Share]:
+    return [Share(name, *sums) for name, sums in hits.items()]
+
+
+def _months(by_day: dict[int, CountSums], last: int) -> list[Count]:
     sums = {month: [0, 0] for month in range(last - MONTHS + 1, last + 1)}
-    for day, (checked, hits) in by_day.items():
+    for day, counts in by_day.items():
         row = sums.get(month_of(day * DAY_MS))
         if row is not None:
-            row[0] += checked
-            row[1] += hits
+            row[0] += counts.checked
+            row[1] += counts.hits
     return [Count(name_of_month(month), *row) for month, row in sums.items()]
-
-
-def _day(day: int) -> str:
-    return date_of_day(day).isoformat()
-
-
-def _span(first: int, end: int, party: int | None) -> dict[str, int | None]:
-    return {"first": first, "end": end, "party": party}
 
 
 def as_time(ms: float) -> str:
     """Unix milliseconds such as `2026-03-01 04:00`."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-# Put together from constants only.
-_HOURS = "FROM counts WHERE hour >= :first AND hour < :end AND (:party IS NULL OR party = :party)"
-_SPAN = "FROM hit_days WHERE day >= :first AND day < :end AND (:party IS NULL OR party = :party)"
-_SUM = f"SELECT coalesce(sum(checked), 0), coalesce(sum(hits), 0) {_HOURS}"
-_BY_DAY = f"SELECT hour / 24, sum(checked), sum(hits) {_HOURS} GROUP BY 1"
-_BY_TYPE = f"SELECT type, sum(checked), sum(hits) {_HOURS} GROUP BY 1 ORDER BY 2 DESC, 1"
-_SUMS = "sum(hits), sum(matches)"
-_BY_SET = f"SELECT set_name, {_SUMS} {_SPAN} GROUP BY 1 ORDER BY 2 DESC, 1"
-_BY_CATEGORY = f"SELECT category, {_SUMS} {_SPAN} GROUP BY 1 ORDER BY 2 DESC, 1"
-_USED = """
-SELECT party, max(hour), sum(CASE WHEN hour >= :month THEN checked ELSE 0 END),
-    sum(CASE WHEN hour >= :month THEN hits ELSE 0 END), sum(CASE WHEN hour >= :today THEN checked ELSE 0 END)
-FROM counts WHERE hour >= :first AND hour < :end GROUP BY party
-"""
-_PARTIES = """
-SELECT id, name, created, disabled, permissions, max_rate, daily_quota FROM parties
-ORDER BY disabled IS NOT NULL, name COLLATE NOCASE
-"""

@@ -1,4 +1,4 @@
-"""Rendering: templates, headers, and the files beside them."""
+"""Rendering: templates, headers, and static files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hashserver import __version__
-from hashserver.server.dashboard.charts import share
+from hashserver.reports.charts import share
 from hashserver.server.dashboard.figures import as_time
 
 HEADERS = {
@@ -33,7 +33,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file that pages refer to."""
+    """A file that pages refer to, and a digest of its content as its version."""
 
     content: bytes
     media_type: str
@@ -50,7 +50,12 @@ _static = {name: _read_file(name) for name in _FILES}
 
 
 def static(name: str, version: str | None) -> Response | None:
-    """The answer that is a file, or None if there is none of that name."""
+    """The answer with a file, or None if there is no file of that name.
+
+    Args:
+        name: as in the address.
+        version: that was asked for.
+    """
     file = _static.get(name)
     if file is None:
         return None
@@ -74,8 +79,8 @@ def _whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _short(value: float) -> str:
-    """Such as 1.2 M, for axes."""
+def short(value: float) -> str:
+    """A number for an axis, such as 1.2 M."""
     for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:.3g} {name}"
@@ -90,7 +95,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(whole=_whole, short=_short, time=as_time)
+    found.filters.update(whole=_whole, time=as_time)
     found.globals.update(static=_address, share=share)
     return found
 

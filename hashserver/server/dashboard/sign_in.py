@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from fastapi import APIRouter, Request, Response
 
 from hashserver.server.dashboard.access import is_from_elsewhere, read_form, viewer
@@ -16,12 +14,14 @@ from hashserver.server.problems import Problem
 PATH = "/dashboard/sign-in"
 router = APIRouter()
 _WRONG = (
-    "The key is not known, has expired or was removed. Check that it is whole, or ask the operator for a new one."
+    "The key is not known, has expired or was revoked. Check that it is complete, or ask the operator for a new "
+    "one."
 )
 
 
 @router.get(PATH)
 async def show(request: Request) -> Response:
+    """The form, or the overview for those who have signed in."""
     if viewer(request) is not None:
         return _go("/dashboard")
     return _form(request, None)
@@ -29,6 +29,7 @@ async def show(request: Request) -> Response:
 
 @router.post(PATH)
 async def sign_in(request: Request) -> Response:
+    """Take a key, and answer with a session or with the form and what was wrong."""
     parts: Parts = request.app.state.parts
     dashboard: Dashboard = request.app.state.dashboard
     if is_from_elsewhere(request):
@@ -39,19 +40,19 @@ async def sign_in(request: Request) -> Response:
         return _form(request, "That is not a key.", 401)
     if parts.directory.is_open:
         return _go("/dashboard")
-    now = time.time()
     key = parts.directory.find_key(fields.get("key", "").strip())
     if key is None:
         if not await dashboard.delay_failure():
-            return _form(request, "Too many keys were wrong just now. Try again in a few seconds.", 429)
+            return _form(request, "There were too many wrong keys just now. Try again in a few seconds.", 429)
         return _form(request, _WRONG, 401)
     response = _go("/dashboard")
-    _set_cookie(request, response, dashboard.signer.issue(key.party.number, key.number, now), SESSION_SECONDS)
+    _set_cookie(request, response, dashboard.signer.issue(key.party.number, key.number), SESSION_SECONDS)
     return response
 
 
 @router.post("/dashboard/sign-out")
 async def sign_out(request: Request) -> Response:
+    """End the session of this browser."""
     dashboard: Dashboard = request.app.state.dashboard
     try:
         fields = await read_form(request)
@@ -75,7 +76,7 @@ def _form(request: Request, failure: str | None, status: int = 200) -> Response:
 
 
 def _refuse_foreign(request: Request) -> Response:
-    detail = "the form did not come from this dashboard; open it and try again"
+    detail = "the form did not come from this dashboard; open the dashboard and try again"
     return page(request, "message.html", status=403, title="Forbidden", detail=detail, viewer=None)
 
 

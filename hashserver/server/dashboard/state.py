@@ -1,4 +1,4 @@
-"""What the dashboard of a worker keeps: a thread with a connection to the ledger, and what it read lately."""
+"""What the dashboard of a worker keeps: a thread that reads the ledger, and what it read lately."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any, TypeVar
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.fold import fold_slice
 from hashserver.parties.keys import read_secret
-from hashserver.server.dashboard.session import Signer
+from hashserver.server.dashboard.session import SessionSigner
 
 _T = TypeVar("_T")
-_MOST_SLICES = 100  # of a backlog folded before figures are read; more would keep people waiting
+_MOST_SLICES = 100  # folded before figures are read; more would keep viewers waiting
 _FAILURE_SECONDS = 0.5
 _MOST_FAILURES = 32
 
 
 class Dashboard:
-    """Reads for all who look, once in a few seconds at most.
+    """Reads for all viewers, at most once every few seconds.
 
-    One thread does it, so that people who look never take the threads that checks need.
+    One thread does it, so that viewers never take the threads that checks need.
 
     Args:
         folder: the data folder.
@@ -32,7 +32,7 @@ class Dashboard:
 
     def __init__(self, folder: Path) -> None:
         with Ledger(folder) as ledger:
-            self.signer = Signer(read_secret(ledger))
+            self.signer = SessionSigner(read_secret(ledger))
         self.folder = folder
         self._thread = ThreadPoolExecutor(1, "dashboard")
         self._ledger: Ledger | None = None
@@ -40,16 +40,16 @@ class Dashboard:
         self._failures = 0
 
     def close(self) -> None:
-        """End the thread, and let go of the ledger."""
+        """End the thread, and close the ledger."""
         self._thread.shutdown(cancel_futures=True)
         if self._ledger is not None:
             self._ledger.close()
 
     async def kept(self, key: Any, seconds: float, read: Callable[[], _T]) -> _T:
-        """What `read` returned in the last `seconds`, or returns now; those who ask at once share one reading.
+        """What `read` returned in the last `seconds`, or returns now; callers at once share it.
 
         Args:
-            key: stands for what is read; there are few of them.
+            key: stands for what is read; there are only a few of them.
             seconds: how old it may be.
             read: is called in the dashboard's thread.
         """
@@ -67,7 +67,7 @@ class Dashboard:
         return found
 
     async def figures(self, key: Any, seconds: float, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        """The same for what is read from the ledger.
+        """As `kept`, for what is read from the ledger, all as of one moment.
 
         Raises:
             LedgerError: it cannot be read.
@@ -86,7 +86,7 @@ class Dashboard:
             raise
 
     def fold(self) -> None:
-        """Prepare hits for reading, in the dashboard's thread; a large backlog stays.
+        """Fold matches, in the dashboard's thread; of a large backlog, only a part.
 
         Raises:
             LedgerError: the ledger cannot be written.
@@ -98,7 +98,7 @@ class Dashboard:
                 return
 
     async def delay_failure(self) -> bool:
-        """Keep whoever sent a wrong key waiting; False, at once, if too many wait already."""
+        """Wait a moment after a wrong key; returns False at once if too many already wait."""
         if self._failures >= _MOST_FAILURES:
             return False
         self._failures += 1

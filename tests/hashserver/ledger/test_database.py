@@ -1,4 +1,4 @@
-"""The ledger's file: made once, refused when it is newer or damaged, and an audit log that only grows."""
+"""The ledger's file: made once, refused when newer or damaged; an audit log that only grows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.audit import write_audit
 from hashserver.ledger.database import FILE
 from hashserver.ledger.schema import VERSION
+from hashserver.ledger.tables.audit import write_audit
 
 
 def open_and_write(folder: Path, told: multiprocessing.SimpleQueue[str]) -> None:

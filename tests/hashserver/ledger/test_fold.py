@@ -1,4 +1,4 @@
-"""Folding the inbox: equal to a plain model whatever the slices, and nothing lost or counted twice."""
+"""Folding the inbox: equal to a plain model whatever the slices; nothing lost or counted twice."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from ledger_rows import NOW, modelled, put, row, tables
 from serving import eventually
 
 from hashserver.ledger import Ledger, LedgerError
-from hashserver.ledger.fold import MatchRow, fold, fold_slice, number_entries, waiting
+from hashserver.ledger.fold import fold, fold_slice
+from hashserver.ledger.match_row import MatchRow
+from hashserver.ledger.tables.entries import number_entries
+from hashserver.ledger.tables.inbox import waiting
 
 ROWS = st.builds(
     row,
     st.sampled_from(["r1", "r2"]),
     time=st.integers(NOW - 200_000_000, NOW + 200_000_000) | st.integers(NOW - 2, NOW + 2),
     party=st.integers(0, 2),
-    kind=st.sampled_from(["md5", "pdq"]),
+    hash_type=st.sampled_from(["md5", "pdq"]),
     distance=st.integers(0, 2),
     rank=st.integers(0, 2),
     set_name=st.sampled_from(["police", "other"]),
@@ -44,11 +47,11 @@ def test_whatever_the_slices_it_equals_a_plain_model(
     rows = [each for commits in batches for commit in commits for each in commit]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("hashserver.ledger.fold.SLICE", size)
-        patch.setattr("hashserver.ledger.fold._ROWS", statement)
+        patch.setattr("hashserver.ledger.tables.many.ROWS", statement)
         with Ledger(Path(folder)) as ledger:
             for commits in batches:
                 put(ledger, commits)
-                assert waiting(ledger) == sum(map(len, commits))
+                assert waiting(ledger.connection) == sum(map(len, commits))
                 assert fold(ledger) == sum(map(len, commits))
             assert fold(ledger) == 0
         assert tables(Path(folder)) == modelled(rows)
@@ -93,11 +96,11 @@ def test_killed_between_and_within_slices_it_loses_nothing(tmp_path: Path) -> No
         process = context.Process(target=fold_without_end, args=(tmp_path,))
         process.start()
         with Ledger(tmp_path) as ledger:
-            eventually(lambda ledger=ledger: waiting(ledger) < 1500, 10)
+            eventually(lambda ledger=ledger: waiting(ledger.connection) < 1500, 10)
             time.sleep(0.1 * chance.random())
             process.kill()
             process.join()
-            halfway += 0 < waiting(ledger) < 1500
+            halfway += 0 < waiting(ledger.connection) < 1500
             fold(ledger)
     assert halfway > 3, "some were killed in the middle"
     assert tables(tmp_path) == modelled(rows)

@@ -56,7 +56,7 @@ def test_old_hits_and_counts_go_and_their_sums_stay(tmp_path: Path) -> None:
     sums = "SELECT sum(hits), sum(matches) FROM hit_days", "SELECT sum(matches) FROM sightings"
     deleted = apply_retention(tmp_path, keep_hits_days=4, keep_counts_days=7, now=now)
     assert deleted == Deleted(6 * (SLICE // 2 + SLICE // 4), 3 * HOURS)
-    assert ask(tmp_path, "SELECT min(time), count(*) FROM hits") == [((DAY - 4) * DAY_MS, 4 * 1500)]
+    assert ask(tmp_path, "SELECT min(time), count(*) FROM matches") == [((DAY - 4) * DAY_MS, 4 * 1500)]
     assert ask(tmp_path, "SELECT min(hour), count(*) FROM counts") == [((DAY - 7) * HOURS, 7 * HOURS)]
     assert ask(tmp_path, sums[0]) == [(10 * 1000, 10 * 1500)]
     assert ask(tmp_path, sums[1]) == [(10 * 1500,)]
@@ -95,13 +95,13 @@ def test_several_workers_at_once_delete_every_row_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
-        ("DELETE FROM hits WHERE id = 3", "1 sums of hit_days are not those of the rows of hits"),
+        ("DELETE FROM matches WHERE id = 3", "1 sums of hit_days do not agree with the rows of matches"),
         (
             "UPDATE sightings SET matches = 9 WHERE entry = 1",
-            "1 sums of sightings are not those of the rows of hits",
+            "1 sums of sightings do not agree with the rows of matches",
         ),
         ("UPDATE counts SET checked = -1", "48 rows of counts are negative"),
-        ("DELETE FROM entries WHERE id = 1", "rows of hits refer to an entry that there is not"),
+        ("DELETE FROM entries WHERE id = 1", "rows of matches refer to an entry that does not exist"),
         ("INSERT INTO inbox (matches, hits) VALUES (2, '[1]')", "says that it has 2 matches, and has 1"),
         ("INSERT INTO inbox (matches, hits) VALUES (2, '[')", "cannot be read"),
         (

@@ -137,7 +137,7 @@ def test_keys_of_other_parties_cannot_be_removed(admin: PartyAdmin) -> None:
 def test_a_third_valid_key_has_to_wait(admin: PartyAdmin) -> None:
     admin.add("Example")
     admin.rotate_key("Example", overlap_seconds=60)
-    with pytest.raises(PartyRefused, match=r"two valid keys already, 1 and 2; .* 'Example' 1"):
+    with pytest.raises(PartyRefused, match=r"already has two valid keys, 1 and 2; .* 'Example' 1"):
         admin.rotate_key("Example", overlap_seconds=60)
     admin.remove_key("Example", 1)
     admin.rotate_key("Example", overlap_seconds=0)

@@ -17,7 +17,7 @@ from serving import md5_of
 from hashcore import Entry, HashColumn, Rows, Strings, hash_type
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
-from hashserver.ledger.writer import Tally
+from hashserver.ledger.writer import TypeCounts
 from hashserver.parties import LOCAL, Party
 from hashserver.parties.directory import NotPermitted
 from hashserver.parties.limits import OverLimit
@@ -78,9 +78,9 @@ def test_all_matches_of_a_hash_are_one_hit_and_the_nearest_has_rank_0() -> None:
         NamedMatch("pdq", 6, b"", 2, [two]),
         NamedMatch("md5", 6, b"", 0, [one]),
     ]
-    tallies = {"pdq": Tally(10), "md5": Tally(5)}
+    tallies = {"pdq": TypeCounts(10), "md5": TypeCounts(5)}
     rows = _rows(Caller(PARTY, "r"), Answer(42, {"pdq": 10, "md5": 5}, matches, []), tallies)
-    assert tallies == {"pdq": Tally(10, 2), "md5": Tally(5, 1)}
+    assert tallies == {"pdq": TypeCounts(10, 2), "md5": TypeCounts(5, 1)}
     assert [each[4:7] for each in rows] == [
         ("pdq", 0, 0),
         ("pdq", 0, 1),
@@ -106,7 +106,7 @@ def test_hits_counts_and_what_could_not_be_read_add_up_and_misses_leave_no_trace
     assert counts == [(0, "md5", 1, 1, 0, 0), (3, "md5", 1, 3, 2, 2)]
     with Ledger(folder) as ledger:
         fold(ledger)
-        assert ledger.connection.execute("SELECT sum(rank = 0), count(*) FROM hits").fetchone() == (2, 4)
+        assert ledger.connection.execute("SELECT sum(rank = 0), count(*) FROM matches").fetchone() == (2, 4)
     for file in folder.iterdir():
         if file.is_file():
             content = file.read_bytes()

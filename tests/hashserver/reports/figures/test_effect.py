@@ -45,7 +45,7 @@ def test_the_known_effect_is_found_and_the_interval_holds_it(truth: float) -> No
 
 
 def test_providers_may_differ_in_what_connecting_changes() -> None:
-    """Where a regression with one coefficient compares with those connected before, and goes wrong."""
+    """Where a regression with one coefficient compares with earlier ones, and goes wrong."""
     panel = simulate(3, 0.4, late=0.9)
     found = estimate_effect(panel, draws=200)
     month = np.arange(MONTHS)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hashserver.ledger import Ledger
+from hashserver.ledger.tables.counts import first_hours
 from hashserver.reports.figures import Period, measure
-from hashserver.reports.figures.phases import bulk_days, first_checks, phases_by_month
+from hashserver.reports.figures.phases import bulk_days, phases_by_month
 
 
 def test_the_first_check_of_a_storage_is_told_from_what_is_steady() -> None:
@@ -46,7 +47,7 @@ def test_bulk_and_steady_of_the_generated_year_are_as_it_was_made(tmp_path: Path
         months = phases_by_month(ledger.connection, year)
         usage = measure(ledger.connection, year)
         march = phases_by_month(ledger.connection, Period(date(2020, 3, 1), date(2020, 4, 1)))
-        assert len(first_checks(ledger.connection)) == 26
+        assert len(first_hours(ledger.connection)) == 26
     for month, line in zip(months, usage.months, strict=True):
         assert month.bulk.checked + month.steady.checked == line.checked
         assert month.bulk.hits + month.steady.hits == line.hits

@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from ledger_model import Model, model_of
 from store_model import packed, rows_of
 
-from hashcore import Entry, LoadOptions, Store, hash_type
+from hashcore import Entry, LoadOptions, Store
+from hashcore import hash_type as look_up
 from hashserver.ledger import Ledger
 from hashserver.ledger.entry_keys import key_of
-from hashserver.ledger.fold import MatchRow, fold
-from hashserver.ledger.writer import LedgerWriter, Tally
+from hashserver.ledger.fold import fold
+from hashserver.ledger.match_row import MatchRow
+from hashserver.ledger.writer import LedgerWriter, TypeCounts
 from hashserver.reports.figures import Period, Usage, measure
 from hashserver.reports.figures.entries import SetEntries
 from hashserver.reports.figures.usage import Line
@@ -134,18 +136,19 @@ def test_entries_that_never_hit_are_those_of_the_store_that_the_ledger_lacks(
 ) -> None:
     hit = dict(year.execute("SELECT set_name, count(*) FROM entries GROUP BY set_name"))
     some = [
-        external for (external,) in year.execute("SELECT external FROM entries WHERE set_name = 'police' LIMIT 3")
+        external_id
+        for (external_id,) in year.execute("SELECT external_id FROM entries WHERE set_name = 'police' LIMIT 3")
     ]
     with Store(folder) as store:
         store.load("new", [rows_of([{"md5": b"%016d" % number} for number in range(10)])], now=1.0)
         store.load("vouched", [rows_of([{"md5": b"%016d" % 99}])], LoadOptions(role="known-good"), now=1.0)
         with store.read() as snapshot:
-            before = measure(year, YEAR, store=snapshot).never_hit
+            before = measure(year, YEAR, snapshot=snapshot).never_hit
             sizes = {name: entry.entries for name, entry in snapshot.manifest.sets.items()}
         store.withdraw("police", some, now=2.0)
         with store.read() as snapshot:
-            after = measure(year, YEAR, store=snapshot).never_hit
-            early = measure(year, Period(date(2019, 1, 1), date(2020, 1, 1)), store=snapshot).never_hit
+            after = measure(year, YEAR, snapshot=snapshot).never_hit
+            early = measure(year, Period(date(2019, 1, 1), date(2020, 1, 1)), snapshot=snapshot).never_hit
     assert before is not None
     assert after is not None
     assert early is not None
@@ -168,29 +171,31 @@ def test_ids_of_any_characters_are_known_again(tmp_path: Path) -> None:
             "police", [rows_of([*rows, {"md5": b"no id".ljust(16)}, {"md5": b"not hit".ljust(16)}])], now=1.0
         )
         with store.read() as snapshot:
-            hit = snapshot.entries(snapshot.match(hash_type("md5"), packed("md5", [row["md5"] for row in rows])))
+            hit = snapshot.entries(snapshot.match(look_up("md5"), packed("md5", [row["md5"] for row in rows])))
             keys = [*map(key_of, hit), key_of(Entry("police", None, None, 1.0, b"no id".ljust(16)))]
             with ledger.transaction() as connection:
                 values = [("police", key, 0, 1_580_000_000_000) for key in keys]
                 statement = "INSERT INTO entries (set_name, key, added, first_hit) VALUES (?, ?, ?, ?)"
                 connection.executemany(statement, values)
-            never = measure(ledger.connection, YEAR, store=snapshot).never_hit
+            never = measure(ledger.connection, YEAR, snapshot=snapshot).never_hit
     assert never == [SetEntries("police", len(ODD_IDS) + 2, len(ODD_IDS) + 1)]
 
 
 def test_a_year_is_made_whole(year: sqlite3.Connection) -> None:
     """Every table of the generated ledger says the same."""
     sums = [
-        "SELECT party, type, time / 3600000, count(*) FROM hits WHERE rank = 0 GROUP BY 1, 2, 3",
+        "SELECT party, type, time / 3600000, count(*) FROM matches WHERE rank = 0 GROUP BY 1, 2, 3",
         "SELECT party, type, hour, hits FROM counts WHERE hits > 0 ORDER BY 1, 2, 3",
     ]
     assert sorted(year.execute(sums[0]).fetchall()) == year.execute(sums[1]).fetchall()
     sightings = """
         SELECT 600 + strftime('%m', time / 1000, 'unixepoch') - 1,
-            entry, party, min(time), max(time), count(*) FROM hits GROUP BY 1, 2, 3
+            entry, party, min(time), max(time), count(*) FROM matches GROUP BY 1, 2, 3
     """
     assert sorted(year.execute(sightings).fetchall()) == year.execute("SELECT * FROM sightings").fetchall()
-    wrong = "SELECT count(*) FROM hits JOIN entries ON entry = entries.id WHERE time < added OR time < first_hit"
+    wrong = (
+        "SELECT count(*) FROM matches JOIN entries ON entry = entries.id WHERE time < added OR time < first_hit"
+    )
     assert year.execute(wrong).fetchone()[0] == 0
     unchecked = "SELECT count(*) FROM counts JOIN parties ON party = id WHERE hour * 3600000 < created"
     assert year.execute(unchecked).fetchone()[0] == 0
@@ -216,10 +221,10 @@ async def write(folder: Path, asked: list[tuple[int, int, list[Hit]]]) -> None:
     writer = await LedgerWriter.start(folder)
     for day, party, hits in sorted(asked, key=lambda one: one[0]):
         noon = int(timedelta(days=18262 + day, hours=12).total_seconds() * 1000)
-        tallies: dict[str, Tally] = {"md5": Tally(10)}
+        tallies: dict[str, TypeCounts] = {"md5": TypeCounts(10)}
         rows: list[MatchRow] = []
-        for kind, entries in hits:
-            tally = tallies.setdefault(kind, Tally())
+        for hash_type, entries in hits:
+            tally = tallies.setdefault(hash_type, TypeCounts())
             tally.checked += 1
             tally.hits += 1
             for rank, (number, distance) in enumerate(entries):
@@ -230,7 +235,7 @@ async def write(folder: Path, asked: list[tuple[int, int, list[Hit]]]) -> None:
                     CATEGORIES[number // 2 % 2],
                     1_577_000_000_000,
                 )
-                rows.append((noon, party, "r", 1, kind, distance, rank, *known))
+                rows.append((noon, party, "r", 1, hash_type, distance, rank, *known))
         with patch("hashserver.ledger.writer.now_ms", lambda noon=noon: noon):
             if rows:
                 await writer.record(party, rows, tallies)

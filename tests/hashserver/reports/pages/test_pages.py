@@ -133,7 +133,7 @@ def test_a_year_without_checks_has_a_report_that_says_so(tmp_path: Path) -> None
 
 def test_no_hash_is_in_the_report_of_entries_without_ids(folder: Path) -> None:
     with Ledger(folder) as ledger, ledger.transaction() as connection:
-        connection.execute("UPDATE entries SET external = NULL, key = 'hash:' || hex(id) || 'c0ffee'")
+        connection.execute("UPDATE entries SET external_id = NULL, key = 'hash:' || hex(id) || 'c0ffee'")
     with Ledger(folder, read_only=True) as ledger:
         page = annual.render(annual.collect(ledger.connection, 2020), "en")
     assert "c0ffee" not in page

@@ -12,7 +12,7 @@ import pytest
 
 from hashcore.disk.layout import HashSet, Manifest
 from hashserver.ledger import Ledger
-from hashserver.ledger.audit import write_audit
+from hashserver.ledger.tables.audit import write_audit
 from hashserver.parties import Party
 from hashserver.parties.admin import PartyAdmin
 from hashserver.server.dashboard.alarms import Alarm, Complaint, alarms_of_owner, alarms_of_party, read_complaints
@@ -51,7 +51,7 @@ def test_a_server_that_does_its_work_raises_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "is_trouble", "title"),
     [
-        ({"trouble": "no room"}, True, "Checks that match are refused"),
+        ({"trouble": "no room"}, True, "Checks that match are being refused"),
         ({"backlog": 200_000}, False, "The figures are behind"),
         ({"manifest": Manifest(0, 0.0, "empty")}, True, "Nothing can match"),
         ({"police": replace(POLICE, loaded=NOW / 1000 - 9 * 86_400)}, False, "No set has changed for 9 days"),
@@ -59,7 +59,7 @@ def test_a_server_that_does_its_work_raises_none(tmp_path: Path) -> None:
         ({"police": replace(POLICE, added=600, removed=0)}, False, "Set police grew by 150%"),
         ({"parties": [replace(ROW, last_seen=NOW - 8 * DAY)]}, False, "host has checked nothing for 8 days"),
         ({"parties": [replace(ROW, last_seen=None)]}, False, "host has checked nothing for 90 days"),
-        ({"complaints": [Complaint("host", "police", "A-1")]}, False, "1 match is said to be false"),
+        ({"complaints": [Complaint("host", "police", "A-1")]}, False, "1 match is reported as false"),
     ],
 )
 def test_what_needs_attention_is_said(tmp_path: Path, changed: Any, is_trouble: bool, title: str) -> None:
@@ -83,7 +83,7 @@ def test_what_is_as_it_should_be_is_not(tmp_path: Path, changed: Any) -> None:
 def test_a_full_disk_comes_before_what_can_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**12, used=0, free=10**9))
     assert [alarm.title for alarm in owner(tmp_path, backlog=200_000)] == [
-        "The disk is nearly full",
+        "The disk is almost full",
         "The figures are behind",
     ]
 
@@ -92,7 +92,7 @@ def test_a_party_learns_of_its_quota_and_of_a_key_that_ends() -> None:
     party = Party(1, "host", frozenset({"check"}))
     assert alarms_of_party(party, ROW, None, NOW) == []
     titles = [alarm.title for alarm in alarms_of_party(party, replace(ROW, today=950), NOW / 1000 + 60, NOW)]
-    assert titles == ["The daily quota is nearly used", "The key that you signed in with ends soon"]
+    assert titles == ["The daily quota is almost used up", "The key that you signed in with expires soon"]
 
 
 def test_a_complaint_waits_until_its_entry_is_withdrawn_or_quarantined(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_complaint_waits_until_its_entry_is_withdrawn_or_quarantined(tmp_path:
             ):
                 row = (NOW, 1, "police", id, verdict, "")
                 connection.execute(
-                    "INSERT INTO feedback (time, party, set_name, external, verdict, note) "
+                    "INSERT INTO feedback (time, party, set_name, external_id, verdict, note) "
                     "VALUES (?, ?, ?, ?, ?, ?)",
                     row,
                 )

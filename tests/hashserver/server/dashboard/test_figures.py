@@ -71,9 +71,9 @@ def test_sums_by_day_month_type_set_and_category(
     for month in found.months:
         assert (month.checked, month.hits) == total(lambda when, _: f"{when:%Y-%m}" == month.name)  # noqa: B023
     first = found.days[0].name
-    for kind in found.types:
-        expected = total(lambda when, key: when.date().isoformat() >= first and key[2] == kind.name)  # noqa: B023
-        assert (kind.checked, kind.hits) == expected
+    for hash_type in found.types:
+        expected = total(lambda when, key: when.date().isoformat() >= first and key[2] == hash_type.name)  # noqa: B023
+        assert (hash_type.checked, hash_type.hits) == expected
     for place, lines in ((2, found.sets), (3, found.categories)):
         assert {line.name: line.hits for line in lines} == {
             name: sum(

@@ -1,4 +1,7 @@
-"""Geometry of charts; the templates draw it as SVG. All coordinates are in units of a WIDTH x HEIGHT picture."""
+"""Geometry of charts, of reports and of the dashboard; templates draw it as SVG.
+
+All coordinates are in units of a picture that is WIDTH wide.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from dataclasses import dataclass, field
 WIDTH, HEIGHT = 480.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 6.0, 10.0, 24.0
 ROW = 22.0
+STRIP_HEIGHT = 120.0
 _NAMES = 150.0
+_GAP = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Chart:
 
     Args:
         identity: unique in its page.
-        title, description: for those who cannot see it, too.
+        title, description: also for those who cannot see it.
         height: of the picture; its width is WIDTH.
         boxes: bars.
         ticks: labels of the axis of values, and where its lines are.
@@ -162,6 +167,36 @@ def rows(
     marks = [Mark(_NAMES - 6, TOP + ROW * (place + 0.66), _cut(name)) for place, name in enumerate(names)]
     legend = list(series) if len(series) > 1 else []
     return Chart(identity, title, description, height, boxes, ticks, marks, legend, across=True)
+
+
+def strip(title: str, names: Sequence[str], values: Sequence[int], short: Format) -> Chart:
+    """Standing bars alone, in a low picture that may be stretched; labels go beside it.
+
+    Args:
+        title: what is shown.
+        names: of the bars, at least one, left to right.
+        values: one per bar, at least 0.
+        short: writes a value on the axis.
+
+    Returns:
+        A chart with the top of the axis as its only tick, and the first, middle and last name.
+    """
+    top = nice_ticks(max(values))[-1]
+    step = WIDTH / len(values)
+    boxes = []
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        tall = max(value / top * STRIP_HEIGHT, 1.0) if value else 0.0  # something is never drawn as nothing
+        x, y = step * (place + _GAP / 2), STRIP_HEIGHT - tall
+        width = step * (1 - _GAP)
+        boxes.append(Box(round(x, 2), round(y, 2), round(width, 2), round(tall, 2), 1, f"{name}: {value:,}"))
+    shown = (0, len(names) // 2, len(names) - 1)
+    marks = [Mark(step * (place + 0.5), STRIP_HEIGHT, names[place]) for place in shown]
+    return Chart(title, title, "", STRIP_HEIGHT, boxes, [Mark(0.0, 0.0, short(top))], marks, [])
+
+
+def share(value: float, of: float) -> float:
+    """A part in percent, 0 to 100; of nothing it is 0."""
+    return round(100 * value / of, 2) if of else 0.0
 
 
 def lines(

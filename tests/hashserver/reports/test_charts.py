@@ -1,10 +1,23 @@
+"""Geometry of charts."""
+
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashserver.reports.pages.charts import HEIGHT, WIDTH, Series, columns, lines, nice_ticks, rows
+from hashserver.reports.charts import (
+    HEIGHT,
+    STRIP_HEIGHT,
+    WIDTH,
+    Series,
+    columns,
+    lines,
+    nice_ticks,
+    rows,
+    share,
+    strip,
+)
 
 amounts = st.integers(0, 10**12)
 
@@ -57,3 +70,24 @@ def test_lines_have_a_band_around_the_first_of_them_and_a_mark_at_the_event() ->
     assert len(first.band.split()) == 4
     assert second.band == ""
     assert chart.vertical == pytest.approx(float(first.points.split()[1].split(",")[0]), abs=0.1)
+
+
+@given(st.lists(amounts, min_size=1, max_size=40))
+def test_bars_of_a_strip_stay_in_their_box_side_by_side(values: list[int]) -> None:
+    chart = strip("t", [str(place) for place in range(len(values))], values, str)
+    top = float(chart.ticks[0].text)
+    assert top >= max(values) * (1 - 1e-6)
+    end = 0.0
+    for box, value in zip(chart.boxes, values, strict=True):
+        assert end <= box.x
+        end = box.x + box.width
+        assert end <= WIDTH + 0.02
+        assert (box.height > 0) == (value > 0)
+        assert box.y + box.height == pytest.approx(STRIP_HEIGHT, abs=0.02)
+        assert box.height == pytest.approx(max(min(value, 1), value / top * STRIP_HEIGHT), abs=1)
+    assert [mark.text for mark in chart.names] == ["0", str(len(values) // 2), str(len(values) - 1)]
+
+
+def test_no_share_of_nothing() -> None:
+    assert share(0, 0) == 0
+    assert share(1, 3) == 33.33

@@ -1,18 +1,16 @@
-"""The audit log: who changed what, when, and what it was before and after."""
+"""The table `audit`: who changed what, when, and what it was before and after. Rows only come."""
 
 from __future__ import annotations
 
 import getpass
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from hashserver.times import now_ms
-
-if TYPE_CHECKING:
-    from hashserver.ledger.database import Ledger
 
 
 def shell_user() -> str:
@@ -26,7 +24,7 @@ def shell_user() -> str:
 def write_audit(
     connection: sqlite3.Connection, *, who: str, action: str, subject: str, before: Any = None, after: Any = None
 ) -> None:
-    """Add a line, in the transaction of what it tells of.
+    """Add a line, in the transaction of the change that it tells of.
 
     Args:
         connection: in a transaction.
@@ -59,15 +57,29 @@ class AuditLine:
     after: Any
 
 
-def read_audit(ledger: Ledger, limit: int = 1000) -> list[AuditLine]:
-    """The newest lines of the audit log, newest first."""
-    rows = ledger.connection.execute(
-        "SELECT id, time, who, action, subject, before, after FROM audit ORDER BY id DESC LIMIT ?", (limit,)
-    )
-    return [
-        AuditLine(number, time, who, action, subject, _value(before), _value(after))
-        for number, time, who, action, subject, before, after in rows
-    ]
+def newest_lines(connection: sqlite3.Connection, limit: int = 1000) -> list[AuditLine]:
+    """The newest lines, newest first."""
+    return list(_lines(connection, "ORDER BY id DESC LIMIT ?", limit))
+
+
+def lines_since(connection: sqlite3.Connection, time: int, *actions: str) -> list[AuditLine]:
+    """The lines since a time (Unix milliseconds) that say what became of it, oldest first.
+
+    Args:
+        connection: to a ledger.
+        time: the first to look at.
+        actions: only these, if any are named.
+    """
+    chosen = "WHERE time >= ? AND after IS NOT NULL"
+    if actions:
+        chosen += f" AND action IN ({', '.join('?' * len(actions))})"
+    return list(_lines(connection, f"{chosen} ORDER BY time", time, *actions))
+
+
+def _lines(connection: sqlite3.Connection, chosen: str, *values: object) -> Iterator[AuditLine]:
+    rows = connection.execute(f"{_AUDIT} {chosen}", values)
+    for number, time, who, action, subject, before, after in rows:
+        yield AuditLine(number, time, who, action, subject, _value(before), _value(after))
 
 
 def _value(text: str | None) -> Any:
@@ -76,3 +88,6 @@ def _value(text: str | None) -> Any:
 
 def _text(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+_AUDIT = "SELECT id, time, who, action, subject, before, after FROM audit"
