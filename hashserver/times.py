@@ -47,7 +47,7 @@ def month_of(ms: int) -> int:
 
 
 def first_day_of_month(month: int) -> date:
-    """The first day of a month."""
+    """The date on which a month, counted since January 1970, begins."""
     return date(1970 + month // 12, month % 12 + 1, 1)
 
 

@@ -71,7 +71,7 @@ class Directory:
         self.refresh()
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the connection to the ledger; no party can be looked up afterwards."""
         self._ledger.close()
 
     @property

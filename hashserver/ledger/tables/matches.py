@@ -12,7 +12,7 @@ StoredMatch = tuple[int, int, str, int, str, int, int, int]
 
 
 def add_matches(connection: sqlite3.Connection, rows: Sequence[StoredMatch]) -> None:
-    """Add rows."""
+    """Add matches, in the transaction that also adds them to the sums."""
     insert_many(
         connection, "INSERT INTO matches (time, party, request, generation, type, entry, distance, rank)", rows
     )

@@ -35,7 +35,7 @@ class Numbers:
         return NONE if value is None else self._local(f"{value:,.{places}f}")
 
     def percent(self, part: float | None, whole: float = 1.0, places: int = 1) -> str:
-        """A share."""
+        """A share of a whole in per cent; a dash where it is not known."""
         return (
             NONE
             if part is None or not whole
