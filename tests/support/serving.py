@@ -6,10 +6,8 @@ import hashlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from hashserver.server import child
+from hashserver.server.child import Child, children_of, plain_environment
 
 COMMAND = [sys.executable, "-m", "hashserver"]
 _PATIENCE = 60.0
@@ -29,9 +30,8 @@ def md5_of(text: str) -> str:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This environment without any setting of the machine that the tests run on, and with some."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("HASHSERVER_")}
-    return mine | {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"} | extra
+    """This environment without its hashserver settings, for output that is as wide everywhere."""
+    return plain_environment() | {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"} | extra
 
 
 @dataclass(frozen=True)
@@ -103,23 +103,8 @@ def eventually(holds: Callable[[], Any], within: float = _PATIENCE) -> Any:
         time.sleep(0.02)
 
 
-class Server:
-    """A server that is running.
-
-    Args:
-        process: the command `hashserver serve`.
-        url: what its first line names.
-        log: its standard error.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-        self.process, self.url, self._log = process, url, log
-        self.port = int(url.rpartition(":")[2])
-
-    @property
-    def log(self) -> str:
-        """All that it has logged."""
-        return self._log.read_text("utf-8", "replace")
+class Server(Child):
+    """A server that is running."""
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client of it."""
@@ -128,15 +113,10 @@ class Server:
     def worker_of(self, client_port: int) -> int:
         """The process that holds the other end of a connection of ours."""
         inode = _inode(self.port, client_port)
-        for pid in [self.process.pid, *_children(self.process.pid)]:
+        for pid in [self.process.pid, *children_of(self.process.pid)]:
             if inode in _open_sockets(pid):
                 return pid
         raise AssertionError(f"no process of the server holds the connection from port {client_port}")
-
-    def stop(self) -> int:
-        """Ask it to end, as a service manager does; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_PATIENCE)
 
 
 def _inode(server_port: int, client_port: int) -> str:
@@ -165,60 +145,10 @@ def _open_sockets(pid: int) -> set[str]:
     return found
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 @contextmanager
 def serving(
     data_dir: Path, *, workers: int = 1, port: int = 0, env: dict[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server, on a port of the system's choice unless one is named, ready to answer, and stopped at the end."""
-    log = data_dir.with_suffix(".log")
-    arguments = ("serve", "--port", port, "--data-dir", data_dir, "--workers", workers)
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=data_dir.parent,
-            env=environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-    # A server that hangs before it says where it listens must not hang the tests.
-    watchdog = threading.Timer(_PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline().decode()
-        url = re.search(r"http://\S+", said)
-        assert url, f"the server said {said!r} and {log.read_text()!r}"
-        server = Server(process, url[0], log)
-        eventually(lambda: _ready(server))
-        watchdog.cancel()
-        yield server
-    finally:
-        watchdog.cancel()
-        _end(process)
-
-
-def _ready(server: Server) -> bool:
-    assert server.process.poll() is None, f"the server ended: {server.log}"
-    try:
-        return httpx.get(f"{server.url}/readyz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            for child in _children(process.pid):
-                os.kill(child, signal.SIGKILL)
-            process.kill()
-            process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    """A server that is ready to answer, on a port of the system's choice unless one is named."""
+    with child.serving(data_dir, workers=workers, port=port, env=env, patience=_PATIENCE) as started:
+        yield Server(started.process, started.url, started.log_file, started.seconds)
