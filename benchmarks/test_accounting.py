@@ -1,4 +1,4 @@
-"""What parties and ledger cost: the batch check with a key and every hit on disk, beside the bare one."""
+"""What parties and ledger cost: the check with a key and each hit on disk, beside the bare one."""
 
 from __future__ import annotations
 

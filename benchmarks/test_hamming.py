@@ -136,7 +136,7 @@ def test_clustered_hashes_cost_little_more(ratios: Ratios) -> None:
 
 @pytest.mark.skipif(QUICK, reason="takes minutes; run make bench")
 def test_hashes_of_real_pictures_cost_little_more(ratios: Ratios) -> None:
-    """PDQs of a hundred thousand crops of photographs, of which many overlap, and of their re-encodings."""
+    """PDQs of a hundred thousand crops of photographs, many of which overlap, and re-encodings."""
     pictures = real_pictures()
     random = np.random.default_rng(8)
     crops = [a_crop(pictures, random) for _ in range(100_000)]

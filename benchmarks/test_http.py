@@ -1,4 +1,4 @@
-"""The batch check over HTTP: one worker, one client process, beside the same job done the obvious way."""
+"""The batch check over HTTP: one worker, one client process, beside FastAPI and getmulti."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_batch_check(
     hashes: int,
     floor: float,
 ) -> None:
-    """The floors are in units of the peer's rate, 0.5 to 0.8 M/s; ours is the better of two turns."""
+    """Floors are in units of the peer's rate, 0.5 to 0.8 M/s; ours is the better of two turns."""
     requests = make_requests(md5s, hashes, content_type)
     load(server, requests, hashes, seconds=0.5, connections=CONNECTIONS)
     rate = max(load(server, requests, hashes, seconds=SECONDS, connections=CONNECTIONS).rate for _ in range(2))

@@ -1,4 +1,4 @@
-"""A scan of a tree of small files beside `md5sum` and `sha1sum` over the same tree, one after the other."""
+"""A scan of a tree of small files beside `md5sum` and then `sha1sum` over the same tree."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def seconds_of_scan(tree: Path, url: str, state: Path) -> float:
 
 
 def test_small_files(tree: Path, tmp_path: Path, ratios: Ratios) -> None:
-    """Ours also asks a server, which has a part of the same cores, and remembers everything on disk."""
+    """Ours also asks a server on the same cores, and remembers everything on disk."""
     data = tmp_path / "data"
     with Store(data) as store:
         store.load("known", blocks_of(random_digests(1_000_000, 16, 21), "md5"), now=0.0)

@@ -29,7 +29,7 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True)
 class Served:
-    """A data folder with a party, and the header that lets the party in."""
+    """A data folder with a party, and the header with its key."""
 
     folder: Path
     authorization: str
@@ -92,7 +92,7 @@ def peer(
 def test_single_hash(
     served: Served, queries: dict[str, Path], peer: Figures, ratios: Ratios, kind: str, floor: float
 ) -> None:
-    """Ours does more than the peer: it authenticates, counts, and has each hit on disk before it answers."""
+    """Ours does more: it authenticates, counts, and has each hit on disk before it answers."""
     with serving(served.folder) as child:
         address = f"{child.url}/v1/check/{kind}"
         figures = best_of_two(address, queries[kind], served.authorization)

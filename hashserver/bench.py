@@ -1,4 +1,4 @@
-"""How fast this machine is, or a server: bounded measurements that end by themselves and leave nothing behind.
+"""How fast this machine or a server is: bounded measurements that leave nothing behind.
 
 All data are generated. What is measured by itself lies in a temporary folder; a server elsewhere is
 asked about random hashes only, so it has counts to record and nothing else.
@@ -136,7 +136,7 @@ def _blocks(digests: Digests, kind: str) -> Iterator[Rows]:
 
 
 def _rate(work: Callable[[int], int], seconds: float) -> float:
-    """Items a second of a work that is told its turn and says how many items it did; the first turn warms up."""
+    """Items per second of a job that is told its turn and returns its items; turn 0 warms up."""
     work(0)
     done, turn = 0, 1
     began = time.perf_counter()

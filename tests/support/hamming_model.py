@@ -1,4 +1,4 @@
-"""What the tests of near-duplicate search share: an obvious model, and codes that a search might stumble over."""
+"""Near-duplicate search: an obvious model, and codes that a search might stumble over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store shall hold and answer, in plain Python: sets as lists of entries, generations as copies of them."""
+"""What a store holds and answers, in plain Python: sets are lists, generations are copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hashcore import HASH_TYPES, Categories, HashColumn, LoadOptions, Rows, Stor
 EXACT = ("md5", "sha1", "sha256")
 
 Row = Mapping[str, object]
-"""One row of a block: digests under the names of their types; "category" and "id" where it has them."""
+"""One row of a block: digests by hash type, and "category" and "id" where it has them."""
 
 Answer = tuple[int, str, str | None, str | None, int, float]
 """Index of the query, set, category, id, distance, when added."""
@@ -129,7 +129,7 @@ class Model:
         }
 
     def check(self, kind: str, queries: Sequence[bytes], sets: frozenset[str] | None = None) -> Counter[Answer]:
-        """Every entry that has a hash, unless a known-good set has that hash or another of the entry's."""
+        """Entries that have a hash, unless a known-good set has it or another hash of theirs."""
         good = {
             pair
             for each in self.sets.values()

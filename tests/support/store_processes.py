@@ -1,4 +1,4 @@
-"""Other processes that use a store: forked from one that has imported and compiled everything beforehand."""
+"""Other processes that use a store, forked from one that has compiled everything beforehand."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALONE = 10_000
 
 
 def state(number: int, rows: int) -> dict[str, Digests]:
-    """MD5s and SHA-1s of some rows; states of equal parity have their first rows in common, and nothing else."""
+    """MD5s and SHA-1s of some rows; states of equal parity share their first rows, others none."""
     own, common = np.random.default_rng(1000 + number), np.random.default_rng(number % 2)
     md5 = own.integers(0, 256, (rows, 16), np.uint8)
     sha1 = own.integers(0, 256, (rows, 20), np.uint8)
@@ -55,7 +55,7 @@ def blocks(number: int, rows: int, size: int = 10_000) -> Iterator[Rows]:
 
 
 def assert_holds(store: Store, number: int, rows: int, others: tuple[int, ...] = ()) -> int:
-    """The set "known" is that state to the last row, and of the others holds what they share at most.
+    """The set "known" is that state to the last row, and holds no more of others than they share.
 
     Returns:
         The generation that answered.
@@ -93,7 +93,7 @@ def one_digest(number: int) -> Digests:
 
 
 def keep_correcting(folder: Path, first: int, limits: Limits, told: Connection) -> None:
-    """Add entry n and withdraw entry n - 3, in turns, until killed; tell of each step when it has been published.
+    """Add entry n and withdraw entry n - 3, in turn, until killed; tell of each published step.
 
     Step 2n adds entry n, and step 2n + 1 withdraws entry n - 3.
     """
@@ -128,7 +128,7 @@ def hold_read(folder: Path, told: Connection) -> None:
 
 
 def ask_while_the_map_grows(folder: Path, told: Connection) -> None:
-    """Ask for the history inside a read that the growth of the map waits for; tell how long the history is."""
+    """Ask for the history inside a read that the map's growth waits for; tell how long it is."""
     with Store(folder, map_size=1 << 20) as store:
         store.load("known", blocks(1, 100), now=1.0)
         arguments = ("other", blocks(2, 400_000, 100_000))
