@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Kernels compile at their first call, and machines are shared: how long an example takes says
-# nothing.
+# Kernels compile at their first call, and machines are shared: the time of an example says nothing.
 settings.register_profile("hashserver", deadline=None)
-# Whether .ci/run passes depends on the change alone: it tries the same examples each time, make
-# test new ones.
+# Whether .ci/run passes depends on the change alone, so it tries the same examples each time;
+# make test tries new ones.
 settings.register_profile("same-examples", settings.get_profile("hashserver"), derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "hashserver"))
 
