@@ -6,14 +6,15 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,6 +23,8 @@ from hashserver.server.child import Child, children_of, plain_environment
 
 COMMAND = [sys.executable, "-m", "hashserver"]
 _PATIENCE = 60.0
+_LONGEST_LOOK = 0.1
+Answer = TypeVar("Answer")
 
 
 def md5_of(text: str) -> str:
@@ -92,15 +95,38 @@ def load(data_dir: Path, name: str, listing: str | bytes, *options: object) -> d
     return summary
 
 
-def eventually(holds: Callable[[], Any], within: float = _PATIENCE) -> Any:
-    """Wait until something is true, and return it."""
-    deadline = time.monotonic() + within
+def eventually(holds: Callable[[], Answer], within: float = _PATIENCE) -> Answer:
+    """Wait until something is true, and return it.
+
+    Args:
+        holds: looks whether it is.
+        within: seconds. A look counts as a tenth of a second at most: one that takes longer was
+            held up by other work on this machine, and so was what it looks for.
+    """
+    spent = 0.0
     while True:
+        began = time.monotonic()
         value = holds()
-        if value or time.monotonic() > deadline:
-            assert value, f"not within {within} s"
+        if value:
             return value
+        assert spent <= within, f"not within {within} s"
         time.sleep(0.02)
+        spent += min(time.monotonic() - began, _LONGEST_LOOK)
+
+
+def port_of(client: httpx.Client) -> int:
+    """Our port of the one connection that a client holds."""
+    stream = client._transport._pool.connections[0]._connection._network_stream  # type: ignore[attr-defined]
+    return int(stream.get_extra_info("socket").getsockname()[1])
+
+
+def free_port() -> int:
+    """A port for a server that is started again: one that the system gives to nobody by itself."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in range(lowest - 1 - os.getpid() % 10_000, 1024, -1):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 class Server(Child):
@@ -117,6 +143,30 @@ class Server(Child):
             if inode in _open_sockets(pid):
                 return pid
         raise AssertionError(f"no process of the server holds the connection from port {client_port}")
+
+    def each_worker(
+        self, ask: Callable[[httpx.Client], Answer], *, workers: int = 2, **options: Any
+    ) -> list[Answer]:
+        """What every worker answers now.
+
+        Args:
+            ask: asks with a client whose one connection a worker holds.
+            workers: how many there are.
+            options: of the clients.
+        """
+        answers: dict[int, Answer] = {}
+        with ExitStack() as stack:
+
+            def next_answer() -> bool:
+                client = stack.enter_context(self.client(**options))
+                client.get("/healthz")
+                worker = self.worker_of(port_of(client))
+                if worker not in answers:
+                    answers[worker] = ask(client)
+                return len(answers) == workers
+
+            eventually(next_answer)
+        return list(answers.values())
 
 
 def _inode(server_port: int, client_port: int) -> str:
@@ -137,11 +187,11 @@ def _open_sockets(pid: int) -> set[str]:
     found = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            socket = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
+            held = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
         except FileNotFoundError:
             continue
-        if socket:
-            found.add(socket[1])
+        if held:
+            found.add(held[1])
     return found
 
 
