@@ -237,11 +237,12 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, server: Serve
 
 def test_a_slow_picture_is_counted_and_the_scan_goes_on(tmp_path: Path, server: Server) -> None:
     tree = plant(tmp_path / "tree", {"a": b"known"})
-    Image.new("RGB", (12_000, 12_000)).save(tree / "slow.png", compress_level=1)
-    options = ("--hash", "md5,pdq", "--file-timeout", "0.5")
+    # Seven seconds of work; the other file takes a twentieth of one.
+    Image.new("I;16", (12_000, 12_000)).save(tree / "slow.png", compress_level=1)
+    options = ("--hash", "md5,pdq", "--file-timeout", "2")
     ran = scan(tree, server, *options)
     assert [Path(row["path"]).name for row in rows(ran.out)] == ["a"], ran.err
-    assert "slow.png: decoding the picture took longer than 0.5 s" in ran.err
+    assert "slow.png: decoding the picture took longer than 2 s" in ran.err
     assert "2 files, 2 of them hashed" in ran.err
     assert "1 could not be read" in ran.err
     assert "0 of them hashed" in scan(tree, server, *options).err
