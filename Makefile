@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
+TEST_WORKERS ?= 2
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .PHONY: install demo serve test check docs format bench bench-quick clean
@@ -29,8 +30,8 @@ demo: install  ## load sample sets, serve them, check a folder, print what match
 serve: install  ## serve the store in ./hashserver-data on 127.0.0.1:8080
 	$(BIN)/hashserver serve
 
-test: .venv/installed-dev
-	$(BIN)/python -m pytest tests
+test: .venv/installed-dev  ## all tests, in TEST_WORKERS processes; each file of tests stays in one of them
+	$(BIN)/python -m pytest tests -n $(TEST_WORKERS) --dist=loadfile --no-loadscope-reorder -p no:benchmark
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

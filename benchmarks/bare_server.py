@@ -1,4 +1,4 @@
-"""The batch check without parties and ledger: what accounting and authentication are measured against.
+"""The batch check without parties and ledger: the measure for what those cost.
 
 It is the same application on the same event loop; but nobody is identified or charged, and nothing
 is recorded.

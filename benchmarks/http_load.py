@@ -1,4 +1,4 @@
-"""A bounded load over keep-alive connections, with as little work on the client's side as there can be."""
+"""A bounded load over keep-alive connections, with as little work for the client as possible."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def connect(url: str) -> socket.socket:
 
 
 def load(url: str, requests: list[bytes], hashes: int, *, seconds: float, connections: int) -> Outcome:
-    """Send requests of so many hashes each, one after another on each connection, for some seconds."""
+    """Send requests of `hashes` hashes each, one after another on each connection."""
     outcome = Outcome()
     lock = threading.Lock()
     end = time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""The peer of the HTTP benchmarks: the same job the obvious way, FastAPI, pydantic and lmdb's getmulti."""
+"""The peer of the HTTP benchmarks: the same job with FastAPI, pydantic and lmdb's getmulti."""
 
 from __future__ import annotations
 

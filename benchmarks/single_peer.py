@@ -1,4 +1,4 @@
-"""The peer of the single-hash benchmark: a bare FastAPI endpoint that does one lmdb get; no parties, no ledger."""
+"""The peer of the single-hash benchmark: FastAPI and one lmdb get, without parties or ledger."""
 
 from __future__ import annotations
 

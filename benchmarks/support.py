@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: data, a server, and the table of ratios that is printed at the end.
+"""Shared by the benchmarks: data, peers, and the table of ratios that is printed at the end.
 
 `HASHSERVER_BENCH=quick` leaves out what takes minutes. Speeds here are compared within one run,
 because machines differ and are noisy: every figure of ours stands beside a peer's from the same
@@ -8,11 +8,7 @@ minute.
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hashcore import HashColumn, Rows
+from hashserver.server.child import Child, running
 
 QUICK = os.environ.get("HASHSERVER_BENCH") == "quick"
 ENTRIES = 10_000_000
@@ -73,32 +70,13 @@ def queries_with_hits(known: NDArray[np.uint8], n: int, seed: int) -> NDArray[np
 
 
 @contextmanager
-def running(arguments: list[str]) -> Iterator[tuple[str, float]]:
-    """A server process that prints its URL; yields the URL and the seconds until it first answered."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found is not None, "the server did not say where it listens"
-        while not _answers(found[0]):
-            assert process.poll() is None, "the server ended"
-            time.sleep(0.01)
-        yield found[0], time.perf_counter() - started
-    finally:
-        process.terminate()
-        process.wait(30)
+def serving_peer(script: str, folder: Path) -> Iterator[Child]:
+    """A server to compare ours with, until the block ends.
 
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"{url}/readyz", timeout=5).status == 200)
-    except OSError:
-        return False
-
-
-def serve(folder: Path) -> list[str]:
-    """The arguments that serve a store."""
-    return ["-m", "hashserver", "serve", "--port", "0", "--data-dir", str(folder)]
+    Args:
+        script: beside this file.
+        folder: with its data, which it is told.
+    """
+    command = [sys.executable, str(Path(__file__).with_name(script)), str(folder)]
+    with running(command, folder.with_suffix(f".{Path(script).stem}.log")) as child:
+        yield child

@@ -1,4 +1,4 @@
-"""What parties and ledger cost: the batch check with a key and every hit on disk, beside the bare one."""
+"""What parties and ledger cost: the check with a key and each hit on disk, beside the bare one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.http_load import request
-from benchmarks.support import QUICK, Ratios, running, serve
+from benchmarks.support import QUICK, Ratios, serving_peer
 from benchmarks.test_http import BODIES
 from benchmarks.wrk import Figures, needs_wrk, wrk
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
 from hashserver.parties.admin import PartyAdmin
+from hashserver.server.child import serving
 
 pytestmark = needs_wrk
 
@@ -37,9 +38,8 @@ def accounted(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 @pytest.fixture(scope="module")
 def urls(store_folder: Path, accounted: tuple[Path, str]) -> Iterator[tuple[str, str]]:
-    bare = [str(Path(__file__).with_name("bare_server.py")), str(store_folder)]
-    with running(bare) as (bare_url, _), running(serve(accounted[0])) as (our_url, _):
-        yield our_url, bare_url
+    with serving_peer("bare_server.py", store_folder) as bare, serving(accounted[0]) as ours:
+        yield ours.url, bare.url
 
 
 def few_hits(md5s: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:

@@ -16,13 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.support import QUICK, Ratios, running, serve
+from benchmarks.support import QUICK, Ratios
 from hashcore import HashColumn, Rows, Store, hash_type
 from hashcore.arrays.columns import Column
 from hashcore.near.hamming import scan
 from hashcore.near.multiindex import build_chunk
 from hashcore.near.nearest import PerceptualIndex, choose_geometry, find_within
 from hashcore.pictures.pdq import hash_picture
+from hashserver.server.child import serving
 
 Codes = NDArray[np.uint8]
 PDQ = hash_type("pdq")
@@ -135,7 +136,7 @@ def test_clustered_hashes_cost_little_more(ratios: Ratios) -> None:
 
 @pytest.mark.skipif(QUICK, reason="takes minutes; run make bench")
 def test_hashes_of_real_pictures_cost_little_more(ratios: Ratios) -> None:
-    """PDQs of a hundred thousand crops of photographs, of which many overlap, and of their re-encodings."""
+    """PDQs of a hundred thousand crops of photographs, many of which overlap, and re-encodings."""
     pictures = real_pictures()
     random = np.random.default_rng(8)
     crops = [a_crop(pictures, random) for _ in range(100_000)]
@@ -232,8 +233,8 @@ def test_pdq_over_http(tmp_path_factory: pytest.TempPathFactory, ratios: Ratios)
         ratios.figure("  bytes an entry in the store", store.bytes_used / len(codes), "B")
     bodies = [random_codes(1000, seed).tobytes() for seed in range(20, 28)]
     requests = [request("/v2/check?type=pdq", "application/octet-stream", body) for body in bodies]
-    with running(serve(folder)) as (url, _):
-        load(url, requests, 1000, seconds=1, connections=2)
-        outcome = load(url, requests, 1000, seconds=4, connections=2)
+    with serving(folder) as child:
+        load(child.url, requests, 1000, seconds=1, connections=2)
+        outcome = load(child.url, requests, 1000, seconds=4, connections=2)
     ratios.figure("POST /v2/check, 1,000 PDQ a request against 1,000,000", outcome.rate, "queries/s")
     assert outcome.rate >= (4000 if QUICK else 8000)

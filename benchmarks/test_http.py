@@ -1,4 +1,4 @@
-"""The batch check over HTTP: one worker, one client process, beside the same job done the obvious way."""
+"""The batch check over HTTP: one worker, one client process, beside FastAPI and getmulti."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.http_load import connect, load, read_response, request
-from benchmarks.support import QUICK, Ratios, queries_with_hits, running, serve
+from benchmarks.support import QUICK, Ratios, queries_with_hits, serving_peer
+from hashserver.server.child import serving
 
 SECONDS = 2.0 if QUICK else 5.0
 CONNECTIONS = 8  # with the ledger an answer that names a hit waits for the disk: others go on in the meantime
@@ -25,23 +26,23 @@ ARROW = "application/vnd.apache.arrow.stream"
 
 @pytest.fixture(scope="module")
 def server(store_folder: Path, ratios: Ratios) -> Iterator[str]:
-    with running(serve(store_folder)) as (url, _):
+    with serving(store_folder):
         pass  # the first start of a fresh checkout compiles
-    with running(serve(store_folder)) as (url, seconds):
-        ratios.figure("start to first answer, 10 M entries, warm caches", seconds, "s")
-        yield url
+    with serving(store_folder) as child:
+        ratios.figure("start to first answer, 10 M entries, warm caches", child.seconds, "s")
+        yield child.url
 
 
 @pytest.fixture(scope="module")
 def peer_rate(tmp_path_factory: pytest.TempPathFactory, md5s: NDArray[np.uint8]) -> float:
     """Hashes a second of the peer, which holds a tenth of the hashes."""
-    folder = str(tmp_path_factory.mktemp("peer"))
-    environment = lmdb.open(folder, map_size=1 << 30, sync=False)
+    folder = tmp_path_factory.mktemp("peer")
+    environment = lmdb.open(str(folder), map_size=1 << 30, sync=False)
     with environment, environment.begin(write=True) as transaction, transaction.cursor() as cursor:
         cursor.putmulti((bytes(digest), b"") for digest in md5s[: len(md5s) // 10])
-    with running([str(Path(__file__).with_name("peer_server.py")), folder]) as (url, _):
+    with serving_peer("peer_server.py", folder) as peer:
         requests = make_requests(md5s, 10_000, "application/json")
-        return load(url, requests, 10_000, seconds=SECONDS, connections=CONNECTIONS).rate
+        return load(peer.url, requests, 10_000, seconds=SECONDS, connections=CONNECTIONS).rate
 
 
 def as_json(digests: NDArray[np.uint8]) -> bytes:
@@ -98,7 +99,7 @@ def test_batch_check(
     hashes: int,
     floor: float,
 ) -> None:
-    """The floors are in units of the peer's rate, 0.5 to 0.8 M/s; ours is the better of two turns."""
+    """Floors are in units of the peer's rate, 0.5 to 0.8 M/s; ours is the better of two turns."""
     requests = make_requests(md5s, hashes, content_type)
     load(server, requests, hashes, seconds=0.5, connections=CONNECTIONS)
     rate = max(load(server, requests, hashes, seconds=SECONDS, connections=CONNECTIONS).rate for _ in range(2))

@@ -1,4 +1,4 @@
-"""Bulk load of 10 M MD5 from files, as the command does it, beside sorted appends of plain keys to LMDB."""
+"""Bulk load of 10 M MD5s from files with the command, beside sorted appends of keys to LMDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PhotoDNA: the scanner of byte vectors beside FAISS's flat index and numpy, one thread, one run."""
+"""PhotoDNA: the scanner of byte vectors beside FAISS's flat index and numpy, on one thread."""
 
 from __future__ import annotations
 

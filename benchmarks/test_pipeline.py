@@ -1,4 +1,4 @@
-"""Pictures from file to hashes (read, decode, MD5, SHA-1, SHA-256, PDQ), and where the time goes."""
+"""Pictures from file to hashes (read, decode, digests, PDQ), and where the time goes."""
 
 from __future__ import annotations
 

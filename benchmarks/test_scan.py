@@ -1,4 +1,4 @@
-"""A scan of a tree of small files beside `md5sum` and `sha1sum` over the same tree, one after the other."""
+"""A scan of a tree of small files beside `md5sum` and then `sha1sum` over the same tree."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.support import QUICK, Ratios, blocks_of, random_digests, running, serve
+from benchmarks.support import QUICK, Ratios, blocks_of, random_digests
 from hashcore import Store
+from hashserver.server.child import serving
 
 FILES = 20_000 if QUICK else 200_000
 TURNS = 3
@@ -55,19 +56,19 @@ def seconds_of_scan(tree: Path, url: str, state: Path) -> float:
 
 
 def test_small_files(tree: Path, tmp_path: Path, ratios: Ratios) -> None:
-    """Ours also asks a server, which has a part of the same cores, and remembers everything on disk."""
+    """Ours also asks a server on the same cores, and remembers everything on disk."""
     data = tmp_path / "data"
     with Store(data) as store:
         store.load("known", blocks_of(random_digests(1_000_000, 16, 21), "md5"), now=0.0)
         store.load("known too", blocks_of(random_digests(1_000_000, 20, 22), "sha1"), now=0.0)
     seconds_of_coreutils(tree)  # the files are in memory from here on
     peer, ours, again = [], [], []
-    with running(serve(data)) as (url, _):
+    with serving(data) as child:
         for turn in range(TURNS):
             peer.append(seconds_of_coreutils(tree))
-            ours.append(seconds_of_scan(tree, url, tmp_path / f"state-{turn}"))
+            ours.append(seconds_of_scan(tree, child.url, tmp_path / f"state-{turn}"))
         began = time.perf_counter()
-        command = [sys.executable, "-m", "hashserver", "scan", tree, "--server", url, "--hash", "md5,sha1"]
+        command = [sys.executable, "-m", "hashserver", "scan", tree, "--server", child.url, "--hash", "md5,sha1"]
         subprocess.run([*command, "--state", tmp_path / "state-0"], check=True, capture_output=True)
         again.append(time.perf_counter() - began)
     ratios.figure(f"scan of {FILES:,} small files, MD5 and SHA-1", FILES / min(ours) / 1e3, "k files/s")

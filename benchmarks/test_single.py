@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.support import QUICK, Ratios, blocks_of, random_digests, running, serve
+from benchmarks.support import QUICK, Ratios, blocks_of, random_digests, serving_peer
 from benchmarks.wrk import Figures, needs_wrk, wrk
 from hashcore import Store
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
+from hashserver.server.child import serving
 
 pytestmark = needs_wrk
 
@@ -28,7 +29,7 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True)
 class Served:
-    """A data folder with a party, and the header that lets the party in."""
+    """A data folder with a party, and the header with its key."""
 
     folder: Path
     authorization: str
@@ -79,21 +80,21 @@ def queries(tmp_path_factory: pytest.TempPathFactory, digests: dict[str, NDArray
 def peer(
     tmp_path_factory: pytest.TempPathFactory, digests: dict[str, NDArray[np.uint8]], queries: dict[str, Path]
 ) -> Figures:
-    folder = str(tmp_path_factory.mktemp("single-peer"))
-    environment = lmdb.open(folder, map_size=1 << 30, sync=False)
+    folder = tmp_path_factory.mktemp("single-peer")
+    environment = lmdb.open(str(folder), map_size=1 << 30, sync=False)
     with environment, environment.begin(write=True) as transaction, transaction.cursor() as cursor:
         cursor.putmulti((bytes(digest), b"") for digest in digests["md5"])
-    with running([str(Path(__file__).with_name("single_peer.py")), folder]) as (url, _):
-        return best_of_two(f"{url}/v1/check/md5", queries["md5"], "none")
+    with serving_peer("single_peer.py", folder) as child:
+        return best_of_two(f"{child.url}/v1/check/md5", queries["md5"], "none")
 
 
 @pytest.mark.parametrize(("kind", "floor"), [("md5", 0.9), ("pdq", 0.5)])
 def test_single_hash(
     served: Served, queries: dict[str, Path], peer: Figures, ratios: Ratios, kind: str, floor: float
 ) -> None:
-    """Ours does more than the peer: it authenticates, counts, and has each hit on disk before it answers."""
-    with running(serve(served.folder)) as (url, _):
-        address = f"{url}/v1/check/{kind}"
+    """Ours does more: it authenticates, counts, and has each hit on disk before it answers."""
+    with serving(served.folder) as child:
+        address = f"{child.url}/v1/check/{kind}"
         figures = best_of_two(address, queries[kind], served.authorization)
     name = f"POST /v1/check/{kind}, one hash a request, 1 % hits"
     ratios.figure(name, figures.rate, "requests/s")

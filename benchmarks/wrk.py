@@ -16,7 +16,7 @@ needs_wrk = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Figures:
-    """What wrk saw: requests, how many a second, and the 99th percentile of the latency in milliseconds."""
+    """What wrk saw: requests, requests a second, and the 99th percentile of latency in ms."""
 
     requests: int
     rate: float

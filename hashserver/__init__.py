@@ -1,3 +1,3 @@
-"""The hash-matching service: protocols, readers of set formats, client and command line over `hashcore`."""
+"""The hash-matching service over `hashcore`: server, command line, readers and client."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""How fast this machine is, or a server: bounded measurements that end by themselves and leave nothing behind.
+"""How fast this machine or a server is: bounded measurements that leave nothing behind.
 
 All data are generated. What is measured by itself lies in a temporary folder; a server elsewhere is
 asked about random hashes only, so it has counts to record and nothing else.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,6 +30,7 @@ from hashserver.client import ClientError
 from hashserver.ledger import Ledger
 from hashserver.parties.admin import PartyAdmin
 from hashserver.provider.hashing.pictures import hash_file
+from hashserver.server.child import serving
 
 BATCH = 10_000
 RADIUS = 31
@@ -42,7 +40,6 @@ _BODIES = 8  # different ones, so that a server cannot live off its caches
 _PEER_KEYS = 1_000_000
 _PDQ_BATCH = 1000
 _PICTURE = (1920, 1280)
-_PATIENCE = 120.0  # seconds for a server to start, the first time it compiles
 _BLOCK = 1 << 20
 
 OnStep = Callable[[str], None]
@@ -76,7 +73,8 @@ def bench_machine(entries: int, seconds: float, on_step: OnStep) -> list[Figure]
         on_step: told what comes next, `MACHINE_STEPS` times.
 
     Raises:
-        ClientError: the server that is started here does not answer.
+        NotStarted: the server to be measured did not start.
+        ClientError: it does not answer.
     """
     md5s, pdqs = random_digests(entries, 16, 1), random_digests(max(1, entries // 10), 32, 2)
     queries = [queries_with_hits(md5s, BATCH, seed) for seed in range(_BODIES)]
@@ -95,8 +93,9 @@ def bench_machine(entries: int, seconds: float, on_step: OnStep) -> list[Figure]
         with Ledger(folder) as ledger:
             key = PartyAdmin(ledger, "bench").add("bench")
         on_step("starting a server")
-        with serving(folder) as url:
-            figures += bench_http(url, key, queries, seconds, on_step, "one in a thousand known and recorded")
+        known = "one in a thousand known and recorded"
+        with serving(folder) as server:
+            figures += bench_http(server.url, key, queries, seconds, on_step, known)
         on_step("hashing pictures")
         figures += _pictures(Path(scratch) / "picture.jpg", seconds)
     return figures
@@ -137,7 +136,7 @@ def _blocks(digests: Digests, kind: str) -> Iterator[Rows]:
 
 
 def _rate(work: Callable[[int], int], seconds: float) -> float:
-    """Items a second of a work that is told its turn and says how many items it did; the first turn warms up."""
+    """Items per second of a job that is told its turn and returns its items; turn 0 warms up."""
     work(0)
     done, turn = 0, 1
     began = time.perf_counter()
@@ -322,58 +321,3 @@ def _connection(url: str) -> Iterator[http.client.HTTPConnection]:
         yield connection
     finally:
         connection.close()
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """`hashserver serve` on a data folder, one worker, on a loopback port; yields its URL, and ends it.
-
-    Raises:
-        ClientError: it did not start; with the last that it said.
-    """
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("HASHSERVER_")}
-    command = [sys.executable, "-m", "hashserver", "serve", "--host", "127.0.0.1", "--port", "0"]
-    log = folder.with_suffix(".log")
-    with log.open("wb") as errors:
-        process = subprocess.Popen(  # noqa: S603
-            [*command, "--workers", "1", "--data-dir", str(folder)],
-            cwd=folder.parent,  # away from any hashserver.toml
-            env=settings,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-    watchdog = threading.Timer(_PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        assert process.stdout is not None
-        named = re.search(r"http://\S+", process.stdout.readline().decode())
-        if named is None or not _becomes_ready(named[0], process):
-            last = (log.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1]
-            raise ClientError(f"the server to be measured did not start: {last}")
-        watchdog.cancel()
-        yield named[0]
-    finally:
-        watchdog.cancel()
-        _end(process)
-
-
-def _becomes_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    while process.poll() is None:
-        with suppress(OSError, http.client.HTTPException), _connection(url) as connection:
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return True
-        time.sleep(0.02)
-    return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdout is not None:
-        process.stdout.close()

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from hashserver.server.child import NotStarted, serving
 
 COMMAND = [sys.executable, "-m", "hashserver"]
 KNOWN_PICTURES, UNKNOWN_PICTURES = 6, 6
@@ -40,7 +36,9 @@ def main() -> int:
         run("load", root / "generated.csv", "--set", "generated", "--category", "generated", "--data-dir", data)
         run("load", root / "sample.csv", "--set", "sample", "--data-dir", data)
         run("sets", "--data-dir", data)
-        with serving(data) as url:
+        with serving(data) as server:
+            url = server.url
+            say(f"a server answers at {url}, {server.seconds:.1f} s after it was started")
             copies = reencode(pictures[:KNOWN_PICTURES], root / "pictures")
             check_folder(root / "pictures", root / "pictures.csv", url)
             print(
@@ -111,38 +109,6 @@ def write_set(path: Path, pictures: list[Path]) -> None:
             writer.writerow([hashes["md5"], hashes["sha1"], hashes["pdq"], "sample", f"S-{number}"])
 
 
-@contextmanager
-def serving(data: Path) -> Iterator[str]:
-    """A server on a port of the system's choice."""
-    arguments = [*COMMAND, "serve", "--port", "0", "--data-dir", str(data)]
-    log = (data.parent / "server.log").open("w")
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        if found is None:
-            sys.exit(f"the server did not start:\n{line}{(data.parent / 'server.log').read_text()}")
-        url = found[0]
-        started = time.monotonic()
-        while not is_ready(url):
-            if process.poll() is not None or time.monotonic() - started > 120:
-                sys.exit(f"the server did not start:\n{(data.parent / 'server.log').read_text()}")
-            time.sleep(0.05)
-        say(f"a server answers at {url}, {time.monotonic() - started:.1f} s after it began to listen")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return bool(urllib.request.urlopen(f"{url}/readyz", timeout=5).status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
 def check_folder(folder: Path, listing: Path, url: str) -> None:
     """Check the real files of a folder."""
     say(f"checking the {len(list(folder.iterdir()))} files of a folder")
@@ -173,4 +139,7 @@ def check_many(known: np.ndarray, listing: Path, url: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except NotStarted as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""Whatever is published has a line in the audit log, also when the process that published was killed."""
+"""Every publication has a line in the audit log, even if the process that made it was killed."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving import Ran, Server, finish, load, md5_of, run, serving, start
+from serving import Ran, Server, finish, md5_of, run, start
 
 KNOWN = [md5_of(f"known {number}") for number in range(20)]
 COLUMNS = ["line", "name", "type", "hash", "distance", "set", "category", "id"]
@@ -23,7 +23,7 @@ COLUMNS = ["line", "name", "type", "hash", "distance", "set", "category", "id"]
 
 @pytest.fixture(scope="module", autouse=True)
 def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    """A check against a port where nobody listens; it retries, so it runs beside other tests."""
+    """A check against a port that nobody listens on; it retries while the other tests run."""
     folder = tmp_path_factory.mktemp("down")
     (folder / "list.txt").write_text(KNOWN[0] + "\n")
     with socket.socket() as held:
@@ -36,13 +36,9 @@ def unreachable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess
             process.communicate()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("check") / "data"
-    rows = "".join(f"{text},baseline,A-{number}\n" for number, text in enumerate(KNOWN))
-    load(data, "police", f"md5,category,id\n{rows}{md5_of('formula')},=cmd(),+1\n")
-    with serving(data) as running:
-        yield running
+@pytest.fixture
+def server(police: Server) -> Server:
+    return police
 
 
 def check(server: Server, folder: Path, listing: str | bytes, *options: object) -> Ran:
@@ -230,7 +226,7 @@ def test_rclones_base64_is_refused_in_one_sentence(server: Server, tmp_path: Pat
 
 @contextmanager
 def busy_before(server: Server, refusals: int) -> Iterator[tuple[str, list[int]]]:
-    """A proxy that answers 503 a few times, then forwards; its URL, and each answer's status."""
+    """A proxy that says 503 a few times, then forwards; its URL, and the status of each answer."""
     answered: list[int] = []
     lock = threading.Lock()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from parties import ledger_rows
-from serving import Server, load, run, serving
+from serving import Server, eventually, load, run, serving
 
 MD5, SHA1 = "0123456789abcdef0123456789abcdef", "89abcdef0123456789abcdef0123456789abcdef"
 PDQ = "f8f8f0f0e0cce1f1c3c3870e0f1e3c78f8f8f0f0e0cce1f1c3c3870e0f1e3c78"
@@ -65,63 +66,65 @@ SEVERAL_ROWS = {"jsonl": rows_that_share_an_id, "tat": tat}
 FORMATS = {**ONE_ROW, **SEVERAL_ROWS}
 
 
-@pytest.fixture(scope="module", params=FORMATS)
-def format_name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server, its data folder, and the hashes of the item in each set, named as its format."""
+
+    server: Server
+    data: Path
+    hashes: dict[str, dict[str, str]]
+
+    def check(self, hashes: dict[str, str]) -> dict[str, Any]:
+        """The answer to one hash of each type."""
+        with self.server.client() as client:
+            answer = client.post("/v2/check", json={name: [text] for name, text in hashes.items()})
+        assert answer.status_code == httpx.codes.OK, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 @pytest.fixture(scope="module")
-def served(format_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp(format_name) / "data"
-    summary = load(data, "police", FORMATS[format_name](HASHES))
-    assert summary["rejected"] == 0
-    assert summary["entries"] == (1 if format_name in ONE_ROW else len(HASHES))
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    data = tmp_path_factory.mktemp("items") / "data"
+    hashes = {}
+    for number, (name, write) in enumerate(FORMATS.items()):
+        # Rotated by some bytes: no item's PDQ is near another's.
+        hashes[name] = {kind: text[2 * number :] + text[: 2 * number] for kind, text in HASHES.items()}
+        summary = load(data, name, write(hashes[name]))
+        assert summary["rejected"] == 0
+        assert summary["entries"] == (1 if name in ONE_ROW else len(HASHES))
     with serving(data) as server:
-        yield server
+        yield Served(server, data, hashes)
 
 
-def check(server: Server, hashes: dict[str, str]) -> list[dict[str, Any]]:
-    with server.client() as client:
-        answer = client.post("/v2/check", json={name: [text] for name, text in hashes.items()})
-    assert answer.status_code == httpx.codes.OK, answer.text
-    matches = answer.json()["matches"]
-    assert isinstance(matches, list)
-    return matches
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_hash_of_an_item_names_it_once(served: Served, name: str) -> None:
+    entry, hashes = {"set": name, "category": "1", "id": ID}, served.hashes[name]
+    together = served.check(hashes)["matches"]
+    assert sorted(match["type"] for match in together) == sorted(hashes)
+    assert [match["entries"] for match in together] == [[entry]] * len(hashes)
+    for kind, text in hashes.items():
+        (match,) = served.check({kind: text})["matches"]
+        assert (match["type"], match["hash"], match["entries"]) == (kind, text, [entry])
 
 
-def test_every_hash_of_an_item_names_it_once(served: Server) -> None:
-    entry = {"set": "police", "category": "1", "id": ID}
-    together = check(served, HASHES)
-    assert sorted(match["type"] for match in together) == sorted(HASHES)
-    assert [match["entries"] for match in together] == [[entry]] * len(HASHES)
-    for name, text in HASHES.items():
-        (match,) = check(served, {name: text})
-        assert (match["type"], match["hash"], match["entries"]) == (name, text, [entry])
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_ledger_has_one_entry_for_it(served: Served, name: str) -> None:
+    served.check(served.hashes[name])
+    for kind, text in served.hashes[name].items():
+        served.check({kind: text})
+    query = f"SELECT id, external_id, category FROM entries WHERE set_name = '{name}'"
+    ((number, *named),) = ledger_rows(served.data, query)
+    assert named == [ID, "1"]
+    kinds = ledger_rows(served.data, f"SELECT DISTINCT type FROM matches WHERE entry = {number}")
+    assert {kind for (kind,) in kinds} == set(HASHES)
 
 
-def test_the_ledger_has_one_entry_for_it(served: Server) -> None:
-    check(served, HASHES)
-    for name, text in HASHES.items():
-        check(served, {name: text})
-    data = Path(served_folder(served))
-    assert ledger_rows(data, "SELECT set_name, external_id, category FROM entries") == [("police", ID, "1")]
-    kinds = {kind for (kind,) in ledger_rows(data, "SELECT DISTINCT type FROM matches")}
-    assert kinds == set(HASHES)
-    assert ledger_rows(data, "SELECT count(DISTINCT entry) FROM matches") == [(1,)]
-
-
-def served_folder(server: Server) -> str:
-    arguments = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode().split("\0")
-    return arguments[arguments.index("--data-dir") + 1]
-
-
-def test_withdrawing_the_id_takes_all_its_hashes(served: Server) -> None:
-    data = Path(served_folder(served))
-    ran = run("sets", "withdraw", "police", ID, "--data-dir", data, cwd=data.parent)
+@pytest.mark.parametrize("name", FORMATS)
+def test_withdrawing_the_id_takes_all_its_hashes(served: Served, name: str) -> None:
+    assert served.check(served.hashes[name])["matches"] != []
+    ran = run("sets", "withdraw", name, ID, "--data-dir", served.data, "--json", cwd=served.data.parent)
     assert ran.code == 0, ran.err
-    with served.client() as client:
-        for _ in range(200):
-            answer = client.post("/v2/check", json={name: [text] for name, text in HASHES.items()}).json()
-            if answer["generation"] == 2:
-                break
-    assert answer["matches"] == []
+    generation = ran.json["generation"]
+    eventually(lambda: served.check(served.hashes[name])["generation"] == generation)
+    assert served.check(served.hashes[name])["matches"] == []

@@ -1,11 +1,10 @@
-"""Kills and full disks: every acknowledged hit is in the ledger once, and counts lack a second at most."""
+"""Kills and full disks lose no acknowledged hit, and at most a second of counts."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,16 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 from ledger_drill import HITS, KNOWN, Load, body, counted, hits_by_request, kill_all, most_within
-from serving import Server, eventually, load, md5_of, run, serving
+from serving import Server, eventually, free_port, load, md5_of, run, serving
 
 WHOLE_KILLS, WORKER_KILLS = 12, 40
 JSON = {"Content-Type": "application/json"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def workers_of(server: Server) -> list[int]:
@@ -53,9 +46,9 @@ def test_kill_9_under_load_loses_no_acknowledged_hit_and_a_second_of_counts_at_m
         for turn in range(WHOLE_KILLS):
             with serving(data, workers=2, port=port) as server:
                 for _ in range(WORKER_KILLS // WHOLE_KILLS + (turn < WORKER_KILLS % WHOLE_KILLS)):
-                    eventually(lambda server=server: len(workers_of(server)) == 2, 30)
-                    before = clients.answered()
-                    eventually(lambda before=before: clients.answered() > before, 30)
+                    eventually(lambda server=server: len(workers_of(server)) == 2)
+                    before = len(clients.answers())
+                    eventually(lambda before=before: len(clients.answers()) > before + 15)
                     time.sleep(chance.choice([0.05, 0.4, 1.2]) * chance.random())  # the moment is the test
                     os.kill(chance.choice(workers_of(server)), signal.SIGKILL)
                     killed.append(time.monotonic())
@@ -65,18 +58,24 @@ def test_kill_9_under_load_loses_no_acknowledged_hit_and_a_second_of_counts_at_m
     assert len(killed) >= 50
     found = hits_by_request(data)
     told = [request for each in clients.told for request in each.hits]
-    answers = [answer for each in clients.told for answer in each.checked]
+    answers = clients.answers()
     assert [text for each in clients.told for text in each.wrong] == []
     assert len(told) > 300, "it was under load"
     missing = [request for request in told if found.get(request) != HITS]
     assert missing == [], f"{len(missing)} of {len(told)} acknowledged requests are not in the ledger as they were"
     assert set(found.values()) == {HITS}, "whole requests only, and none twice"
     sums, checked = counted(data), sum(hashes for _, hashes in answers)
-    lost = most_within(1.0, answers, killed)
+    lost = most_within(1.0 + clients.longest_wait(), answers, killed)
     print(
         f"{len(killed)} kills, {len(told)} hits acknowledged, {sums['checked']} of {checked} counted, bound {lost}"
     )
     assert sums["checked"] >= checked - lost
+
+
+def most_are_older(clients: Load) -> bool:
+    """Whether most answers came before what a kill may lose, and a second more."""
+    last = most_within(2.0 + clients.longest_wait(), clients.answers(), [time.monotonic()])
+    return last < clients.checked() / 2
 
 
 def test_a_killed_server_lacks_a_second_of_counts_at_most(tmp_path: Path) -> None:
@@ -84,12 +83,12 @@ def test_a_killed_server_lacks_a_second_of_counts_at_most(tmp_path: Path) -> Non
     data, port = tmp_path / "data", free_port()
     load(data, "known", "\n".join(KNOWN))
     with serving(data, workers=2, port=port) as server, Load(port, "long") as clients:
-        time.sleep(5)
+        eventually(lambda: most_are_older(clients))
         kill_all(server, all_children(server))
         killed = time.monotonic()
-    answers = [answer for each in clients.told for answer in each.checked]
-    checked, lost = sum(hashes for _, hashes in answers), most_within(1.0, answers, [killed])
-    assert lost < checked / 2
+    checked, lost = clients.checked(), most_within(1.0 + clients.longest_wait(), clients.answers(), [killed])
+    print(f"{checked} checked, {counted(data)['checked']} of them counted, bound {lost}")
+    assert lost < checked
     assert checked - lost <= counted(data)["checked"]
 
 
@@ -98,7 +97,7 @@ def test_counts_and_hits_are_exact_when_it_is_told_to_stop(tmp_path: Path) -> No
     load(data, "known", "\n".join(KNOWN))
     with serving(data, workers=2, port=port) as server:
         with Load(port, "stop") as clients:
-            time.sleep(1.5)
+            eventually(lambda: len(clients.answers()) > 200)
         assert server.stop() == 0
     answers = [hashes for each in clients.told for _, hashes in each.checked]
     told = [request for each in clients.told for request in each.hits]
@@ -111,12 +110,12 @@ def test_workers_end_with_the_server_that_started_them(tmp_path: Path) -> None:
     """A killed server must not leave workers behind that hold the port."""
     data = tmp_path / "data"
     with serving(data, workers=2) as server:
-        eventually(lambda: len(workers_of(server)) == 2, 30)  # the server is ready when one of them is
+        eventually(lambda: len(workers_of(server)) == 2)  # the server is ready when one of them is
         workers = workers_of(server)
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         try:
-            eventually(lambda: not any(map(_holds_ledger, workers)), 10)
+            eventually(lambda: not any(map(_holds_ledger, workers)))
         finally:
             for worker in workers:
                 with suppress(ProcessLookupError):
@@ -182,7 +181,7 @@ def test_on_a_full_disk_hits_are_refused_misses_go_on_and_nothing_is_lost(small_
         assert ready.status_code == 503
         assert "ledger.sqlite cannot be written" in ready.json()["reason"]
         assert "make room" in ready.json()["reason"]
-        until = time.monotonic() + 1.5  # longer than counts wait
+        until = time.monotonic() + 1.5  # longer than counts wait, so that they fail as well
         misses = 0
         while time.monotonic() < until:
             assert ask(miss, "miss").status_code == 200
@@ -190,7 +189,7 @@ def test_on_a_full_disk_hits_are_refused_misses_go_on_and_nothing_is_lost(small_
             time.sleep(0.01)
         answered += 2 * misses
         ballast.unlink()
-        eventually(lambda: client.get("/readyz").status_code == 200, 5)
+        eventually(lambda: client.get("/readyz").status_code == 200)
         last = ask(hit, "after")
         assert last.status_code == 200
         answered, hits = answered + 2, hits + 1

@@ -138,7 +138,7 @@ def test_the_same_file_twice_changes_nothing_and_append_and_replace_do_what_they
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ran]:
-    """Load a set, load another, remove the first, undo that; what each command said."""
+    """What each command said: two loads, the removal of the first set, and its undoing."""
     folder = tmp_path_factory.mktemp("changes")
     load(folder / "store", "police", CSV)
     load(folder / "store", "nsrl", f"{md5_of('benign')}\n{md5_of('dull')}\n", "--role", "known-good")
@@ -294,6 +294,6 @@ def test_a_new_set_from_nsrl_is_known_good_unless_said_otherwise(tmp_path: Path)
     assert said in load_nsrl("known").err
     assert "becomes" not in load_nsrl("known").err  # it is one already
     assert "becomes" not in load_nsrl("other", "--role", "match").err
-    assert "becomes" not in load_nsrl("other").err  # a set that there is keeps its role
+    assert "becomes" not in load_nsrl("other").err  # an existing set keeps its role
     described = run("sets", "--json", "--data-dir", "store", cwd=tmp_path).json["sets"]
     assert {entry["name"]: entry["role"] for entry in described} == {"known": "known-good", "other": "match"}

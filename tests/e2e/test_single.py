@@ -101,7 +101,7 @@ def test_white_space_and_case_make_no_difference(served: Served, body: str) -> N
     assert served.ask("/v1/check/md5", body).text == "true"
 
 
-def test_a_bearer_key_lets_in_as_well(served: Served) -> None:
+def test_a_bearer_key_works_as_well(served: Served) -> None:
     with served.server.client() as client:
         headers = {"Authorization": f"Bearer {served.key}"}
         assert client.post("/v1/check/md5", content=KNOWN, headers=headers).text == "true"
@@ -134,7 +134,7 @@ def test_checks_and_malformed_hashes_are_counted_and_tests_are_not(served: Serve
     assert served.ask("/v1/check/sha256", "ab" * 32).text == "false"
     assert served.ask("/v1/check/sha256", "zz" * 32).status_code == 400
     assert served.ask("/v1/test/check/sha256", hashlib.sha256(TEST_TEXT).hexdigest()).text == "true"
-    eventually(lambda: ledger_rows(served.data, query) == [(2, 1, 1)], within=10)
+    eventually(lambda: ledger_rows(served.data, query) == [(2, 1, 1)])
     assert served.ask("/v1/test/check/sha256", "cd" * 32).text == "false"
     with pytest.raises(AssertionError):
         eventually(lambda: ledger_rows(served.data, query) != [(2, 1, 1)], within=1)
@@ -145,14 +145,14 @@ def test_a_party_without_permission_is_refused(served: Served) -> None:
     with served.server.client() as client:
         headers = basic(key, "Reporter")
         for path in ("/v1/check/md5", "/v1/test/check/md5"):
-            eventually(lambda path=path: client.post(path, content=KNOWN, headers=headers).status_code == 403, 5)
+            eventually(lambda path=path: client.post(path, content=KNOWN, headers=headers).status_code == 403)
 
 
 def test_a_rate_is_kept(served: Served) -> None:
     key = add_party(served.data, "Slow", "--max-rate", "1/s")
     with served.server.client() as client:
         headers = basic(key, "Slow")
-        eventually(lambda: client.post("/v1/check/md5", content=KNOWN, headers=headers).status_code == 429, 10)
+        eventually(lambda: client.post("/v1/check/md5", content=KNOWN, headers=headers).status_code == 429)
 
 
 def test_no_hash_and_no_key_is_logged(served: Served) -> None:

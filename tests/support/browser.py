@@ -73,7 +73,7 @@ def prefer(driver: webdriver.Chrome, scheme: str) -> None:
 
 
 def complaints(driver: webdriver.Chrome) -> list[str]:
-    """What the console said since the last call: errors of scripts, violations of the policy, missing files."""
+    """What the console has said since the last call: errors, missing files, policy violations."""
     entries: list[dict[str, Any]] = driver.get_log("browser")
     return [json.dumps(entry) for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 

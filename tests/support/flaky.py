@@ -1,4 +1,4 @@
-"""A small real HTTP server that answers what a test tells it to, in turn, and remembers what it was asked."""
+"""A small real HTTP server that gives prepared answers, and remembers what it was asked."""
 
 from __future__ import annotations
 

@@ -25,11 +25,19 @@ HITS, MISSES = 2, 20
 
 @dataclass
 class Acknowledged:
-    """What a client was told: request ids of answers with hits; hashes checked, by time."""
+    """What a client was told.
+
+    Args:
+        hits: request ids of answers with hits.
+        checked: when each answer came, and hashes checked.
+        wrong: answers that should not have come.
+        longest_wait: seconds for an answer over a connection that a worker had taken before.
+    """
 
     hits: list[str] = field(default_factory=list)
     checked: list[tuple[float, int]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+    longest_wait: float = 0.0
 
 
 class Load:
@@ -59,17 +67,30 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def answered(self) -> int:
-        """Answers so far."""
-        return sum(len(each.checked) for each in self.told)
+    def answers(self) -> list[tuple[float, int]]:
+        """When each answer so far came, and hashes checked."""
+        return [answer for each in self.told for answer in each.checked]
+
+    def checked(self) -> int:
+        """Hashes checked so far."""
+        return sum(hashes for _, hashes in self.answers())
+
+    def longest_wait(self) -> float:
+        """Seconds that this machine has held up the answering of a request at most."""
+        return max(each.longest_wait for each in self.told)
 
     def _ask(self, number: int) -> None:
         told, chance, turn = self.told[number], random.Random(f"{self._name}{number}"), 0
         while not self._stop.is_set():
             with suppress(httpx.TransportError), httpx.Client(base_url=self._url, headers=self._headers) as client:
+                began = None
                 while not self._stop.is_set():
                     turn += 1
                     self._one(client, told, chance, f"{self._name}-{number}-{turn}")
+                    ended = time.monotonic()
+                    if began is not None:
+                        told.longest_wait = max(told.longest_wait, ended - began)
+                    began = ended
             time.sleep(0.02)
 
     def _one(self, client: httpx.Client, told: Acknowledged, chance: random.Random, request: str) -> None:

@@ -6,21 +6,25 @@ import hashlib
 import json
 import os
 import re
-import signal
+import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+from hashserver.server import child
+from hashserver.server.child import Child, children_of, plain_environment
+
 COMMAND = [sys.executable, "-m", "hashserver"]
 _PATIENCE = 60.0
+_LONGEST_LOOK = 0.1
+Answer = TypeVar("Answer")
 
 
 def md5_of(text: str) -> str:
@@ -29,9 +33,8 @@ def md5_of(text: str) -> str:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """This environment without any setting of the machine that the tests run on, and with some."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("HASHSERVER_")}
-    return mine | {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"} | extra
+    """This environment without its hashserver settings, for output that is as wide everywhere."""
+    return plain_environment() | {"PYTHONUNBUFFERED": "1", "COLUMNS": "160"} | extra
 
 
 @dataclass(frozen=True)
@@ -92,34 +95,42 @@ def load(data_dir: Path, name: str, listing: str | bytes, *options: object) -> d
     return summary
 
 
-def eventually(holds: Callable[[], Any], within: float = _PATIENCE) -> Any:
-    """Wait until something is true, and return it."""
-    deadline = time.monotonic() + within
-    while True:
-        value = holds()
-        if value or time.monotonic() > deadline:
-            assert value, f"not within {within} s"
-            return value
-        time.sleep(0.02)
-
-
-class Server:
-    """A server that is running.
+def eventually(holds: Callable[[], Answer], within: float = _PATIENCE) -> Answer:
+    """Wait until something is true, and return it.
 
     Args:
-        process: the command `hashserver serve`.
-        url: what its first line names.
-        log: its standard error.
+        holds: looks whether it is.
+        within: seconds. A look counts as a tenth of a second at most: one that takes longer was
+            held up by other work on this machine, and so was what it looks for.
     """
+    spent = 0.0
+    while True:
+        began = time.monotonic()
+        value = holds()
+        if value:
+            return value
+        assert spent <= within, f"not within {within} s"
+        time.sleep(0.02)
+        spent += min(time.monotonic() - began, _LONGEST_LOOK)
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-        self.process, self.url, self._log = process, url, log
-        self.port = int(url.rpartition(":")[2])
 
-    @property
-    def log(self) -> str:
-        """All that it has logged."""
-        return self._log.read_text("utf-8", "replace")
+def port_of(client: httpx.Client) -> int:
+    """Our port of the one connection that a client holds."""
+    stream = client._transport._pool.connections[0]._connection._network_stream  # type: ignore[attr-defined]
+    return int(stream.get_extra_info("socket").getsockname()[1])
+
+
+def free_port() -> int:
+    """A port for a server that is started again: one that the system gives to nobody by itself."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in range(lowest - 1 - os.getpid() % 10_000, 1024, -1):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
+
+
+class Server(Child):
+    """A server that is running."""
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client of it."""
@@ -128,15 +139,34 @@ class Server:
     def worker_of(self, client_port: int) -> int:
         """The process that holds the other end of a connection of ours."""
         inode = _inode(self.port, client_port)
-        for pid in [self.process.pid, *_children(self.process.pid)]:
+        for pid in [self.process.pid, *children_of(self.process.pid)]:
             if inode in _open_sockets(pid):
                 return pid
         raise AssertionError(f"no process of the server holds the connection from port {client_port}")
 
-    def stop(self) -> int:
-        """Ask it to end, as a service manager does; its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(_PATIENCE)
+    def each_worker(
+        self, ask: Callable[[httpx.Client], Answer], *, workers: int = 2, **options: Any
+    ) -> list[Answer]:
+        """What every worker answers now.
+
+        Args:
+            ask: asks with a client whose one connection a worker holds.
+            workers: how many there are.
+            options: of the clients.
+        """
+        answers: dict[int, Answer] = {}
+        with ExitStack() as stack:
+
+            def next_answer() -> bool:
+                client = stack.enter_context(self.client(**options))
+                client.get("/healthz")
+                worker = self.worker_of(port_of(client))
+                if worker not in answers:
+                    answers[worker] = ask(client)
+                return len(answers) == workers
+
+            eventually(next_answer)
+        return list(answers.values())
 
 
 def _inode(server_port: int, client_port: int) -> str:
@@ -157,68 +187,18 @@ def _open_sockets(pid: int) -> set[str]:
     found = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            socket = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
+            held = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(descriptor))
         except FileNotFoundError:
             continue
-        if socket:
-            found.add(socket[1])
+        if held:
+            found.add(held[1])
     return found
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextmanager
 def serving(
     data_dir: Path, *, workers: int = 1, port: int = 0, env: dict[str, str] | None = None
 ) -> Iterator[Server]:
-    """A server, on a port of the system's choice unless one is named, ready to answer, and stopped at the end."""
-    log = data_dir.with_suffix(".log")
-    arguments = ("serve", "--port", port, "--data-dir", data_dir, "--workers", workers)
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=data_dir.parent,
-            env=environment(**(env or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-    # A server that hangs before it says where it listens must not hang the tests.
-    watchdog = threading.Timer(_PATIENCE, process.kill)
-    watchdog.start()
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline().decode()
-        url = re.search(r"http://\S+", said)
-        assert url, f"the server said {said!r} and {log.read_text()!r}"
-        server = Server(process, url[0], log)
-        eventually(lambda: _ready(server))
-        watchdog.cancel()
-        yield server
-    finally:
-        watchdog.cancel()
-        _end(process)
-
-
-def _ready(server: Server) -> bool:
-    assert server.process.poll() is None, f"the server ended: {server.log}"
-    try:
-        return httpx.get(f"{server.url}/readyz", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            for child in _children(process.pid):
-                os.kill(child, signal.SIGKILL)
-            process.kill()
-            process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    """A server that is ready to answer, on a port of the system's choice unless one is named."""
+    with child.serving(data_dir, workers=workers, port=port, env=env, patience=_PATIENCE) as started:
+        yield Server(started.process, started.url, started.log_file, started.seconds)

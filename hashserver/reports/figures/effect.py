@@ -37,7 +37,7 @@ _Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A ratio of reported to expected URLs with its 95 % interval; 1 is no effect, 0.7 30 % less."""
+    """Reported over expected URLs, with its 95 % interval; 1 is no effect, 0.7 is 30 % less."""
 
     ratio: float
     low: float

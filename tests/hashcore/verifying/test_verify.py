@@ -341,6 +341,6 @@ def test_a_million_hashes_are_verified_in_a_moment(tmp_path: Path) -> None:
         known = np.random.default_rng(9).integers(0, 256, (1_000_000, 16), np.uint8)
         store.load("known", [Rows(np.arange(1_000_000), {"md5": HashColumn(known)})], now=1.0)
         store.verify(pytest.fail)
-        started = time.perf_counter()
+        started = time.process_time()
         assert store.verify(pytest.fail).bytes > 16_000_000
-        assert time.perf_counter() - started < 2.0
+        assert time.process_time() - started < 2.0

@@ -34,7 +34,7 @@ def test_a_file_that_never_answers_is_left_and_the_next_is_hashed(tmp_path: Path
         hung, sound = in_a_process([tmp_path / "hangs", tmp_path / "sound"], 0.5)
     finally:
         os.close(holder)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 120
     assert hung == FileOutcome(0, None, "reading it took longer than 0.5 s; see --file-timeout")
     assert sound.trouble is None
     assert sound.digests is not None
