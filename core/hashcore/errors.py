@@ -36,6 +36,10 @@ class StoreCorrupt(StoreError):
     """The data on disk is damaged: it is not what was written."""
 
 
+class StoreMissing(Refused, StoreError):
+    """The folder holds no store; the message names it."""
+
+
 class FormatMismatch(Refused, StoreError):
     """The store was written in another version of the on-disk format."""
 

@@ -41,10 +41,23 @@ class Store:
         folder: created with mode 0700 if it does not exist.
         map_size: bytes of address space to start with; grows as needed.
         limits: how much memory changes may use, and how many generations are kept.
+        create: make a new, empty store if there is none.
+
+    Raises:
+        StoreMissing: there is no store, and none shall be made.
+        StoreCorrupt: the data file is empty or was cut short, or what it holds is damaged.
+        StoreError: it cannot be opened for another reason.
     """
 
-    def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP, limits: Limits | None = None) -> None:
-        self._environment = Environment(folder, map_size=map_size)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        map_size: int = SMALLEST_MAP,
+        limits: Limits | None = None,
+        create: bool = True,
+    ) -> None:
+        self._environment = Environment(folder, map_size=map_size, create=create)
         self._limits = limits or Limits()
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
@@ -74,6 +87,10 @@ class Store:
     def folder(self) -> Path:
         """The folder that holds the data file."""
         return self._environment.folder
+
+    def check_in_place(self) -> None:
+        """Make sure that the files are those that were opened; see `Environment.check_in_place`."""
+        self._environment.check_in_place()
 
     @property
     def bytes_used(self) -> int:

@@ -322,7 +322,7 @@ def _warn_of_unknown(names: list[str] | None, data_dir: Any) -> None:
 
 def _served(settings: Settings) -> set[str]:
     choose_cache(settings.data_dir)
-    from hashcore.disk.environment import DATA_FILE
+    from hashcore.disk.wholeness import DATA_FILE
 
     if not (settings.data_dir / DATA_FILE).is_file():  # opening it would create it
         return set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,8 +20,10 @@ from hashcore.changes.work import Work
 from hashcore.disk.environment import Environment
 from hashcore.disk.layout import (
     FORMAT,
+    ID_BYTES,
     KEY_CURRENT,
     KEY_FORMAT,
+    KEY_ID,
     HashSet,
     Manifest,
     Segment,
@@ -336,6 +339,7 @@ class Publisher:
 
         def commit(transaction: Any) -> None:
             transaction.put(KEY_FORMAT, str(FORMAT).encode())
+            transaction.put(KEY_ID, secrets.token_bytes(ID_BYTES), overwrite=False)
             for segment in segments:
                 transaction.put(segment_key(segment.number), segment.to_json())
             for number, header in plan.headers.items():

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 import lmdb
 
-from hashcore.errors import StoreBusy, StoreError, StoreFull
+from hashcore.disk.wholeness import DATA_FILE, check_not_empty, check_whole
+from hashcore.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreMissing
 
 MAX_READERS = 1024  # slots are shared by all processes, and killed ones leave theirs occupied
 SMALLEST_MAP = 1 << 30
-DATA_FILE = "data.mdb"
 _PAGE = 4096
 _UNFINISHED = ".unfinished"
 
@@ -43,9 +43,18 @@ class Environment:
     Args:
         folder: the folder of the data file; created with mode 0700 if it does not exist.
         map_size: bytes of address space to start with; grows as needed.
+        create: make a new store if there is none.
+
+    Raises:
+        StoreMissing: there is no store, and none shall be made.
+        StoreCorrupt: the data file is empty, or was cut short.
+        StoreError: it cannot be opened for another reason.
     """
 
-    def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP) -> None:
+    def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP, create: bool = True) -> None:
+        if not create and not (folder / DATA_FILE).exists():
+            raise StoreMissing(f"there is no store in {folder}; name the data folder of a server")
+        check_not_empty(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         self.folder = folder
@@ -55,6 +64,12 @@ class Environment:
             )
         except lmdb.Error as error:
             raise StoreError(f"cannot open the store in {folder}: {error}") from error
+        try:
+            check_whole(folder, self.bytes_used())
+            self._file = (folder / DATA_FILE).stat()
+        except BaseException:
+            self._env.close()
+            raise
         self._env.reader_check()
         self._gate = threading.Condition()
         self._active = 0
@@ -65,6 +80,24 @@ class Environment:
     def close(self) -> None:
         """Close the environment; every reader must have finished."""
         self._env.close()
+
+    def check_in_place(self) -> None:
+        """Make sure that the data file is still the one that was opened, and has all its pages.
+
+        Raises:
+            StoreCorrupt: it was deleted, replaced or cut short; the message says so.
+        """
+        file = self.folder / DATA_FILE
+        used = self.bytes_used()  # before the size: a commit writes its pages before it counts them
+        try:
+            now = file.stat()
+        except FileNotFoundError:
+            raise StoreCorrupt(f"{file} was deleted while it was in use; restart the server") from None
+        if (now.st_dev, now.st_ino) != (self._file.st_dev, self._file.st_ino):
+            raise StoreCorrupt(f"{file} was replaced while it was in use; restart the server")
+        if now.st_size < min(used, self._file.st_size):
+            raise StoreCorrupt(f"{file} was cut short while it was in use; restore it from a backup")
+        self._file = now
 
     def hold(self, holder: Remappable) -> None:
         """Register a long-lived holder of pointers, which is told when the map moves."""

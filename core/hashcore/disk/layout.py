@@ -2,6 +2,7 @@
 
     format            the version of this layout
     current           the number of the published generation, u64 little-endian
+    id                16 random bytes that tell this store from others
     next              the last object number that was reserved, u64 little-endian
     g<generation>     a manifest (JSON): the sets of a generation, and what change made it
     s<object>         a segment header (JSON): immutable once published
@@ -13,6 +14,7 @@ Numbers in keys are big-endian, so that keys sort like the numbers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -25,7 +27,8 @@ from hashcore.errors import FormatMismatch, StoreCorrupt, UnknownSet
 
 FORMAT = 2
 _Record = TypeVar("_Record")
-KEY_FORMAT, KEY_CURRENT, KEY_NEXT = b"format", b"current", b"next"
+KEY_FORMAT, KEY_CURRENT, KEY_NEXT, KEY_ID = b"format", b"current", b"next", b"id"
+ID_BYTES = 16
 
 
 def manifest_key(generation: int) -> bytes:
@@ -227,6 +230,16 @@ class Manifest:
         fields["sets"] = {name: HashSet.from_fields(entry) for name, entry in fields["sets"].items()}
         return cls(**fields)
 
+    def fingerprint(self) -> bytes:
+        """What tells a generation from any other, of any store: 16 bytes.
+
+        Numbers of generations are not enough: a store that was put back to an earlier state uses
+        them again. Filters are left out, as they follow from the segments.
+        """
+        fields = asdict(self)
+        del fields["filters"]
+        return hashlib.blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=16).digest()
+
     def object_numbers(self) -> set[int]:
         """The object numbers of all segments and tombstones of all sets."""
         segments = {number for entry in self.sets.values() for number in entry.segments}
@@ -283,6 +296,12 @@ def read_manifest(transaction: Any, generation: int) -> Manifest | None:
         return Manifest(0, 0.0, "empty")
     stored = transaction.get(manifest_key(generation)) if 0 < generation < 1 << 64 else None
     return None if stored is None else _parse(Manifest.from_json, stored, f"manifest of generation {generation}")
+
+
+def read_id(transaction: Any) -> str:
+    """Read what tells the store from others, in hexadecimal; empty before the first publication."""
+    stored = transaction.get(KEY_ID)
+    return "" if stored is None else bytes(stored).hex()
 
 
 def read_generation(transaction: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from hashcore.disk.layout import (
     open_column,
     read_current,
     read_filter,
+    read_id,
     read_segment,
 )
 from hashcore.disk.tombstones import NONE_DEAD, are_dead, read_tombstones
@@ -46,6 +48,9 @@ class KnownEntry:
     added: float
 
 
+_MOST_STATES = 1024  # remembered at a time; there are as many as parties see different sets
+
+
 class Snapshot:
     """One generation, which answers checks from the map.
 
@@ -58,6 +63,8 @@ class Snapshot:
     def __init__(self, transaction: Any) -> None:
         self._transaction = transaction
         self.manifest: Manifest = read_current(transaction)
+        self.store_id = read_id(transaction)
+        self._states: dict[frozenset[str] | None, str] = {}
         self._segments: list[OpenSegment] = []
         for _, entry in sorted(self.manifest.sets.items()):
             dead = read_tombstones(transaction, entry)
@@ -78,6 +85,24 @@ class Snapshot:
     def generation(self) -> int:
         """The number of the generation that the snapshot shows."""
         return self.manifest.generation
+
+    def state(self, sets: frozenset[str] | None = None) -> str:
+        """What tells this generation, as somebody sees it who may see some sets, from any other.
+
+        Two answers with the same state are answers about the same entries. 16 hexadecimal digits.
+
+        Args:
+            sets: names of the sets whose matches are answered; None for all.
+        """
+        state = self._states.get(sets)
+        if state is None:
+            if len(self._states) >= _MOST_STATES:
+                self._states.clear()
+            seen = "*" if sets is None else "\0".join(sorted(sets))
+            hasher = hashlib.blake2b(self.manifest.fingerprint(), digest_size=8)
+            hasher.update(f"{self.store_id}\0{seen}".encode())
+            state = self._states[sets] = hasher.hexdigest()
+        return state
 
     def close(self) -> None:
         """End the transaction; no address of this snapshot may be used afterwards."""

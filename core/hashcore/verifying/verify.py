@@ -19,7 +19,7 @@ import numpy as np
 
 from hashcore.arrays.columns import Column
 from hashcore.arrays.xxh64 import checksum
-from hashcore.disk.environment import DATA_FILE, SMALLEST_MAP
+from hashcore.disk.environment import SMALLEST_MAP
 from hashcore.disk.layout import (
     KEY_NEXT,
     ColumnSpec,
@@ -37,6 +37,7 @@ from hashcore.disk.layout import (
     read_number,
     read_segment,
 )
+from hashcore.disk.wholeness import DATA_FILE, check_not_empty, check_whole
 from hashcore.errors import StoreCorrupt, StoreError
 from hashcore.exact.filters import missing_digests
 from hashcore.hashtypes import HASH_TYPES, Rule
@@ -99,12 +100,16 @@ def verify_copy(
     """
     if not (folder / DATA_FILE).is_file():
         raise StoreError(f"there is no {DATA_FILE} in {folder}; name the folder of a store")
+    check_not_empty(folder)
     try:
         environment = lmdb.open(os.fspath(folder), map_size=SMALLEST_MAP, readonly=True, lock=False, create=False)
     except lmdb.Error as error:
         raise StoreError(f"cannot open the store in {folder}: {error}") from error
-    with environment, environment.begin(buffers=True) as transaction:
-        return verify(transaction, on_problem, on_progress)
+    with environment:
+        info = environment.info()
+        check_whole(folder, (int(info["last_pgno"]) + 1) * environment.stat()["psize"])
+        with environment.begin(buffers=True) as transaction:
+            return verify(transaction, on_problem, on_progress)
 
 
 def verify(
