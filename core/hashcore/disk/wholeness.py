@@ -38,8 +38,8 @@ _TROUBLE = 3  # exit code
 def check_whole(folder: Path, bytes_used: int) -> None:
     """Refuse a data file from which pages in use were cut off.
 
-    LMDB does not write pages that were allocated and freed again within one commit, so a file may be
-    shorter than the number of its last page says and yet be whole. Such a file is read from its
+    LMDB does not write pages that were allocated and freed again within one commit, so a file may
+    be shorter than the number of its last page says and yet be whole. Such a file is read from its
     first to its last entry by another process, which a missing page may end.
 
     Args:

@@ -62,7 +62,7 @@ def test_a_file_that_was_cut_short_is_refused(
 
 
 def test_pages_that_were_never_written_are_not_missed(filled: Path, tmp_path: Path) -> None:
-    """The last pages may have been allocated and freed within one commit: only what is used counts."""
+    """The last pages may have been allocated and freed within one commit: used ones count."""
     shutil.copy(filled / DATA_FILE, tmp_path / DATA_FILE)
     with Store(tmp_path) as store:
         store.remove("known", now=3.0)
