@@ -302,7 +302,7 @@ def test_a_set_that_is_not_there_is_taken_and_named(tmp_path: Path) -> None:
     late = run("party", "add", "Late", "--sets", "police,interpol", "--data-dir", data, cwd=tmp_path)
     assert late.out.startswith("hs_")
     assert "no set named" not in late.err
-    changed = run("party", "change", "Late", "--sets", "polcie,police", "--data-dir", data, "--json", cwd=tmp_path)
+    changed = run("party", "allow", "Late", "--sets", "polcie,police", "--data-dir", data, "--json", cwd=tmp_path)
     assert changed.json["sets"] == ["polcie", "police"]
     assert "party allow is now called party change" in changed.err
     assert "no set named polcie, which" in changed.err

@@ -216,7 +216,7 @@ def test_a_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, server: Server) -> None:
     tree = plant(tmp_path / "tree", {"a": b"a"})
     for options, words in (
-        (["--report", "hits.pdf"], "ends in one of"),
+        (["--report", "hits.pdf"], "must end in one of"),
         (["--type", "md4"], "cannot be computed"),
         (["--newer-than", "yesterday"], "such as 30s, 15m, 6h or 30d"),
         (["--max-read-rate", "fast"], "such as 50M"),

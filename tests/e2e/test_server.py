@@ -164,10 +164,10 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (gzip.compress(b"x" * 16)[:-4], "gzip", 400),
+        (gzip.compress(b"x" * 16, mtime=0)[:-4], "gzip", 400),
         (b"no gzip", "gzip", 400),
         (b"no zstd", "zstd", 400),
-        (gzip.compress(bytes(50_000_000)), "gzip", 413),
+        (gzip.compress(bytes(50_000_000), mtime=0), "gzip", 413),
         (zstandard.compress(bytes(50_000_000)), "zstd", 413),
         (b"x" * 16, "br", 415),
     ],

@@ -38,7 +38,7 @@ def unpack(body: bytes | bytearray, encoding: str | None, limit: int) -> bytes |
         try:
             piece, at = unpacker.take(packed, at)
         except Damaged as error:
-            raise malformed(f"the body is not sound {packing}: {error}") from None
+            raise malformed(f"the body is not valid {packing}: {error}") from None
         out += piece
         if len(out) > limit:
             raise too_large(
