@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from hashcore.disk.wholeness import catch_bus_errors
 from hashserver import __version__
 from hashserver.server import dashboard, errors
 from hashserver.server.keepers import keepers, tune_interpreter
@@ -35,17 +36,27 @@ do not match are not kept, and nothing lists the contents of the sets.
 """
 
 
-def create_app(settings: Settings | None = None) -> Shortcut:
+def create_worker() -> Shortcut:
+    """The server as `hashserver serve` runs it, which has opened the data folder before.
+
+    What a worker does not find when it starts again is lost, and not new.
+    """
+    return create_app(create=False)
+
+
+def create_app(settings: Settings | None = None, *, create: bool = True) -> Shortcut:
     """Build the server.
 
     Args:
         settings: read from environment and file when None, as worker processes do.
+        create: make store and ledger where there never were any.
     """
     chosen = settings or load_settings()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = await open_parts(chosen)
+        parts = await open_parts(chosen, create=create)
+        catch_bus_errors()
         app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
         await run_in_threadpool(warm_up, chosen.data_dir)
         tune_interpreter()

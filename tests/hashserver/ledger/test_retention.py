@@ -23,7 +23,7 @@ HOURS = 24
 
 def fill(folder: Path, days: int, a_day: int) -> None:
     """Hits on the days before DAY, every second one with two matches, and counts of every hour."""
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         for day in range(DAY - days, DAY):
             rows = []
             for n in range(a_day):
@@ -40,7 +40,7 @@ def fill(folder: Path, days: int, a_day: int) -> None:
 
 
 def ask(folder: Path, query: str) -> list[tuple[object, ...]]:
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         return ledger.connection.execute(query).fetchall()
 
 
@@ -112,7 +112,7 @@ def test_several_workers_at_once_delete_every_row_once(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_together_is_told(tmp_path: Path, statement: str, told: str) -> None:
     fill(tmp_path, 2, 10)
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         fold(ledger)
     assert problems_of(tmp_path) == []
     with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
@@ -126,7 +126,7 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path, statement: str, told
 )
 def test_a_damaged_ledger_is_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     fill(tmp_path, 2, 10)
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         fold(ledger)
         ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     damage(tmp_path / "ledger.sqlite")

@@ -22,7 +22,7 @@ NAME = "Exämple Hosting"
 
 @pytest.fixture
 def admin(tmp_path: Path) -> Iterator[PartyAdmin]:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         yield PartyAdmin(ledger, "user test")
 
 
@@ -50,7 +50,7 @@ def name_of(directory: Directory, authorization: str | None) -> str | None:
 
 
 def test_without_parties_whoever_asks_is_this_machine_until_there_is_one(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         directory = Directory(tmp_path)
         assert directory.is_open
         assert directory.authenticate(None) is LOCAL
