@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
-from hashserver.ledger.database import FILE
+from hashserver.ledger.database import FILE, WAYS_OUT
 from hashserver.ledger.known_store import KnownStore, known_store
 from hashserver.ledger.migrations import version_of, view_as_newest
 from hashserver.ledger.schema import VERSION
@@ -68,7 +68,7 @@ def _verify(
 ) -> dict[str, int]:
     version = version_of(connection)
     if not version:
-        tell("it is empty")
+        tell(f"it is empty; {WAYS_OUT}")
         return {}
     if not 0 < version <= VERSION:
         tell(f"it has layout {version}, and this program reads layout {VERSION}")

@@ -48,12 +48,18 @@ def problems_of(folder: Path) -> list[str]:
     return verify_folder(folder, lambda *_: None).problems
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded") / "data"
     assert load(folder, b"a", b"b", b"c") == 3
     assert problems_of(folder) == []
     return folder
+
+
+@pytest.fixture
+def data(loaded: Path, tmp_path: Path) -> Path:
+    """A folder with three generations."""
+    return Path(shutil.copytree(loaded, tmp_path / "data"))
 
 
 def test_looking_at_a_folder_that_is_none_makes_none(tmp_path: Path) -> None:
