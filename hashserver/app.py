@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from hashcore import HashcoreError
 from hashcore.disk.wholeness import catch_bus_errors
 from hashserver import __version__
+from hashserver.errors import Trouble
 from hashserver.server import dashboard, errors
-from hashserver.server.keepers import keepers, tune_interpreter
+from hashserver.server.keepers import give_up, keepers, tune_interpreter
 from hashserver.server.loopback import AloneWithoutParties
 from hashserver.server.metrics import Timing
 from hashserver.server.parts import close_parts, open_parts
@@ -55,9 +57,14 @@ def create_app(settings: Settings | None = None, *, create: bool = True) -> Shor
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = await open_parts(chosen, create=create)
+        try:
+            parts = await open_parts(chosen, create=create)
+            app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
+        except (HashcoreError, Trouble) as error:
+            if create:
+                raise
+            await give_up(error)
         catch_bus_errors()
-        app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
         await run_in_threadpool(warm_up, chosen.data_dir)
         tune_interpreter()
         app.state.parts = parts

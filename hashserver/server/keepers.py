@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
 
 from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +31,8 @@ log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005
 _YOUNG_OBJECTS = 20_000  # before the collector runs: hardly any object that a request makes is in a cycle
 
+_GIVE_UP_SECONDS = 5.0
+_TRY_AGAIN = 75  # as in sysexits.h; uvicorn would end all workers after a 3
 _RETENTION_SECONDS = 3600.0
 _METRICS_SECONDS = 0.2
 
@@ -70,6 +73,19 @@ async def keepers(parts: Parts) -> AsyncIterator[None]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+async def give_up(error: Exception) -> NoReturn:
+    """End a worker that cannot open the data folder, with a sentence; another one tries again.
+
+    The other workers go on, to say what is wrong. It waits before it ends, so that the log is not
+    full of its sentence by the time somebody looks.
+    """
+    log.error("this worker cannot start: %s", error)
+    if multiprocessing.parent_process() is None:
+        os._exit(Trouble.exit_code)
+    await asyncio.sleep(_GIVE_UP_SECONDS)
+    os._exit(_TRY_AGAIN)
 
 
 def _end_with_parent() -> None:

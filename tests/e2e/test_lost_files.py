@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from pathlib import Path
 
 import pytest
 from parties import add_party
-from serving import Server, eventually, load, md5_of, run, serving
+from serving import Server, eventually, load, md5_of, port_of, run, serving
 
 KNOWN = f"{md5_of('known')}\n"
 BODY = {"md5": [md5_of("known")]}
@@ -30,6 +32,7 @@ def test_a_file_that_is_lost_under_a_running_server_is_noticed_and_told(tmp_path
     data = tmp_path / "data"
     load(data, "police", KNOWN, "--type", "md5")
     with serving(data, workers=2) as server:
+        workers = server.each_worker(lambda client: server.worker_of(port_of(client)))
         with server.client() as client:
             assert len(client.post("/v2/check", json=BODY).json()["matches"]) == 1
         (data / name).rename(tmp_path / "away")
@@ -38,6 +41,10 @@ def test_a_file_that_is_lost_under_a_running_server_is_noticed_and_told(tmp_path
             assert client.post("/v2/entries", json={"set": "police", "id": "A", **BODY}).status_code == 503
         assert not (data / name).exists()
         assert server.log.count("nothing is answered meanwhile") == 2, "once by each worker"
+        os.kill(workers[0], signal.SIGKILL)
+        eventually(lambda: "this worker cannot start" in server.log)
+        assert not (data / name).exists()
+        assert is_refused(server, f"{name} was deleted while it was in use"), "by the worker that is left"
         (tmp_path / "away").rename(data / name)
         eventually(lambda: not is_refused(server, ""))
         (data / "other").write_bytes((data / name).read_bytes())
