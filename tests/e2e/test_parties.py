@@ -16,6 +16,8 @@ import httpx
 import pytest
 from serving import Server, eventually, load, md5_of, run, serving
 
+from hashserver.ledger import Ledger
+
 PROBLEM = "application/problem+json"
 KNOWN = md5_of("known")
 MISSED = [md5_of(f"missed {number}") for number in range(50)]
@@ -288,6 +290,7 @@ def _refusal(*arguments: object, cwd: Path) -> str:
     ],
 )
 def test_the_operators_mistakes_are_sentences(tmp_path: Path, arguments: list[str], words: str) -> None:
+    Ledger(tmp_path / "data", create=True).close()
     assert words in _refusal("party", *arguments, "--data-dir", tmp_path / "data", cwd=tmp_path)
 
 
@@ -302,7 +305,7 @@ def test_a_set_that_is_not_there_is_taken_and_named(tmp_path: Path) -> None:
     late = run("party", "add", "Late", "--sets", "police,interpol", "--data-dir", data, cwd=tmp_path)
     assert late.out.startswith("hs_")
     assert "no set named" not in late.err
-    changed = run("party", "change", "Late", "--sets", "polcie,police", "--data-dir", data, "--json", cwd=tmp_path)
+    changed = run("party", "allow", "Late", "--sets", "polcie,police", "--data-dir", data, "--json", cwd=tmp_path)
     assert changed.json["sets"] == ["polcie", "police"]
     assert "party allow is now called party change" in changed.err
     assert "no set named polcie, which" in changed.err
