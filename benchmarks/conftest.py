@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.support import ENTRIES, RATIOS, Ratios, blocks_of, random_digests
 from hashcore import Store
+from hashserver.ledger.publications import add_ledger
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +36,5 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory, md5s: NDArray[np.uint
     folder = tmp_path_factory.mktemp("bench") / "data"
     with Store(folder) as store:
         store.load("known", blocks_of(md5s, "md5"), now=0.0)
+        add_ledger(store)
     return folder

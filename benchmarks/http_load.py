@@ -27,7 +27,7 @@ def request(path: str, content_type: str, body: bytes, *headers: str) -> bytes:
     """A request as bytes."""
     lines = [
         f"POST {path} HTTP/1.1",
-        "Host: bench",
+        "Host: localhost",
         f"Content-Type: {content_type}",
         f"Content-Length: {len(body)}",
         *headers,

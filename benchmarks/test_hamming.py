@@ -23,6 +23,7 @@ from hashcore.near.hamming import scan
 from hashcore.near.multiindex import build_chunk
 from hashcore.near.nearest import PerceptualIndex, choose_geometry, find_within
 from hashcore.pictures.pdq import hash_picture
+from hashserver.ledger.publications import add_ledger
 from hashserver.server.child import serving
 
 Codes = NDArray[np.uint8]
@@ -231,6 +232,7 @@ def test_pdq_over_http(tmp_path_factory: pytest.TempPathFactory, ratios: Ratios)
         store.load("known", [Rows(np.arange(len(codes)), {"pdq": HashColumn(codes)})], now=0.0)
         ratios.figure("load and index 1,000,000 PDQ", time.perf_counter() - began, "s")
         ratios.figure("  bytes an entry in the store", store.bytes_used / len(codes), "B")
+        add_ledger(store)
     bodies = [random_codes(1000, seed).tobytes() for seed in range(20, 28)]
     requests = [request("/v2/check?type=pdq", "application/octet-stream", body) for body in bodies]
     with serving(folder) as child:

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.support import QUICK, Ratios, blocks_of, random_digests
 from hashcore import Store
+from hashserver.ledger.publications import add_ledger
 from hashserver.server.child import serving
 
 FILES = 20_000 if QUICK else 200_000
@@ -61,6 +62,7 @@ def test_small_files(tree: Path, tmp_path: Path, ratios: Ratios) -> None:
     with Store(data) as store:
         store.load("known", blocks_of(random_digests(1_000_000, 16, 21), "md5"), now=0.0)
         store.load("known too", blocks_of(random_digests(1_000_000, 20, 22), "sha1"), now=0.0)
+        add_ledger(store)
     seconds_of_coreutils(tree)  # the files are in memory from here on
     peer, ours, again = [], [], []
     with serving(data) as child:

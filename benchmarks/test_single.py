@@ -15,6 +15,7 @@ from benchmarks.support import QUICK, Ratios, blocks_of, random_digests, serving
 from benchmarks.wrk import Figures, needs_wrk, wrk
 from hashcore import Store
 from hashserver.ledger import Ledger
+from hashserver.ledger.publications import add_ledger
 from hashserver.parties.admin import PartyAdmin
 from hashserver.server.child import serving
 
@@ -57,6 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, digests: dict[str, NDArray[
     with Store(folder) as store:
         for kind, known in digests.items():
             store.load(f"known {kind}", blocks_of(known, kind), now=0.0)
+        add_ledger(store)
     with Ledger(folder) as ledger:
         key = PartyAdmin(ledger, "benchmark").add("Example Hosting")
     return Served(folder, "Basic " + base64.b64encode(f"Example Hosting:{key}".encode()).decode())

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from hashcore import HashcoreError
+from hashcore.disk.wholeness import catch_bus_errors
 from hashserver import __version__
+from hashserver.errors import Trouble
 from hashserver.server import dashboard, errors
-from hashserver.server.keepers import keepers, tune_interpreter
+from hashserver.server.keepers import give_up, keepers, tune_interpreter
 from hashserver.server.loopback import AloneWithoutParties
 from hashserver.server.metrics import Timing
 from hashserver.server.parts import close_parts, open_parts
@@ -35,18 +38,33 @@ do not match are not kept, and nothing lists the contents of the sets.
 """
 
 
-def create_app(settings: Settings | None = None) -> Shortcut:
+def create_worker() -> Shortcut:
+    """The server as `hashserver serve` runs it, which has opened the data folder before.
+
+    What a worker does not find when it starts again is lost, and not new.
+    """
+    return create_app(create=False)
+
+
+def create_app(settings: Settings | None = None, *, create: bool = True) -> Shortcut:
     """Build the server.
 
     Args:
         settings: read from environment and file when None, as worker processes do.
+        create: make store and ledger where there never were any.
     """
     chosen = settings or load_settings()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        parts = await open_parts(chosen)
-        app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
+        try:
+            parts = await open_parts(chosen, create=create)
+            app.state.dashboard = dashboard.Dashboard(chosen.data_dir)
+        except (HashcoreError, Trouble) as error:
+            if create:
+                raise
+            await give_up(error)
+        catch_bus_errors()
         await run_in_threadpool(warm_up, chosen.data_dir)
         tune_interpreter()
         app.state.parts = parts

@@ -28,6 +28,7 @@ from hashcore.pictures.pdq import hash_picture
 from hashcore.rows import Digests
 from hashserver.client import ClientError
 from hashserver.ledger import Ledger
+from hashserver.ledger.publications import add_ledger
 from hashserver.parties.admin import PartyAdmin
 from hashserver.provider.hashing.pictures import hash_file
 from hashserver.server.child import serving
@@ -90,6 +91,7 @@ def bench_machine(entries: int, seconds: float, on_step: OnStep) -> list[Figure]
             figures.append(_getmulti(Path(scratch) / "plain", md5s[:_PEER_KEYS], seconds))
             on_step("PDQ queries")
             figures.append(_near(store, pdqs, seconds))
+            add_ledger(store)
         with Ledger(folder) as ledger:
             key = PartyAdmin(ledger, "bench").add("bench")
         on_step("starting a server")

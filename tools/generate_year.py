@@ -30,6 +30,7 @@ from hashcore.changes.publish import LoadOptions
 from hashcore.rows import Categories, HashColumn, Rows, Strings
 from hashserver.ledger import Ledger
 from hashserver.ledger.database import FILE
+from hashserver.ledger.publications import find_unaudited
 from hashserver.parties.admin import PartyAdmin
 from hashserver.times import start_of_month
 
@@ -112,7 +113,7 @@ def generate(folder: Path, *, year: int = 2020, seed: int = 2020, scale: float =
     entries = draw_entries(random, size.sets, start)
     hits = draw_hits(random, checked, bulk, size.hits)
     matches = draw_matches(random, hits, start, entries)
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         add_parties(ledger, start, joined)
     with bulk_connection(folder / FILE) as connection:
         write_counts(connection, random, start, checked, hits)
@@ -358,6 +359,8 @@ def write_store(
             rows = Rows(np.arange(1, size + 1), {"md5": HashColumn(digests)}, categories, ids)
             store.load(name, [rows], LoadOptions(role="match"), now=start / 1000)
             at += size
+        with Ledger(folder) as ledger:
+            find_unaudited(ledger, store)
 
 
 def write_reports(file: Path, random: np.random.Generator, start: date, days: int, joined: _Ints) -> None:

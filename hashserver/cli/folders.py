@@ -1,4 +1,4 @@
-"""Opening the ledger and the store of a data folder, for commands that only read."""
+"""Opening the data folder of the settings, or its ledger alone, for commands."""
 
 from __future__ import annotations
 
@@ -7,39 +7,65 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from hashserver.kernels import choose_cache
 
 if TYPE_CHECKING:
     from hashcore import Snapshot
+    from hashserver.data_folder.opening import DataFolder
     from hashserver.ledger import Ledger
+    from hashserver.settings import Settings
+
+
+def open_data_folder(settings: Settings, *, create: bool = False) -> DataFolder:
+    """Open store and ledger; see `hashserver.data_folder.opening.open_folder`."""
+    choose_cache(settings.data_dir)
+    from hashserver.data_folder.opening import open_folder
+
+    opened = open_folder(settings, create=create)
+    from hashcore.disk.wholeness import catch_bus_errors
+
+    catch_bus_errors()  # its kernel may be cached in the folder, which must be there
+    return opened
 
 
 @contextmanager
-def open_ledger(folder: Path) -> Iterator[Ledger]:
+def open_ledger_to_read(folder: Path) -> Iterator[Ledger]:
     """The ledger of a data folder, complete, and read as it is at one moment.
 
     Raises:
-        BadParameter: the folder has no ledger.
+        StoreMissing: it is not a data folder.
+        LedgerMissing: it has lost its ledger.
     """
-    from hashserver.ledger import Ledger
-    from hashserver.ledger.database import FILE
+    from hashserver.data_folder.opening import open_ledger
     from hashserver.ledger.fold import fold
 
-    if not (folder / FILE).exists():  # opening would create one, and report that nothing was ever checked
-        raise typer.BadParameter(f"{folder} has no ledger; name the server's data folder", param_hint="--data-dir")
-    with Ledger(folder) as ledger:
+    with open_ledger(folder) as ledger:
         fold(ledger)  # what workers have committed and not folded yet
         with ledger.reading():
             yield ledger
 
 
 @contextmanager
-def open_snapshot(folder: Path) -> Iterator[Snapshot | None]:
-    """The current generation of a data folder's store; None if the folder has no store."""
-    if not (folder / "data.mdb").exists():
+def open_snapshot(ledger: Ledger) -> Iterator[Snapshot | None]:
+    """The current generation of the store beside a ledger; None if there never was one.
+
+    Raises:
+        WrongStore: it is not the one that the ledger knows, or is lost.
+    """
+    from hashserver.data_folder.opening import STORE_FILE, compare
+    from hashserver.ledger.known_store import known_store, require_agreement
+
+    folder = ledger.folder
+    known = known_store(ledger.connection)
+    if not (folder / STORE_FILE).exists():
+        require_agreement(known, None, 0, str(folder / STORE_FILE))
         yield None
         return
+    choose_cache(folder)
     from hashcore import Store
+    from hashcore.disk.wholeness import catch_bus_errors
 
-    with Store(folder) as store, store.read() as snapshot:
+    catch_bus_errors()
+    with Store(folder, create=False) as store, store.read() as snapshot:
+        compare(known, snapshot, folder)
         yield snapshot

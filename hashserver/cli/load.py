@@ -11,6 +11,7 @@ import orjson
 import typer
 
 from hashserver.cli.commands import Commands
+from hashserver.cli.folders import open_data_folder
 from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
 from hashserver.kernels import choose_cache
 from hashserver.sets.names import RULE, is_set_name
@@ -73,8 +74,6 @@ def load(
     from hashcore import LoadOptions
     from hashserver.cli.progress import bytes_progress
     from hashserver.cli.rejects import RejectFile
-    from hashserver.data_folder.store import open_store
-    from hashserver.ledger import Ledger
     from hashserver.ledger.publications import audited
     from hashserver.ledger.tables.audit import shell_user
     from hashserver.readers import choose_format, open_source, read_rows
@@ -84,8 +83,7 @@ def load(
     started = time.monotonic()
     with (
         open_source(file) as source,
-        open_store(settings) as store,
-        Ledger(settings.data_dir) as ledger,
+        open_data_folder(settings, create=True) as folder,
         RejectFile(reject_path) as reject_file,
         bytes_progress("rows") as progress,
     ):
@@ -98,9 +96,9 @@ def load(
                 progress.update(task, description=phase, count=max(done, progress.tasks[0].fields["count"]))
 
         chosen = choose_format(source, format_name, hash_type)
-        role = role or _usual_role(store, name, chosen)
+        role = role or _usual_role(folder.store, name, chosen)
         rows = read_rows(source, format=chosen, hash_type=hash_type, on_reject=reject_file.add)
-        outcome = store.load(
+        outcome = folder.store.load(
             name,
             read_ahead(rows),
             LoadOptions(role=role, category=category, append=append, distances=distances),
@@ -109,7 +107,7 @@ def load(
             on_phase=on_phase,
             timeout=wait,
             on_wait=lambda sentence: print(f"hashserver: {sentence}", file=sys.stderr),
-            on_done=audited(ledger, store, who=shell_user(), action="load", subject=name),
+            on_done=audited(folder.ledger, folder.store, who=shell_user(), action="load", subject=name),
         )
         rejected = reject_file.count
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)

@@ -13,9 +13,9 @@ import orjson
 import typer
 
 from hashserver.cli.commands import Commands
+from hashserver.cli.folders import open_snapshot
 from hashserver.cli.options import DataDir, Json
 from hashserver.cli.quantities import read_count, read_duration, read_rate
-from hashserver.kernels import choose_cache
 from hashserver.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ DailyQuota = Annotated[
 
 
 @contextmanager
-def _admin(data_dir: Any) -> Iterator[PartyAdmin]:
-    from hashserver.ledger import Ledger
+def _admin(data_dir: Any, *, create: bool = False) -> Iterator[PartyAdmin]:
+    from hashserver.data_folder.opening import open_ledger
     from hashserver.ledger.tables.audit import shell_user
     from hashserver.parties.admin import PartyAdmin
 
-    with Ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+    with open_ledger(load_settings(data_dir=data_dir).data_dir, create=create) as ledger:
         yield PartyAdmin(ledger, shell_user())
 
 
@@ -86,7 +86,7 @@ def add(
     """
     from hashserver.parties.admin import DEFAULT_PERMISSIONS
 
-    with _admin(data_dir) as admin:
+    with _admin(data_dir, create=True) as admin:
         key = admin.add(
             name,
             permissions=permission or DEFAULT_PERMISSIONS,
@@ -321,15 +321,10 @@ def _warn_of_unknown(names: list[str] | None, data_dir: Any) -> None:
 
 
 def _served(settings: Settings) -> set[str]:
-    choose_cache(settings.data_dir)
-    from hashcore.disk.wholeness import DATA_FILE
+    from hashserver.data_folder.opening import open_ledger
 
-    if not (settings.data_dir / DATA_FILE).is_file():  # opening it would create it
-        return set()
-    from hashserver.data_folder.store import open_store
-
-    with open_store(settings) as store, store.read() as snapshot:
-        return set(snapshot.manifest.sets)
+    with open_ledger(settings.data_dir) as ledger, open_snapshot(ledger) as snapshot:
+        return set() if snapshot is None else set(snapshot.manifest.sets)
 
 
 def _rate(text: str | None) -> float | None:

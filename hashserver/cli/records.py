@@ -22,11 +22,11 @@ def audit(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False) -
 
       hashserver report audit --limit 20 --json
     """
-    from hashserver.cli.folders import open_ledger
+    from hashserver.cli.folders import open_ledger_to_read
     from hashserver.ledger.tables.audit import newest_lines
     from hashserver.times import timestamp
 
-    with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+    with open_ledger_to_read(load_settings(data_dir=data_dir).data_dir) as ledger:
         lines = [
             {
                 "number": line.number,
@@ -49,11 +49,11 @@ def feedback(limit: Limit = 100, data_dir: DataDir = None, as_json: Json = False
 
       hashserver report feedback --json
     """
-    from hashserver.cli.folders import open_ledger
+    from hashserver.cli.folders import open_ledger_to_read
     from hashserver.sets.feedback import read_all
     from hashserver.times import timestamp
 
-    with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+    with open_ledger_to_read(load_settings(data_dir=data_dir).data_dir) as ledger:
         lines = [{**line, "time": timestamp(line["time"] / 1000)} for line in read_all(ledger, limit)]
     _show(lines, as_json)
 

@@ -14,8 +14,9 @@ import typer
 
 from hashserver.cli import records
 from hashserver.cli.commands import Commands
-from hashserver.cli.folders import open_ledger, open_snapshot
+from hashserver.cli.folders import open_ledger_to_read, open_snapshot
 from hashserver.cli.options import DataDir, Json
+from hashserver.cli.output import check_output, write_output
 from hashserver.csv_writer import CsvWriter
 from hashserver.settings import load_settings
 from hashserver.times import today
@@ -47,6 +48,7 @@ app.command()(records.feedback)
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="FILE", help="HTML file to write.", dir_okay=False)
 ]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file, whatever it is.")]
 Language = Annotated[str, typer.Option("--lang", metavar="LANGUAGE", help="Language of the report: nl or en.")]
 Anonymous = Annotated[bool, typer.Option("--anonymous", help="Number the parties instead of naming them.")]
 
@@ -88,7 +90,10 @@ def usage(
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
     period = read_period(start, end)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_snapshot(folder) if party is None else nullcontext() as snapshot:
+    with (
+        open_ledger_to_read(folder) as ledger,
+        open_snapshot(ledger) if party is None else nullcontext() as snapshot,
+    ):
         number = None if party is None else PartyAdmin(ledger, "").show(party).number
         found = measure(ledger.connection, period, party=number, snapshot=snapshot, most=most)
     if as_json:
@@ -111,6 +116,7 @@ def annual(
     ] = None,
     language: Language = "en",
     anonymous: Anonymous = False,
+    force: Force = False,
     data_dir: DataDir = None,
 ) -> None:
     """Write the report of a year: one self-contained HTML file, to read and to print.
@@ -122,11 +128,12 @@ def annual(
     from hashserver.reports.pages.annual import collect, render
 
     _check_language(language)
+    check_output(output, force=force)
     folder = load_settings(data_dir=data_dir).data_dir
-    with open_ledger(folder) as ledger, open_snapshot(folder) as snapshot:
+    with open_ledger_to_read(folder) as ledger, open_snapshot(ledger) as snapshot:
         chosen = year if year is not None else today().year - 1
         figures = collect(ledger.connection, chosen, snapshot)
-    output.write_text(render(figures, language, anonymous=anonymous), encoding="utf-8")
+    write_output(output, render(figures, language, anonymous=anonymous), force=force)
     print(f"the report of {chosen} is in {output}")
 
 
@@ -149,6 +156,7 @@ def effect(
         ),
     ] = "first-check",
     language: Language = "en",
+    force: Force = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the months around connecting as CSV.")] = False,
     as_json: Json = False,
     data_dir: DataDir = None,
@@ -171,12 +179,14 @@ def effect(
         raise typer.BadParameter(f"{since!r} is neither first-check nor created", param_hint="--since")
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json exclude each other; choose one", param_hint="--csv")
-    with open_ledger(load_settings(data_dir=data_dir).data_dir) as ledger:
+    if output is not None:
+        check_output(output, force=force)
+    with open_ledger_to_read(load_settings(data_dir=data_dir).data_dir) as ledger:
         connections = connections_of(ledger.connection, by_first_check=since == "first-check")
     panel = read_panel(reports, connections)
     found = estimate_effect(panel)
     if output is not None:
-        output.write_text(document.render(found, panel.months, language), encoding="utf-8")
+        write_output(output, document.render(found, panel.months, language), force=force)
         print(f"the report is in {output}", file=sys.stderr)
     if as_json:
         print(orjson.dumps(found).decode())

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from hashserver.cli.commands import Commands
+from hashserver.cli.folders import open_data_folder
 from hashserver.cli.options import DataDir
-from hashserver.kernels import choose_cache
 from hashserver.settings import Settings, as_environment, load_settings
 
 HELP = """Answer checks over HTTP.
@@ -44,17 +44,16 @@ def serve(
 ) -> int:
     """Serve until a signal ends it; see `HELP`. Returns the exit code."""
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
-    choose_cache(settings.data_dir)
     from hashserver.server.metrics_folder import share_between_workers
 
     share_between_workers()
-    from hashserver.data_folder.store import open_store
     from hashserver.parties import Directory
 
-    # A store or ledger that cannot be opened is refused here, in one sentence, not in every worker.
-    open_store(settings).close()
+    # What cannot be opened is refused here, in one sentence, not in every worker.
+    open_data_folder(settings, create=True).close()
     directory = Directory(settings.data_dir)
     parties = None if directory.is_open else len(directory.parties)
+    is_closed = directory.is_closed
     directory.close()
     if parties is None:
         _require_loopback(settings.host)
@@ -63,6 +62,11 @@ def serve(
     url = f"http://{_url_host(address[0])}:{address[1]}"
     if parties is None:
         print(f"hashserver: no parties are configured, so only this machine may ask: {url}")
+    elif is_closed:
+        print(
+            "hashserver: the ledger is new and knows no parties, so nobody is answered until one is added with "
+            f"hashserver party add: {url}"
+        )
     else:
         print(f"hashserver: serving {parties:,} {'party' if parties == 1 else 'parties'}: {url}")
     sys.stdout.flush()
@@ -114,7 +118,7 @@ def _run(settings: Settings, listener: socket.socket) -> None:
 
     ours = {"hashserver": {"handlers": ["default"], "level": "INFO", "propagate": False}}
     config = uvicorn.Config(
-        "hashserver.app:create_app",
+        "hashserver.app:create_worker",
         factory=True,
         workers=settings.workers,
         http="httptools",

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
 from hashserver.cli.commands import Commands
+from hashserver.cli.folders import open_data_folder
 from hashserver.cli.options import DataDir, Json, Wait
-from hashserver.kernels import choose_cache
 from hashserver.settings import load_settings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from hashcore import KnownEntry, Outcome, Snapshot, Store
+    from hashserver.data_folder.opening import DataFolder
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set.")]
 Ids = Annotated[list[str], typer.Argument(metavar="IDS", help="External ids of entries.")]
@@ -42,12 +42,8 @@ Examples:
 )
 
 
-def _open(data_dir: Any) -> Store:
-    settings = load_settings(data_dir=data_dir)
-    choose_cache(settings.data_dir)
-    from hashserver.data_folder.store import open_store
-
-    return open_store(settings)
+def _open(data_dir: Any) -> DataFolder:
+    return open_data_folder(load_settings(data_dir=data_dir))
 
 
 def _print(table: Table) -> None:
@@ -68,7 +64,7 @@ def list_sets(context: typer.Context, data_dir: DataDir = None, as_json: Json = 
     context.obj = data_dir
     if context.invoked_subcommand is not None:
         return
-    with _open(data_dir) as store, store.read() as snapshot:
+    with _open(data_dir) as folder, folder.store.read() as snapshot:
         from hashserver.sets.describe import describe
 
         described = describe(snapshot.manifest)
@@ -99,8 +95,8 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
     from hashserver.sets.describe import describe
     from hashserver.times import timestamp
 
-    with _open(data_dir or context.obj) as store:
-        manifests = store.history()
+    with _open(data_dir or context.obj) as folder:
+        manifests = folder.store.history()
     if as_json:
         rows = [{"action": manifest.action, **describe(manifest)} for manifest in manifests]
         print(orjson.dumps(rows).decode())
@@ -185,8 +181,9 @@ def withdraw(
 
       hashserver sets withdraw police A-17 A-18
     """
-    with _open(data_dir or context.obj) as store, _audited(store, "sets withdraw", name, ids=ids) as note:
-        outcome = store.withdraw(name, ids, now=time.time(), timeout=wait, on_wait=_say, on_done=note)
+    with _open(data_dir or context.obj) as folder:
+        note = _audited(folder, "sets withdraw", name, ids=ids)
+        outcome = folder.store.withdraw(name, ids, now=time.time(), timeout=wait, on_wait=_say, on_done=note)
     if as_json:
         _print_json(outcome, removed=outcome.tally.removed, missing=list(outcome.missing))
         return
@@ -211,7 +208,7 @@ def show(
     """
     from hashserver.times import timestamp
 
-    with _open(data_dir or context.obj) as store, store.read() as snapshot:
+    with _open(data_dir or context.obj) as folder, folder.store.read() as snapshot:
         entries = _find(snapshot, name, id)
     for entry in entries:
         hashes = {hash_type: digest.hex() for hash_type, digest in entry.hashes.items()}
@@ -244,16 +241,15 @@ def quarantine(
     from hashcore import LoadOptions
     from hashserver.sets.quarantine import QUARANTINE, rows_to_quarantine
 
-    with _open(data_dir or context.obj) as store:
-        with store.read() as snapshot:
+    with _open(data_dir or context.obj) as folder:
+        with folder.store.read() as snapshot:
             found = {id: _find(snapshot, name, id) for id in dict.fromkeys(ids)}
         options = LoadOptions(role="known-good", append=True)
         blocks = rows_to_quarantine(found)
-        details = {"of": name, "ids": list(found)}
-        with _audited(store, "sets quarantine", QUARANTINE, **details) as note:
-            outcome = store.load(
-                QUARANTINE, blocks, options, now=time.time(), timeout=wait, on_wait=_say, on_done=note
-            )
+        note = _audited(folder, "sets quarantine", QUARANTINE, of=name, ids=list(found))
+        outcome = folder.store.load(
+            QUARANTINE, blocks, options, now=time.time(), timeout=wait, on_wait=_say, on_done=note
+        )
     if as_json:
         _print_json(outcome, added=outcome.tally.added)
     else:
@@ -274,15 +270,12 @@ def _print_json(outcome: Outcome, **more: Any) -> None:
     print(orjson.dumps({"generation": outcome.generation, "changed": outcome.changed, **more}).decode())
 
 
-@contextmanager
-def _audited(store: Store, action: str, subject: str, **details: Any) -> Iterator[Callable[[Outcome], None]]:
+def _audited(folder: DataFolder, action: str, subject: str, **details: Any) -> Callable[[Outcome], None]:
     """The function that a change of the store calls when done, to write it to the audit log."""
-    from hashserver.ledger import Ledger
     from hashserver.ledger.publications import audited
     from hashserver.ledger.tables.audit import shell_user
 
-    with Ledger(store.folder) as ledger:
-        yield audited(ledger, store, who=shell_user(), action=action, subject=subject, **details)
+    return audited(folder.ledger, folder.store, who=shell_user(), action=action, subject=subject, **details)
 
 
 def _change(
@@ -293,8 +286,8 @@ def _change(
     sentence: Callable[[Outcome], str],
     as_json: bool,
 ) -> None:
-    with _open(data_dir) as store, _audited(store, action, subject) as note:
-        outcome = change(store, note)
+    with _open(data_dir) as folder:
+        outcome = change(folder.store, _audited(folder, action, subject))
     if as_json:
         _print_json(outcome)
     else:

@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from hashserver.cli.commands import Commands
+from hashserver.cli.folders import open_data_folder
 from hashserver.cli.options import DataDir, Json
 from hashserver.kernels import choose_cache
 from hashserver.settings import load_settings
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hashserver.data_folder.backup import OnProgress
 
 PROBLEMS = 2
+
+Because = Annotated[str, typer.Option("--because", metavar="REASON", help="Why; it is written to the audit log.")]
 
 app = Commands(
     help="""Back up, verify and restore sets, parties and the ledger, while servers run.
@@ -31,6 +34,8 @@ Examples:
   hashserver store verify /backups/2026-07-01
   hashserver store restore /backups/2026-07-01 --data-dir /srv/hashes
   hashserver store prune --keep-hits-days 365
+  hashserver store accept --because "the newest backup is of yesterday"
+  hashserver store new-ledger --because "the disk failed, there is no backup"
 """,
     no_args_is_help=True,
 )
@@ -63,14 +68,11 @@ def backup(
 
       hashserver store backup /backups/2026-07-01
     """
-    settings = load_settings(data_dir=data_dir)
-    _must_exist(settings.data_dir)
-    choose_cache(settings.data_dir)
     from hashserver.data_folder.backup import back_up
-    from hashserver.data_folder.store import open_store
 
-    with open_store(settings) as store, _progress() as on_progress:
-        manifest = back_up(settings.data_dir, store, target, on_progress)
+    settings = load_settings(data_dir=data_dir)
+    with open_data_folder(settings) as folder, _progress() as on_progress:
+        manifest = back_up(folder.ledger, folder.store, target, on_progress)
     if as_json:
         print(orjson.dumps({"backup": str(target), **manifest}).decode())
     else:
@@ -153,6 +155,9 @@ def prune(
         int | None,
         typer.Option(metavar="DAYS", min=1, help="Delete counts older than this.", show_default="the setting"),
     ] = None,
+    trust_clock: Annotated[
+        bool, typer.Option("--trust-clock", help="The clock is right, although nothing was recorded lately.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -163,16 +168,18 @@ def prune(
       hashserver store prune --keep-hits-days 365
     """
     settings = load_settings(data_dir=data_dir, keep_hits_days=keep_hits_days, keep_counts_days=keep_counts_days)
-    _must_exist(settings.data_dir)
     if settings.keep_hits_days is None and settings.keep_counts_days is None:
         print(
             "hashserver: nothing to delete: neither keep_hits_days nor keep_counts_days is set",
             file=sys.stderr,
         )
+    from hashserver.data_folder.opening import open_ledger
     from hashserver.ledger.retention import apply_retention
 
+    open_ledger(settings.data_dir).close()  # whether there is one
     deleted = apply_retention(
         settings.data_dir,
+        trust_clock=trust_clock,
         keep_hits_days=settings.keep_hits_days,
         keep_counts_days=settings.keep_counts_days,
     )
@@ -180,6 +187,66 @@ def prune(
         print(orjson.dumps({"hits": deleted.hits, "counts": deleted.counts}).decode())
     else:
         print(f"{deleted.hits:,} hits and {deleted.counts:,} counts deleted")
+
+
+@app.command("new-ledger")
+def new_ledger(because: Because, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Make a new ledger in the place of one that is lost, and give up history and parties.
+
+    Nobody is answered until a party is added with `party add`. If there is a backup, restore that
+    instead.
+
+    Example:
+
+      hashserver store new-ledger --because "the disk failed, there is no backup"
+    """
+    folder = load_settings(data_dir=data_dir).data_dir
+    _must_exist(folder)
+    choose_cache(folder)
+    from hashserver.data_folder.replacing import make_new_ledger
+    from hashserver.ledger.tables.audit import shell_user
+
+    generation = make_new_ledger(folder, who=shell_user(), because=_reason(because))
+    if as_json:
+        print(orjson.dumps({"data_dir": str(folder), "generation": generation}).decode())
+    else:
+        print(
+            f"{folder} has a new ledger beside generation {generation}; nobody is answered until a party is added "
+            "with hashserver party add"
+        )
+
+
+@app.command()
+def accept(because: Because, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Go on with a store that is older than its ledger says, another one, or lost.
+
+    The sets are then what the store holds. A line of the audit log says so; the next load goes on
+    from there. If there is a backup, restore that instead.
+
+    Example:
+
+      hashserver store accept --because "the newest backup is of yesterday"
+    """
+    folder = load_settings(data_dir=data_dir).data_dir
+    _must_exist(folder)
+    choose_cache(folder)
+    from hashserver.data_folder.replacing import accept_store
+    from hashserver.ledger.tables.audit import shell_user
+
+    before, generation = accept_store(folder, who=shell_user(), because=_reason(because))
+    if as_json:
+        print(orjson.dumps({"before": before.generation, "generation": generation}).decode())
+    else:
+        print(
+            f"the ledger goes on from generation {generation}; it knew of generation {before.generation}. Load "
+            "what is missing, and restart running servers"
+        )
+
+
+def _reason(because: str) -> str:
+    if not because.strip():
+        raise typer.BadParameter("say why, in a sentence", param_hint="--because")
+    return because.strip()
 
 
 def _must_exist(folder: Path) -> None:

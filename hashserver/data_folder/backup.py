@@ -26,6 +26,7 @@ import orjson
 
 from hashcore import Store
 from hashserver import __version__
+from hashserver.data_folder.opening import STORE_FILE
 from hashserver.errors import BadInput, Trouble
 from hashserver.ledger import Ledger
 from hashserver.ledger.database import FILE as LEDGER_FILE
@@ -34,7 +35,6 @@ from hashserver.parties.keys import SECRET_FILE
 from hashserver.times import timestamp
 
 MANIFEST = "manifest.json"
-STORE_FILE = "data.mdb"
 FORMAT = 1
 _BLOCK = 4 << 20
 
@@ -54,12 +54,11 @@ def _no_progress(_what: str, _done: int, _total: int) -> None:
     return None
 
 
-def back_up(data_dir: Path, store: Store, target: Path, on_progress: OnProgress = _no_progress) -> dict[str, Any]:
+def back_up(ledger: Ledger, store: Store, target: Path, on_progress: OnProgress = _no_progress) -> dict[str, Any]:
     """Copy everything in a data folder into a new folder.
 
     Args:
-        data_dir: the data folder.
-        store: the open store of that folder.
+        ledger, store: of that folder, open.
         target: the folder to create.
         on_progress: called now and then.
 
@@ -73,11 +72,13 @@ def back_up(data_dir: Path, store: Store, target: Path, on_progress: OnProgress 
     if os.path.lexists(target):
         raise BackupRefused(f"{target} exists already; nothing was overwritten. Name a folder that does not exist")
     with _unfinished(target) as folder:
-        _copy_ledger(data_dir, folder / LEDGER_FILE, on_progress)
-        if (data_dir / SECRET_FILE).exists():  # after the ledger: every key in it has its secret by then
-            _write(folder / SECRET_FILE, (data_dir / SECRET_FILE).read_bytes())
+        fold(ledger)
+        ledger.copy_to(folder / LEDGER_FILE, lambda done, total: on_progress("ledger", done, total))
+        secret = ledger.folder / SECRET_FILE
+        if secret.exists():  # after the ledger: every key in it has its secret by then
+            _write(folder / SECRET_FILE, secret.read_bytes())
         _copy_store(store, folder, on_progress)
-        with Store(folder) as copy, copy.read() as snapshot:
+        with Store(folder, create=False) as copy, copy.read() as snapshot:
             generation = snapshot.generation
         (folder / "lock.mdb").unlink()  # from opening the copy
         files = {}
@@ -216,12 +217,6 @@ def _publish(folder: Path, target: Path) -> None:
             f"cannot rename {folder} to {target}: {error.strerror}; nothing was overwritten"
         ) from error
     _synchronise(target.absolute().parent)
-
-
-def _copy_ledger(data_dir: Path, target: Path, on_progress: OnProgress) -> None:
-    with Ledger(data_dir) as ledger:
-        fold(ledger)
-        ledger.copy_to(target, lambda done, total: on_progress("ledger", done, total))
 
 
 def _copy_store(store: Store, folder: Path, on_progress: OnProgress) -> None:

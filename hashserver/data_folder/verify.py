@@ -12,15 +12,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from hashserver.data_folder.backup import (
-    MANIFEST,
-    STORE_FILE,
-    BackupRefused,
-    OnProgress,
-    problems_of_files,
-)
+from hashserver.data_folder.backup import MANIFEST, BackupRefused, OnProgress, problems_of_files
+from hashserver.data_folder.opening import STORE_FILE
 from hashserver.ledger.database import FILE as LEDGER_FILE
-from hashserver.ledger.verify import verify_ledger
+from hashserver.ledger.database import WAYS_OUT
+from hashserver.ledger.known_store import disagreement
+from hashserver.ledger.verify import OfStore, verify_ledger
 from hashserver.parties.keys import SECRET_FILE
 
 
@@ -30,12 +27,12 @@ class VerifiedFolder:
 
     Args:
         problems: a sentence for each.
-        store: counts of what the store holds, and its generation; empty without one.
+        store: counts of what the store holds, its id and its generation; empty without one.
         ledger: counts of what the ledger holds; empty without one.
     """
 
     problems: list[str] = field(default_factory=list)
-    store: dict[str, int] = field(default_factory=dict)
+    store: dict[str, Any] = field(default_factory=dict)
     ledger: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,24 +48,38 @@ def verify_folder(folder: Path, on_progress: OnProgress) -> VerifiedFolder:
         BackupError: the backup's manifest cannot be read.
     """
     backup = (folder / MANIFEST).is_file()
-    if not backup and not (folder / STORE_FILE).is_file():
+    has_store, has_ledger = (folder / STORE_FILE).is_file(), (folder / LEDGER_FILE).is_file()
+    if not (backup or has_store or has_ledger):
         raise BackupRefused(f"{folder} holds neither a store nor a backup; name a folder that does")
     found = VerifiedFolder(problems_of_files(folder, on_progress) if backup else [])
-    # The ledger first: while a server runs, the store can only be newer than the hits.
-    if (folder / LEDGER_FILE).is_file():
-        newest: list[int] = []
-        found.ledger = verify_ledger(folder, found.problems.append, copy=backup, newest=newest)
+    # The ledger first: while a server runs, the store can only be newer than what the ledger knows.
+    of_store: list[OfStore] = []
+    if has_ledger:
+        found.ledger = verify_ledger(folder, found.problems.append, copy=backup, of_store=of_store)
         if found.ledger.get("keys") and not (folder / SECRET_FILE).is_file():
             found.problems.append(f"{folder / SECRET_FILE} is missing, so no key of any party works")
-    else:
-        newest = []
-    if (folder / STORE_FILE).is_file():
+    elif not backup:  # the files of a backup have been compared with its manifest
+        found.problems.append(f"{folder / LEDGER_FILE} is missing; {WAYS_OUT}")
+    if has_store:
         _verify_store(folder, backup, found, on_progress)
-        if newest and "generation" in found.store and newest[0] > found.store["generation"]:
-            found.problems.append(
-                f"the ledger has hits of generation {newest[0]}, but the store is at {found.store['generation']}"
-            )
+    _compare(folder, of_store, found, has_store=has_store)
     return found
+
+
+def _compare(folder: Path, of_store: list[OfStore], found: VerifiedFolder, *, has_store: bool) -> None:
+    """Find out whether the store is the one that the ledger knows, where both can be read."""
+    file = folder / STORE_FILE
+    if not has_store:
+        problem = disagreement(of_store[0].known, None, 0, str(file)) if of_store else None
+        found.problems.append(problem or f"{file} is missing")
+    elif of_store and "generation" in found.store:
+        known, hit = of_store[0]
+        id, generation = found.store["store"], found.store["generation"]
+        problem = disagreement(known, id, generation, str(file))
+        if problem is None and hit is not None and hit > generation:
+            problem = f"the ledger has hits of generation {hit}, but the store is at {generation}"
+        if problem is not None:
+            found.problems.append(problem)
 
 
 def _verify_store(folder: Path, backup: bool, found: VerifiedFolder, on_progress: OnProgress) -> None:
@@ -100,7 +111,7 @@ def _verify_store(folder: Path, backup: bool, found: VerifiedFolder, on_progress
 def _verify_apart(folder: Path, backup: bool, pipe: Connection) -> None:
     from hashcore import Store
     from hashcore.errors import StoreError
-    from hashcore.verifying.verify import Verified, verify_copy
+    from hashcore.verifying.verify import verify_copy
 
     told = 0
 
@@ -117,9 +128,10 @@ def _verify_apart(folder: Path, backup: bool, pipe: Connection) -> None:
         if backup:
             found = verify_copy(folder, on_problem, on_progress)
         else:
-            with Store(folder) as store:
+            with Store(folder, create=False) as store:
                 found = store.verify(on_problem, on_progress)
     except StoreError as error:
         on_problem(str(error))
-        found = Verified(problems=1)
-    pipe.send(("done", asdict(found)))
+        pipe.send(("done", {}))
+    else:
+        pipe.send(("done", asdict(found)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -19,6 +20,7 @@ from hashserver.ledger.migrations import migrate, version_of
 from hashserver.ledger.schema import SCHEMA, VERSION
 
 FILE = "ledger.sqlite"
+WAL_FILE = f"{FILE}-wal"
 _LOCK = "ledger.lock"
 _CHECKPOINT_PAGES = 4096
 _COPIED_PAGES = 4096  # at a time
@@ -31,6 +33,17 @@ class LedgerError(Trouble):
 
 class LedgerFull(LedgerError):
     """The disk has no room for what has to be written."""
+
+
+class LedgerMissing(LedgerError):
+    """There is no ledger, or an empty file in its place; the message says what to do."""
+
+
+WAYS_OUT = (
+    "restore a backup with hashserver store restore; or, to give up history and parties, make a new ledger with "
+    "hashserver store new-ledger"
+)
+"""What to do where a ledger should be and is not."""
 
 
 def explain(error: sqlite3.Error, folder: Path) -> LedgerError:
@@ -51,20 +64,29 @@ class Ledger:
     A ledger of an earlier program is migrated when it is opened, also to read it only.
 
     Args:
-        folder: the data folder; made if absent, mode 0700.
+        folder: the data folder.
         read_only: refuse every change of its rows through this connection.
+        create: make an empty ledger if there is no file, and the folder, mode 0700. Whether there
+            should be one is for the caller to know, see `hashserver.data_folder.opening`.
 
     Raises:
+        LedgerMissing: there is none, or its file is empty.
         LedgerError: it cannot be opened, or was written by a newer program.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False, create: bool = False) -> None:
         self.folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if create:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not self.file.exists():
+            raise LedgerMissing(f"{self.file} is missing; {WAYS_OUT}")
         self._lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with self.exclusive():  # SQLite does not wait for those who switch a new file to WAL
+                if create and not self.file.exists():
+                    make_ledger(folder)
                 self.connection = self._open(read_only)
+                self._opened = self.file.stat()
         except sqlite3.Error as error:
             os.close(self._lock)
             raise explain(error, folder) from error
@@ -78,6 +100,27 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def file(self) -> Path:
+        """The database; a log and an index of it lie beside it."""
+        return self.folder / FILE
+
+    def check_in_place(self) -> None:
+        """Make sure that the file is still the one that was opened, and has not been cut short.
+
+        Raises:
+            LedgerError: it was deleted, replaced or cut short; the message says so.
+        """
+        try:
+            now = self.file.stat()
+        except FileNotFoundError:
+            raise LedgerError(f"{self.file} was deleted while it was in use; {WAYS_OUT}") from None
+        if (now.st_dev, now.st_ino) != (self._opened.st_dev, self._opened.st_ino):
+            raise LedgerError(f"{self.file} was replaced while it was in use; restart the server")
+        if now.st_size < self._opened.st_size:  # SQLite never makes it shorter
+            raise LedgerError(f"{self.file} was cut short while it was in use; {WAYS_OUT}")
+        self._opened = now
+
     def close(self) -> None:
         """Close the file; a second time does nothing."""
         self.connection.close()
@@ -86,11 +129,10 @@ class Ledger:
         self._lock = -1
 
     def _open(self, read_only: bool) -> sqlite3.Connection:
-        file = self.folder / FILE
-        if not file.exists():
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not self.file.stat().st_size:
+            raise LedgerMissing(f"{self.file} is empty; {WAYS_OUT}")
         connection = sqlite3.connect(
-            file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+            self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
         )
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -98,7 +140,7 @@ class Ledger:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute("PRAGMA cache_size = -65536")
-            self._make(connection)
+            self._bring_up_to_date(connection)
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -106,11 +148,11 @@ class Ledger:
             raise
         return connection
 
-    def _make(self, connection: sqlite3.Connection) -> None:
+    def _bring_up_to_date(self, connection: sqlite3.Connection) -> None:
         found = version_of(connection)
         if found == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif 0 < found < VERSION:
+            raise LedgerMissing(f"{self.file} has no tables; {WAYS_OUT}")
+        if 0 < found < VERSION:
             migrate(connection)
         elif found != VERSION:
             raise LedgerError(
@@ -154,6 +196,7 @@ class Ledger:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
                 yield self.connection
+                self.check_in_place()  # what is written to a deleted file is not recorded
                 self.connection.execute("COMMIT")
             except sqlite3.Error as error:
                 self._roll_back()
@@ -170,6 +213,7 @@ class Ledger:
             LedgerError: it cannot be written.
         """
         with self.exclusive():
+            self.check_in_place()  # what is written to a deleted file is not recorded
             try:
                 self.connection.execute(statement, values)
             except sqlite3.Error as error:
@@ -207,3 +251,36 @@ class Ledger:
         with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+
+def make_ledger(folder: Path, fill: Callable[[sqlite3.Connection], None] = lambda _: None) -> None:
+    """Make a new ledger in a folder that has none, whole or not at all.
+
+    Args:
+        folder: the data folder.
+        fill: called within the transaction that makes the tables.
+
+    Raises:
+        LedgerMissing: a write-ahead log lies there, so there was a ledger.
+        FileExistsError: there is one.
+        sqlite3.Error: it cannot be written.
+    """
+    file = folder / FILE
+    if (folder / WAL_FILE).exists():  # SQLite would take what is in it for a part of the new one
+        raise LedgerMissing(f"{file} is missing, and its write-ahead log {WAL_FILE} is not; {WAYS_OUT}")
+    new = folder / f".{FILE}.{secrets.token_hex(8)}"
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION};")
+            fill(connection)
+            connection.execute("COMMIT")
+        os.link(new, file)
+    finally:
+        new.unlink()
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -14,7 +14,8 @@ from hashcore import Outcome, Store
 from hashcore.disk.layout import Manifest
 from hashcore.errors import StoreBusy
 from hashserver.ledger.database import Ledger, LedgerError
-from hashserver.ledger.tables.audit import lines_since, write_audit
+from hashserver.ledger.known_store import ACCEPTED, announce
+from hashserver.ledger.tables.audit import AuditLine, lines_since, newest_of, write_audit
 from hashserver.times import DAY_MS
 
 FOUND_LATER = "unknown (found later)"
@@ -25,6 +26,8 @@ def audited(
     ledger: Ledger, store: Store, *, who: str, action: str, subject: str, **details: Any
 ) -> Callable[[Outcome], None]:
     """The `on_done` of a change of the store, which is called before the writer lock is released.
+
+    Call it before the change: it notes in the ledger that there will be a first generation.
 
     Args:
         ledger: of the data folder.
@@ -37,7 +40,11 @@ def audited(
     Returns:
         A function that raises a LedgerError when the line cannot be written; the change is
         published then.
+
+    Raises:
+        LedgerError: the ledger cannot be written; nothing is published yet.
     """
+    announce(ledger)
 
     def note(outcome: Outcome) -> None:
         if not outcome.changed:
@@ -45,10 +52,11 @@ def audited(
         tally = outcome.tally
         before = {"generation": outcome.generation - 1, "entries": _entries_before(store, outcome)}
         after = {"entries": outcome.entries, "added": tally.added, "removed": tally.removed, **details}
-        after["generation"] = outcome.generation
+        id = _id_of(store)
+        after |= {"generation": outcome.generation, "store": id}
         try:
             with ledger.transaction() as connection:
-                _add_missing(ledger, store.history(), up_to=outcome.generation - 1)
+                _add_missing(ledger, id, store.history(), up_to=outcome.generation - 1)
                 write_audit(connection, who=who, action=action, subject=subject, before=before, after=after)
         except LedgerError as error:
             raise LedgerError(
@@ -61,31 +69,50 @@ def audited(
 def find_unaudited(ledger: Ledger, store: Store) -> int:
     """Add lines for generations that have none, and return how many.
 
-    Nothing is done while somebody is changing the store: that change does it.
+    Nothing is done while somebody is changing the store: that change does it. The store must be the
+    one that the ledger knows, see `hashserver.ledger.known_store`.
 
     Raises:
         LedgerError: the ledger cannot be written.
     """
     try:
         with store.unchanging(timeout=0.0), ledger.transaction():
-            return _add_missing(ledger, store.history())
+            return _add_missing(ledger, _id_of(store), store.history())
     except StoreBusy:
         return 0
 
 
-def _add_missing(ledger: Ledger, history: list[Manifest], up_to: int | None = None) -> int:
+def add_ledger(store: Store) -> None:
+    """Make a ledger beside a store that was filled without one, as benchmarks and tests do."""
+    with Ledger(store.folder, create=True) as ledger:
+        find_unaudited(ledger, store)
+
+
+def _id_of(store: Store) -> str:
+    store.refresh()
+    with store.read() as snapshot:
+        return snapshot.store_id
+
+
+def _add_missing(ledger: Ledger, id: str, history: list[Manifest], up_to: int | None = None) -> int:
     kept = [manifest for manifest in history if manifest.generation]
     if not kept:
         return 0
     since = int(min(manifest.created for manifest in kept) * 1000) - _MARGIN_MS
-    known = {line.after.get("generation") for line in lines_since(ledger.connection, since)}
+    accepted = newest_of(ledger.connection, *ACCEPTED)
+    known = {
+        line.after.get("generation")
+        for line in lines_since(ledger.connection, since)
+        if line.after.get("store", id) == id and _still_holds(line, accepted)
+    }
     missing = [
         manifest
         for manifest in kept
         if manifest.generation not in known and (up_to is None or manifest.generation <= up_to)
     ]
     for manifest in missing:
-        after = {"generation": manifest.generation, "entries": _entries(manifest), "action": manifest.action}
+        after = {"generation": manifest.generation, "store": id, "entries": _entries(manifest)}
+        after["action"] = manifest.action
         write_audit(
             ledger.connection,
             who=FOUND_LATER,
@@ -95,6 +122,13 @@ def _add_missing(ledger: Ledger, history: list[Manifest], up_to: int | None = No
             after=after,
         )
     return len(missing)
+
+
+def _still_holds(line: AuditLine, accepted: AuditLine | None) -> bool:
+    """Whether a line is of the store as it is: one that is accepted uses numbers again."""
+    if accepted is None or line.number >= accepted.number:
+        return True
+    return bool(line.after.get("generation", 0) <= accepted.after.get("generation", 0))
 
 
 def _entries_before(store: Store, outcome: Outcome) -> int:

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
-from hashserver.ledger.database import FILE
+from hashserver.ledger.database import FILE, WAYS_OUT
+from hashserver.ledger.known_store import KnownStore, known_store
 from hashserver.ledger.migrations import version_of, view_as_newest
 from hashserver.ledger.schema import VERSION
 from hashserver.ledger.tables import inbox
@@ -23,8 +24,20 @@ _MOST_LINES = 20
 _TABLES = ("parties", "keys", "counts", "entries", "matches", "hit_days", "sightings", "feedback", "audit")
 
 
+class OfStore(NamedTuple):
+    """What a ledger says of its store.
+
+    Args:
+        known: what it knows of it.
+        hit: the newest generation that a hit was answered from; None without hits.
+    """
+
+    known: KnownStore
+    hit: int | None
+
+
 def verify_ledger(
-    folder: Path, on_problem: Callable[[str], None], *, copy: bool = False, newest: list[int] | None = None
+    folder: Path, on_problem: Callable[[str], None], *, copy: bool = False, of_store: list[OfStore] | None = None
 ) -> dict[str, int]:
     """Go through a ledger, as one read transaction sees it, while it is written.
 
@@ -32,7 +45,7 @@ def verify_ledger(
         folder: where it is.
         on_problem: told of each problem in a sentence.
         copy: nobody has it open, and nothing may be left beside it.
-        newest: receives the newest generation that a hit was answered from, if there is a hit.
+        of_store: receives what the ledger says of the store, if it can be read.
 
     Returns:
         Rows by table; empty where the file cannot be read.
@@ -44,16 +57,19 @@ def verify_ledger(
             sqlite3.connect(f"file:{quote(str(file))}?{options}", uri=True, isolation_level=None)
         ) as connection:
             connection.execute("BEGIN")
-            return _verify(connection, lambda sentence: on_problem(f"{file}: {sentence}"), newest)
+            return _verify(connection, lambda sentence: on_problem(f"{file}: {sentence}"), of_store)
     except sqlite3.Error as error:
         on_problem(f"{file} cannot be read: {error}")
         return {}
 
 
 def _verify(
-    connection: sqlite3.Connection, tell: Callable[[str], None], newest: list[int] | None
+    connection: sqlite3.Connection, tell: Callable[[str], None], of_store: list[OfStore] | None
 ) -> dict[str, int]:
     version = version_of(connection)
+    if not version:
+        tell(f"it is empty; {WAYS_OUT}")
+        return {}
     if not 0 < version <= VERSION:
         tell(f"it has layout {version}, and this program reads layout {VERSION}")
         return {}
@@ -67,9 +83,9 @@ def _verify(
         _check_rules(connection, tell)
         _check_sums(connection, tell)
         _check_inbox(connection, tell)
-        generation = newest_generation(connection)
-        if newest is not None and generation is not None:
-            newest.append(generation)
+        if of_store is not None:
+            known = known_store(connection)
+            of_store.append(OfStore(known, newest_generation(connection, known.accepted)))
     return {table: _one(connection, f"SELECT count(*) FROM {table}") for table in _TABLES}  # noqa: S608
 
 

@@ -12,7 +12,7 @@ from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.tables import parties as table
 from hashserver.ledger.tables.audit import write_audit
 from hashserver.ledger.tables.meta import PARTIES_VERSION, count_up
-from hashserver.parties.keys import Digester, new_key, read_secret
+from hashserver.parties.keys import Digester, mark_secret, new_key, read_secret
 from hashserver.parties.party import PERMISSIONS
 from hashserver.times import DAY_SECONDS, now_ms
 
@@ -253,7 +253,9 @@ class PartyAdmin:
 
     def _new_key(self, connection: sqlite3.Connection, party: int) -> str:
         key = new_key()
-        digest = Digester(read_secret(self._ledger))(key)
+        secret = read_secret(self._ledger)
+        mark_secret(connection, secret)
+        digest = Digester(secret)(key)
         table.add_key(connection, party, digest, now_ms())
         return key
 

@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashserver.ledger import Ledger
-from hashserver.ledger.tables.meta import PARTIES_VERSION, read_number
+from hashserver.ledger import Ledger, LedgerError
+from hashserver.ledger.tables.meta import CLOSED, PARTIES_VERSION, read_number
 from hashserver.ledger.tables.parties import all_parties, unrevoked_keys
 from hashserver.parties.keys import MOST_KEY_BYTES, Digester, read_secret
 from hashserver.parties.party import LOCAL, Party
@@ -65,6 +65,7 @@ class Directory:
             raise
         self._seen: int | None = -1
         self._any = False
+        self._closed = False
         self._by_digest: dict[bytes, Key] = {}
         self._by_number: dict[int, Key] = {}
         self.parties: dict[int, Party] = {}
@@ -76,16 +77,32 @@ class Directory:
 
     @property
     def is_open(self) -> bool:
-        """Whether no party is configured, so that anybody who reaches the server may ask."""
-        return not self._any
+        """Whether there never was a party, so that anybody on this machine may ask."""
+        return not self._any and not self._closed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there are no parties, but may have been, so that nobody may ask."""
+        return self._closed and not self._any
+
+    def check_in_place(self) -> None:
+        """Make sure that the ledger is the one that was opened; see `Ledger.check_in_place`."""
+        self._ledger.check_in_place()
 
     def refresh(self) -> bool:
-        """Read the parties again if they have changed; returns whether they have."""
+        """Read the parties again if they have changed; returns whether they have.
+
+        Raises:
+            LedgerError: they cannot be read, or are gone, although no party is ever deleted.
+        """
         with self._ledger.reading() as connection:
             version = read_number(connection, PARTIES_VERSION)
             if version == self._seen:
                 return False
             rows, keys = all_parties(connection), unrevoked_keys(connection)
+            closed = bool(read_number(connection, CLOSED))
+        if self._any and not rows:
+            raise LedgerError(f"{self._ledger.file} has lost its parties; restore it from a backup")
         parties = {
             row.number: Party(
                 row.number,
@@ -106,7 +123,7 @@ class Directory:
         self._by_digest = {key.digest: key for key in known}
         self._by_number = {key.number: key for key in known}
         self.parties = parties
-        self._any = bool(rows)
+        self._any, self._closed = bool(rows), closed
         self._seen = version
         return True
 
@@ -116,8 +133,13 @@ class Directory:
         Raises:
             NotAuthenticated: there is no valid key in it.
         """
-        if not self._any:
+        if self.is_open:
             return LOCAL
+        if self.is_closed:
+            raise NotAuthenticated(
+                "this server's ledger is new and knows no parties; the operator has to add one with hashserver "
+                "party add"
+            )
         if not authorization:
             raise NotAuthenticated("this server answers parties only; send Authorization: Bearer KEY")
         scheme, _, credentials = authorization[:_MOST_HEADER].partition(" ")

@@ -10,11 +10,14 @@ import hashlib
 import os
 import secrets
 import shlex
+import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from hashserver.errors import Trouble
 from hashserver.ledger import Ledger
+from hashserver.ledger.tables.meta import SECRET_MARK, read_number, set_number
 from hashserver.ledger.tables.parties import party_names, unrevoked_keys
 from hashserver.times import now_ms
 
@@ -54,27 +57,40 @@ def read_secret(ledger: Ledger) -> bytes:
     """The secret of a ledger's folder, made on first use.
 
     Raises:
-        SecretError: it is damaged, or missing although parties have keys, which would all stop
-            working.
+        SecretError: it is damaged; or it is missing, or another one, although parties have keys,
+            which would all stop working.
     """
     file = ledger.folder / SECRET_FILE
     with suppress(FileNotFoundError):
-        return _checked(file)
-    _refuse_if_lost(ledger, file)
+        secret = _checked(file)
+        mark = read_number(ledger.connection, SECRET_MARK)
+        if mark is not None and mark != _mark(secret):
+            _refuse_if_needed(ledger, f"{file} is not the one that the keys were made with, so no key works")
+        return secret
+    # Another process may have made the first secret, and a key under it, in between.
+    _refuse_if_needed(ledger, f"{file} is missing, and without it no key works", lambda: not file.exists())
     return _make(file)
 
 
-def _refuse_if_lost(ledger: Ledger, file: Path) -> None:
+def mark_secret(connection: sqlite3.Connection, secret: bytes) -> None:
+    """Note which secret a new key is made with, in the transaction that adds the key."""
+    set_number(connection, SECRET_MARK, _mark(secret))
+
+
+def _mark(secret: bytes) -> int:
+    """A number that tells secrets apart, and tells nothing of them: they are as good as random."""
+    return int.from_bytes(hashlib.blake2b(secret, digest_size=7, person=b"secret mark").digest())
+
+
+def _refuse_if_needed(ledger: Ledger, trouble: str, still: Callable[[], bool] = lambda: True) -> None:
     now = now_ms()
     valid = [key for key in unrevoked_keys(ledger.connection) if key.expires is None or key.expires > now]
-    # Another process may have made the first secret, and a key under it, in between.
-    if not valid or file.exists():
+    if not valid or not still():
         return
     name = party_names(ledger.connection)[valid[0].party]
     raise SecretError(
-        f"{file} is missing, and without it no key works; restore it from a backup, or revoke all {len(valid):,} "
-        f"keys, beginning with hashserver party remove-key {shlex.quote(name)} {valid[0].number}, and issue new "
-        "ones with hashserver party rotate-key"
+        f"{trouble}; restore it from a backup, or revoke all {len(valid):,} keys, beginning with hashserver party "
+        f"remove-key {shlex.quote(name)} {valid[0].number}, and issue new ones with hashserver party rotate-key"
     )
 
 

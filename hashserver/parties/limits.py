@@ -121,6 +121,8 @@ class Meter:
         with self._slot(party.number) as slot:
             now = time.time()  # within the lock, so that times only go up
             day = slot.of_day(int(now // DAY_SECONDS))
+            if slot.counted > now:  # the clock was set back: what is owed stays, and is paid off from now on
+                slot.counted = now
             # Without a rate there is no bucket; if a rate is set later, its bucket starts full.
             slot.tokens = 0.0 if party.max_rate is None else _filled(slot, now, party.max_rate)
             slot.counted = 0.0 if party.max_rate is None else now
@@ -154,18 +156,20 @@ class Meter:
 
     @contextmanager
     def _slot(self, party: int) -> Iterator[_Slot]:
-        """The slot of a party, locked; it is written unless the block raises."""
+        """The slot of a party, locked; it is written also if the block raises OverLimit."""
         at = (party % _SLOTS) * _SLOT_BYTES
         with self._locked(at):
             read = os.pread(self._file, _SLOT.size, at).ljust(_SLOT.size, b"\0")
             tokens, counted, *days = _SLOT.unpack(read)
             slot = _Slot(tokens, counted, (days[:2], days[2:]))
-            yield slot
-            # Checks that miss go on while the disk is full, even if there is no room for their
-            # slot.
-            with suppress(OSError):
-                packed = _SLOT.pack(slot.tokens, slot.counted, *slot.days[0], *slot.days[1])
-                os.pwrite(self._file, packed, at)
+            try:
+                yield slot
+            finally:
+                # Checks that miss go on while the disk is full, even if there is no room for their
+                # slot.
+                with suppress(OSError):
+                    packed = _SLOT.pack(slot.tokens, slot.counted, *slot.days[0], *slot.days[1])
+                    os.pwrite(self._file, packed, at)
 
     @contextmanager
     def _locked(self, at: int) -> Iterator[None]:
@@ -178,9 +182,8 @@ class Meter:
 
 
 def _filled(slot: _Slot, now: float, rate: float) -> float:
-    # A clock that was set back must not empty the bucket, nor one set forward fill it beyond its
-    # size.
-    return min(rate, slot.tokens + max(0.0, now - slot.counted) * rate)
+    # A clock that was set forward must not fill the bucket beyond its size.
+    return min(rate, slot.tokens + (now - slot.counted) * rate)
 
 
 def _refuse_beyond(party: Party, tokens: float, used: int, hashes: int, now: float) -> None:

@@ -12,12 +12,16 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
 
 from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 
-from hashcore import Store
-from hashserver.ledger.retention import apply_retention
+from hashcore import HashcoreError, Store
+from hashcore.errors import StoreCorrupt
+from hashserver.data_folder.opening import STORE_FILE
+from hashserver.errors import Trouble
+from hashserver.ledger.retention import ClockDoubtful, apply_retention
 from hashserver.server.metrics import Latencies
 from hashserver.server.parts import Parts
 from hashserver.server.warmup import warm_up_changes
@@ -27,6 +31,8 @@ log = logging.getLogger("hashserver")
 _SWITCH_SECONDS = 0.0005
 _YOUNG_OBJECTS = 20_000  # before the collector runs: hardly any object that a request makes is in a cycle
 
+_GIVE_UP_SECONDS = 5.0
+_TRY_AGAIN = 75  # as in sysexits.h; uvicorn would end all workers after a 3
 _RETENTION_SECONDS = 3600.0
 _METRICS_SECONDS = 0.2
 
@@ -49,6 +55,7 @@ async def keepers(parts: Parts) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(keeper)
         for keeper in (
+            _keep_watch(parts),
             _keep_sets_fresh(parts),
             _keep_parties_fresh(parts),
             _keep_short(parts.settings),
@@ -66,6 +73,19 @@ async def keepers(parts: Parts) -> AsyncIterator[None]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+async def give_up(error: Exception) -> NoReturn:
+    """End a worker that cannot open the data folder, with a sentence; another one tries again.
+
+    The other workers go on, to say what is wrong. It waits before it ends, so that the log is not
+    full of its sentence by the time somebody looks.
+    """
+    log.error("this worker cannot start: %s", error)
+    if multiprocessing.parent_process() is None:
+        os._exit(Trouble.exit_code)
+    await asyncio.sleep(_GIVE_UP_SECONDS)
+    os._exit(_TRY_AGAIN)
 
 
 def _end_with_parent() -> None:
@@ -86,6 +106,55 @@ def _end_with_parent() -> None:
 def _generation(store: Store) -> int:
     with store.read() as snapshot:
         return snapshot.generation
+
+
+async def _keep_watch(parts: Parts) -> None:
+    """Notice files that are deleted, replaced, cut short or put back: nothing is answered then."""
+    own = CapacityLimiter(1)
+    watch = _Watch(parts)
+    while True:
+        try:
+            await to_thread.run_sync(watch.look, limiter=own)
+        except Exception as error:
+            sentence = str(error) if isinstance(error, HashcoreError | Trouble) else f"cannot look at it: {error}"
+            if parts.trouble is None:
+                log.error("%s; nothing is answered meanwhile", sentence)
+            parts.trouble = sentence
+        else:
+            if parts.trouble is not None:
+                log.info("the files of the data folder are in place again")
+            parts.trouble = None
+        await asyncio.sleep(parts.settings.refresh_seconds)
+
+
+class _Watch:
+    """Compares the files of the data folder with those that were opened.
+
+    Args:
+        parts: of the server.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._store_id, self._generation = "", 0
+
+    def look(self) -> None:
+        """Look once.
+
+        Raises:
+            StoreCorrupt, LedgerError: a file is not the one that was opened, or lost what it had.
+        """
+        self._parts.store.check_in_place()
+        self._parts.directory.check_in_place()
+        with self._parts.store.read() as snapshot:
+            store_id, generation = snapshot.store_id, snapshot.generation
+        if generation < self._generation or (self._store_id and store_id != self._store_id):
+            raise StoreCorrupt(
+                f"{self._parts.store.folder / STORE_FILE} was at generation {self._generation} and is now at "
+                f"{generation}, or is another store: a file was put back while it was in use; stop the server, "
+                "run hashserver store verify, and start it again"
+            )
+        self._store_id, self._generation = store_id, generation
 
 
 async def _keep_sets_fresh(parts: Parts) -> None:
@@ -138,6 +207,8 @@ async def _keep_short(settings: Settings) -> None:
             )
             if deleted.hits or deleted.counts:
                 log.info("retention: %d hits and %d counts deleted", deleted.hits, deleted.counts)
+        except ClockDoubtful as doubt:
+            log.warning("retention: %s", doubt)
         except Exception:
             log.exception("cannot delete old hits and counts; trying again in an hour")
         await asyncio.sleep(_RETENTION_SECONDS)

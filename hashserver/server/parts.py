@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.concurrency import run_in_threadpool
 
 from hashcore import Store
-from hashserver.data_folder.store import open_store
+from hashserver.data_folder.opening import open_folder
 from hashserver.ledger import Ledger, LedgerError
 from hashserver.ledger.publications import find_unaudited
 from hashserver.ledger.tables.counts import counts_by_party
@@ -36,6 +36,8 @@ class Parts:
     """What the routes work with, made when the server starts.
 
     Args:
+        trouble: what is wrong with the files of the data folder, in a sentence; nothing is answered
+            meanwhile.
         changing: held by the request that changes the store.
     """
 
@@ -47,6 +49,7 @@ class Parts:
     meter: Meter
     latencies: Latencies = field(default_factory=Latencies)
     ready: bool = False
+    trouble: str | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -80,16 +83,22 @@ def identify(parts: Parts, headers: Mapping[bytes, str]) -> Caller:
     return Caller(party, f"{_run}-{next(_requests):x}")
 
 
-async def open_parts(settings: Settings) -> Parts:
-    """Open everything that requests need: the store, the ledger, the parties and their limits."""
-    limits, store, directory, meter = await run_in_threadpool(_open_parts, settings)
+async def open_parts(settings: Settings, *, create: bool = True) -> Parts:
+    """Open everything that requests need: the store, the ledger, the parties and their limits.
+
+    Args:
+        settings: name the data folder.
+        create: make store and ledger where there never were any.
+    """
+    limits, store, directory, meter = await run_in_threadpool(_open_parts, settings, create)
     return Parts(settings, limits, store, await LedgerWriter.start(settings.data_dir), directory, meter)
 
 
-def _open_parts(settings: Settings) -> tuple[RequestLimits, Store, Directory, Meter]:
+def _open_parts(settings: Settings, create: bool) -> tuple[RequestLimits, Store, Directory, Meter]:
     limits = RequestLimits(settings.max_hashes, settings.max_body_bytes, settings.max_unpacked_bytes)
-    store = open_store(settings)
-    _audit_what_was_killed(store)
+    with open_folder(settings, create=create) as folder:
+        store = folder.keep_store()
+        _audit_what_was_killed(folder.ledger, store)
     directory = Directory(settings.data_dir)
     meter = Meter(settings.data_dir)
     today = now_ms() // DAY_MS
@@ -99,11 +108,10 @@ def _open_parts(settings: Settings) -> tuple[RequestLimits, Store, Directory, Me
     return limits, store, directory, meter
 
 
-def _audit_what_was_killed(store: Store) -> None:
+def _audit_what_was_killed(ledger: Ledger, store: Store) -> None:
     try:
-        with Ledger(store.folder) as ledger:
-            if found := find_unaudited(ledger, store):
-                log.warning("%d generations were missing from the audit log and have been added", found)
+        if found := find_unaudited(ledger, store):
+            log.warning("%d generations were missing from the audit log and have been added", found)
     except LedgerError as error:
         log.warning("cannot look for generations that are missing from the audit log: %s", error)
 

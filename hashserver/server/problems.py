@@ -89,6 +89,13 @@ def unsupported(detail: str, **headers: str) -> Problem:
     return problem
 
 
+def files_lost(detail: str) -> Problem:
+    """503: the store or the ledger is not what was opened, so nothing can be answered."""
+    problem = Problem(503, "data-folder", "The data folder is not in order", detail)
+    problem.headers["Retry-After"] = "60"
+    return problem
+
+
 def unprocessable(detail: str, **extra: Any) -> Problem:
     """422: well-formed, but it asks for something that does not exist or cannot be done."""
     return Problem(422, "unprocessable", "Unprocessable request", detail, **extra)

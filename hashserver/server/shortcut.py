@@ -11,9 +11,11 @@ from starlette.types import Receive, Scope, Send
 
 from hashserver.server.direct import DirectRoutes
 from hashserver.server.errors import REFUSALS, as_response, failed, problem_of
-from hashserver.server.loopback import AloneWithoutParties, no_parties
+from hashserver.server.loopback import AloneWithoutParties
 from hashserver.server.parts import Parts
+from hashserver.server.problems import files_lost
 
+_WHILE_IN_TROUBLE = frozenset(("/healthz", "/readyz", "/metrics"))
 _GONE = 499  # not an HTTP status, but widely used for clients that did not wait for the answer
 
 
@@ -46,10 +48,15 @@ class Shortcut:
             if parts is None:
                 await self.app(scope, receive, send)
                 return
-        if parts.directory.is_open and self._alone.refuses(scope):
-            await as_response(no_parties())(scope, receive, send)
-            return
         method, path = scope["method"], scope["path"]
+        if parts.trouble is not None and path not in _WHILE_IN_TROUBLE:
+            await as_response(files_lost(parts.trouble))(scope, receive, send)
+            return
+        if parts.directory.is_open:
+            refusal = self._alone.refusal(scope)
+            if refusal is not None:
+                await as_response(refusal)(scope, receive, send)
+                return
         handler = self._handlers.get((method, path))
         if handler is None:
             path = path[: path.rfind("/") + 1]

@@ -49,6 +49,7 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
             server can end.
     """
     from hashcore import HASH_TYPES, Store
+    from hashserver.ledger import Ledger
     from hashserver.parties import LOCAL
     from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
 
@@ -63,6 +64,7 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
         _turn(Path(__file__), is_ending),
         _own_folder() as folder,
         Store(folder) as store,
+        Ledger(folder, create=True),
     ):
         for some in (entries[:1], entries[1:2], [replace(entries[0], category="d")], entries[2:]):
             if is_ending():

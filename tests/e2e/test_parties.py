@@ -16,6 +16,8 @@ import httpx
 import pytest
 from serving import Server, eventually, load, md5_of, run, serving
 
+from hashserver.ledger import Ledger
+
 PROBLEM = "application/problem+json"
 KNOWN = md5_of("known")
 MISSED = [md5_of(f"missed {number}") for number in range(50)]
@@ -288,6 +290,7 @@ def _refusal(*arguments: object, cwd: Path) -> str:
     ],
 )
 def test_the_operators_mistakes_are_sentences(tmp_path: Path, arguments: list[str], words: str) -> None:
+    Ledger(tmp_path / "data", create=True).close()
     assert words in _refusal("party", *arguments, "--data-dir", tmp_path / "data", cwd=tmp_path)
 
 

@@ -88,7 +88,7 @@ def test_what_makes_no_sense_is_refused_in_words(year: Path, arguments: tuple[st
 def test_a_folder_without_a_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     ran = run("report", "usage", "--data-dir", tmp_path / "elsewhere", cwd=tmp_path)
     assert ran.code == 2
-    assert "has no ledger" in " ".join(ran.err.split())
+    assert "there is no store in" in " ".join(ran.err.split())
     assert not (tmp_path / "elsewhere").exists()
 
 

@@ -117,7 +117,7 @@ def kill_all(server: Server, pids: list[int]) -> None:
 
 def hits_by_request(folder: Path) -> dict[str, int]:
     """Hits in the ledger by request id, once all of the inbox is folded."""
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         fold(ledger)
         query = "SELECT request, count(*) FROM matches WHERE rank = 0 GROUP BY request"
         return dict(ledger.connection.execute(query).fetchall())

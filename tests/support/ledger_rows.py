@@ -73,7 +73,7 @@ def modelled(rows: list[MatchRow]) -> dict[str, Any]:
 
 def tables(folder: Path) -> dict[str, Any]:
     """What the tables do hold."""
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         connection = ledger.connection
         assert connection.execute("SELECT count(*) FROM inbox").fetchone() == (0,)
         known = connection.execute("SELECT * FROM entries").fetchall()

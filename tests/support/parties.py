@@ -30,6 +30,6 @@ def ledger_rows(data_dir: Path, query: str) -> list[Any]:
     from hashserver.ledger import Ledger
     from hashserver.ledger.fold import fold
 
-    with Ledger(data_dir) as ledger:
+    with Ledger(data_dir, create=True) as ledger:
         fold(ledger)
         return list(ledger.connection.execute(query).fetchall())

@@ -33,6 +33,7 @@ from hashcore.disk.layout import (
     piece_key,
     read_filter,
     read_generation,
+    read_id,
     read_manifest,
     read_number,
     read_segment,
@@ -53,12 +54,14 @@ class Verified:
     """What was verified, sound or not.
 
     Args:
+        store: the store's id; "" before its first publication.
         generation: the number of the published generation.
         generations: how many generations are kept.
         segments, filters, tombstones, pieces, bytes: how many of them were verified.
         problems: how many problems were found.
     """
 
+    store: str = ""
     generation: int = 0
     generations: int = 0
     segments: int = 0
@@ -177,7 +180,7 @@ class _Verification:
 
     def _read_headers(self) -> None:
         contents, done = self._contents, self._done
-        done.generation = read_generation(self._transaction)
+        done.store, done.generation = read_id(self._transaction), read_generation(self._transaction)
         numbers = manifest_numbers(self._transaction)
         if done.generation not in numbers and done.generation:
             self._tell(f"the manifest of the current generation {done.generation} is missing")

@@ -76,6 +76,24 @@ def lines_since(connection: sqlite3.Connection, time: int, *actions: str) -> lis
     return list(_lines(connection, f"{chosen} ORDER BY time", time, *actions))
 
 
+def newest_publication(connection: sqlite3.Connection) -> AuditLine | None:
+    """The newest line that names a generation, or None."""
+    published = "WHERE json_type(after, '$.generation') = 'integer' ORDER BY id DESC LIMIT 1"
+    return next(_lines(connection, published), None)
+
+
+def newest_of(connection: sqlite3.Connection, *actions: str) -> AuditLine | None:
+    """The newest line of some actions, or None."""
+    chosen = f"WHERE action IN ({', '.join('?' * len(actions))}) ORDER BY id DESC LIMIT 1"
+    return next(_lines(connection, chosen, *actions), None)
+
+
+def newest_times(connection: sqlite3.Connection, limit: int = 1000) -> list[int]:
+    """When the newest lines were written, Unix milliseconds, newest line first."""
+    rows = connection.execute("SELECT time FROM audit ORDER BY id DESC LIMIT ?", (limit,))
+    return [time for (time,) in rows]
+
+
 def _lines(connection: sqlite3.Connection, chosen: str, *values: object) -> Iterator[AuditLine]:
     rows = connection.execute(f"{_AUDIT} {chosen}", values)
     for number, time, who, action, subject, before, after in rows:

@@ -126,6 +126,18 @@ def counts_of_all_parties(connection: sqlite3.Connection) -> dict[int, CountSums
     return {party: CountSums(*sums) for party, *sums in rows}
 
 
+def newest_days_of_counts(connection: sqlite3.Connection, most: int) -> list[int]:
+    """The newest days since 1970 that have counts, newest first."""
+    days: list[int] = []
+    while len(days) < most:
+        end = 24 * days[-1] if days else 1 << 62
+        (hour,) = connection.execute("SELECT max(hour) FROM counts WHERE hour < ?", (end,)).fetchone()
+        if hour is None:
+            break
+        days.append(hour // 24)
+    return days
+
+
 def has_counts_before(connection: sqlite3.Connection, hour: int) -> bool:
     """Whether there are rows of earlier hours."""
     return connection.execute("SELECT 1 FROM counts WHERE hour < ? LIMIT 1", (hour,)).fetchone() is not None

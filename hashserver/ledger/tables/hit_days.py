@@ -27,6 +27,12 @@ def add_days(connection: sqlite3.Connection, sums: dict[DayKey, list[int]]) -> N
     insert_many(connection, _ADD, [(*key, *row) for key, row in sums.items()], _ON_CONFLICT)
 
 
+def newest_days_of_hits(connection: sqlite3.Connection, most: int) -> list[int]:
+    """The newest days since 1970 that have hits, newest first."""
+    rows = connection.execute("SELECT DISTINCT day FROM hit_days ORDER BY day DESC LIMIT ?", (most,))
+    return [day for (day,) in rows]
+
+
 def sum_hits(connection: sqlite3.Connection, days: range, party: int | None = None) -> HitSums:
     """The sums over some days."""
     return HitSums._make(connection.execute(f"SELECT {_SUMS} {_DAYS}", _span(days, party)).fetchone())

@@ -18,9 +18,9 @@ def add_matches(connection: sqlite3.Connection, rows: Sequence[StoredMatch]) -> 
     )
 
 
-def newest_generation(connection: sqlite3.Connection) -> int | None:
-    """The newest generation that a hit was answered from, or None without hits."""
-    found = connection.execute("SELECT max(generation) FROM matches").fetchone()[0]
+def newest_generation(connection: sqlite3.Connection, since: int = 0) -> int | None:
+    """The newest generation that a hit since a time (ms) was answered from; None without hits."""
+    found = connection.execute("SELECT max(generation) FROM matches WHERE time >= ?", (since,)).fetchone()[0]
     return None if found is None else int(found)
 
 

@@ -8,6 +8,14 @@ PARTIES_VERSION = "parties_version"
 """Counts changes of parties and keys."""
 HITS_KEPT_SINCE = "hits_kept_since"
 """The time (Unix milliseconds) before which matches may have been deleted."""
+PUBLISHING = "publishing"
+"""1 once somebody has begun to publish the first generation."""
+CLOSED = "closed"
+"""1 in a ledger that stands for a lost one: without parties, nobody is answered."""
+SECRET_MARK = "secret_mark"  # noqa: S105 - a name
+"""Tells the secret that the keys were made with from another; see `hashserver.parties.keys`."""
+CLOCK_SEEN = "clock_seen"
+"""The last time (Unix milliseconds) at which retention found the clock to be right."""
 _PROBE = "probe"
 
 
@@ -27,6 +35,14 @@ def raise_to(connection: sqlite3.Connection, name: str, value: int) -> None:
     connection.execute(
         "INSERT INTO meta (name, value) VALUES (?, ?) "
         "ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+        (name, value),
+    )
+
+
+def set_number(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Set a number, whatever it was."""
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         (name, value),
     )
 

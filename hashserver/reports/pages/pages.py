@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from hashserver.reports.pages.mark import MARK
 from hashserver.reports.pages.numbers import Numbers
 from hashserver.reports.pages.words import words_for
 
@@ -32,5 +33,5 @@ def fill(template: str, language: str, **values: Any) -> str:
         values: what the template shows.
     """
     today = datetime.now(UTC).date()
-    common = {"lang": language, "w": words_for(language), "n": Numbers(language), "today": today}
+    common = {"lang": language, "w": words_for(language), "n": Numbers(language), "today": today, "mark": MARK}
     return _environment().get_template(template).render(**common, **values)

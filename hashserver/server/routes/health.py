@@ -29,18 +29,24 @@ async def healthz() -> Response:
     response_class=Response,
     responses={
         200: _example("It can.", {"ready": True, "generation": 42}),
-        503: _example("It is still starting, or cannot record hits.", {"ready": False, "reason": "compiling"}),
+        503: _example(
+            "It is still starting, cannot record hits, or has lost its files.",
+            {"ready": False, "reason": "compiling"},
+        ),
     },
 )
 async def readyz(request: Request) -> Response:
-    """503 while this worker is starting, or while the ledger cannot be written; needs no key."""
+    """503 while this worker is starting, while the ledger cannot be written, or when files of the
+    data folder are not those that were opened; needs no key."""
     parts = getattr(request.app.state, "parts", None)
     if parts is None or not parts.ready:
         return Response(
             b'{"ready":false,"reason":"the worker is still starting"}', 503, media_type="application/json"
         )
-    if parts.ledger.trouble is not None:
+    reason = parts.trouble
+    if reason is None and parts.ledger.trouble is not None:
         reason = f"checks that match are refused: {parts.ledger.trouble}"
+    if reason is not None:
         return Response(orjson.dumps({"ready": False, "reason": reason}), 503, media_type="application/json")
     with parts.store.read() as snapshot:
         body = orjson.dumps({"ready": True, "generation": snapshot.generation})

@@ -18,7 +18,7 @@ from hashserver.ledger.tables.audit import write_audit
 
 def open_and_write(folder: Path, told: multiprocessing.SimpleQueue[str]) -> None:
     try:
-        with Ledger(folder) as ledger:
+        with Ledger(folder, create=True) as ledger:
             for _ in range(20):
                 with ledger.transaction() as connection:
                     write_audit(connection, who="user test", action="x", subject="y")
@@ -37,13 +37,13 @@ def test_processes_that_start_at_once_make_one_ledger(tmp_path: Path) -> None:
         assert [told.get() for _ in processes] == [""] * 4
         for process in processes:
             process.join()
-        with Ledger(folder) as ledger:
+        with Ledger(folder, create=True) as ledger:
             assert ledger.connection.execute("SELECT count(*) FROM audit").fetchone() == (80,)
 
 
 def test_what_it_holds_is_synchronised_and_only_the_owner_reads_it(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         pragmas = {
             name: ledger.connection.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("journal_mode", "synchronous", "foreign_keys")
@@ -58,7 +58,7 @@ def test_what_it_holds_is_synchronised_and_only_the_owner_reads_it(tmp_path: Pat
 
 
 def test_a_newer_layout_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    Ledger(tmp_path).close()
+    Ledger(tmp_path, create=True).close()
     with sqlite3.connect(tmp_path / FILE) as connection:
         connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     for read_only in (False, True):
@@ -71,7 +71,7 @@ def test_a_newer_layout_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 def test_a_file_that_is_no_ledger_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"not a database " * 1000)
     with pytest.raises(LedgerError, match=r"ledger.sqlite is damaged .* restore it from a backup"):
-        Ledger(tmp_path)
+        Ledger(tmp_path, create=True)
 
 
 TAMPERING = [
@@ -87,7 +87,7 @@ TAMPERING = [
 
 @pytest.mark.parametrize("statement", TAMPERING)
 def test_the_audit_log_only_grows(tmp_path: Path, statement: str) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         for _ in range(2):
             with ledger.transaction() as connection:
                 write_audit(connection, who="user test", action="x", subject="y", after={"b": 1, "a": None})
@@ -101,7 +101,7 @@ def test_the_audit_log_only_grows(tmp_path: Path, statement: str) -> None:
 
 def test_one_who_only_reads_cannot_write(tmp_path: Path) -> None:
     with (
-        Ledger(tmp_path, read_only=True) as ledger,
+        Ledger(tmp_path, read_only=True, create=True) as ledger,
         pytest.raises(LedgerError),
         ledger.transaction() as connection,
     ):
@@ -109,7 +109,7 @@ def test_one_who_only_reads_cannot_write(tmp_path: Path) -> None:
 
 
 def test_a_block_that_fails_leaves_nothing_and_lets_others_write(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger, Ledger(tmp_path) as other:
+    with Ledger(tmp_path, create=True) as ledger, Ledger(tmp_path, create=True) as other:
         with pytest.raises(TypeError), ledger.transaction() as connection:
             _write_and_fail(connection)
         with other.transaction() as connection:
@@ -122,16 +122,16 @@ def _write_and_fail(connection: sqlite3.Connection) -> None:
 
 
 def test_closing_twice_closes_nothing_of_others(tmp_path: Path) -> None:
-    first = Ledger(tmp_path)
+    first = Ledger(tmp_path, create=True)
     first.close()
-    with Ledger(tmp_path) as second:  # it has the number of the descriptor that was closed
+    with Ledger(tmp_path, create=True) as second:  # it has the number of the descriptor that was closed
         first.close()
         with second.transaction() as connection:
             write_audit(connection, who="user test", action="x", subject="y")
 
 
 def test_writers_wait_for_each_other(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger, Ledger(tmp_path) as other:
+    with Ledger(tmp_path, create=True) as ledger, Ledger(tmp_path, create=True) as other:
         entered = threading.Event()
 
         def write() -> None:
@@ -150,7 +150,7 @@ def test_what_is_read_is_of_one_moment(tmp_path: Path) -> None:
     def rows(connection: sqlite3.Connection) -> int:
         return int(connection.execute("SELECT count(*) FROM audit").fetchone()[0])
 
-    with Ledger(tmp_path) as reader, Ledger(tmp_path) as writer:
+    with Ledger(tmp_path, create=True) as reader, Ledger(tmp_path, create=True) as writer:
         with reader.reading() as connection:
             assert rows(connection) == 0
             with writer.transaction() as writing:
@@ -164,7 +164,7 @@ def test_what_is_read_is_of_one_moment(tmp_path: Path) -> None:
 
 
 def test_damage_met_while_reading_is_a_sentence(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger, ledger.transaction() as connection:
+    with Ledger(tmp_path, create=True) as ledger, ledger.transaction() as connection:
         for number in range(2000):
             write_audit(connection, who="user test", action="x", subject=f"{number:0100}")
     file = tmp_path / FILE
@@ -173,7 +173,7 @@ def test_damage_met_while_reading_is_a_sentence(tmp_path: Path) -> None:
         stream.seek(size // 2)
         stream.write(b"\xa5" * (size // 4))
     with (
-        Ledger(tmp_path) as ledger,
+        Ledger(tmp_path, create=True) as ledger,
         pytest.raises(LedgerError, match=r"ledger\.sqlite is damaged .*; restore it from a backup"),
         ledger.reading() as connection,
     ):

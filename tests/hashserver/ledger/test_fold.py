@@ -48,7 +48,7 @@ def test_whatever_the_slices_it_equals_a_plain_model(
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("hashserver.ledger.fold.SLICE", size)
         patch.setattr("hashserver.ledger.tables.many.ROWS", statement)
-        with Ledger(Path(folder)) as ledger:
+        with Ledger(Path(folder), create=True) as ledger:
             for commits in batches:
                 put(ledger, commits)
                 assert waiting(ledger.connection) == sum(map(len, commits))
@@ -58,7 +58,7 @@ def test_whatever_the_slices_it_equals_a_plain_model(
 
 
 def test_an_entry_that_was_numbered_before_its_first_hit_was_folded_keeps_that_hit(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         put(ledger, [[row(time=NOW)]])
         with ledger.transaction() as connection:
             numbers = number_entries(connection, [row(time=NOW + 5)])
@@ -79,7 +79,7 @@ def fold_without_end(folder: Path) -> None:
     import hashserver.ledger.fold as module
 
     module.SLICE = 7
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         while True:
             fold_slice(ledger)
 
@@ -91,11 +91,11 @@ def test_killed_between_and_within_slices_it_loses_nothing(tmp_path: Path) -> No
     for turn in range(12):
         more = many(turn * 1500, 1500)
         rows += [each for commit in more for each in commit]
-        with Ledger(tmp_path) as ledger:
+        with Ledger(tmp_path, create=True) as ledger:
             put(ledger, more)
         process = context.Process(target=fold_without_end, args=(tmp_path,))
         process.start()
-        with Ledger(tmp_path) as ledger:
+        with Ledger(tmp_path, create=True) as ledger:
             eventually(lambda ledger=ledger: waiting(ledger.connection) < 1500, 10)
             time.sleep(0.1 * chance.random())
             process.kill()
@@ -111,10 +111,10 @@ def test_two_who_fold_at_once_fold_everything_once(tmp_path: Path, monkeypatch: 
     folded: list[int] = []
 
     def run() -> None:
-        with Ledger(tmp_path) as ledger:
+        with Ledger(tmp_path, create=True) as ledger:
             folded.append(fold(ledger))
 
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         put(ledger, many(0, 1000))
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
@@ -126,7 +126,7 @@ def test_two_who_fold_at_once_fold_everything_once(tmp_path: Path, monkeypatch: 
 
 
 def test_trouble_is_the_ledgers_own_error(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         ledger.connection.execute("DROP TABLE inbox")
         with pytest.raises(LedgerError, match="no such table"):
             fold_slice(ledger)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from hashcore import Store
 from hashserver.data_folder.backup import back_up, restore
+from hashserver.data_folder.opening import open_folder
 from hashserver.data_folder.verify import verify_folder
 from hashserver.ledger import Ledger, LedgerError, migrations
 from hashserver.ledger.database import FILE
@@ -25,7 +25,8 @@ from hashserver.ledger.schema import VERSION
 from hashserver.ledger.tables.audit import newest_lines
 from hashserver.ledger.tables.entries import read_entry
 from hashserver.ledger.tables.feedback import newest_feedback
-from hashserver.ledger.verify import verify_ledger
+from hashserver.ledger.verify import OfStore, verify_ledger
+from hashserver.settings import Settings
 
 VERSION_1 = """CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('parties_version', 0), ('probe', 0);
@@ -203,7 +204,7 @@ def assert_whole(connection: sqlite3.Connection, version: int) -> None:
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_ledger_of_the_first_program_is_migrated_when_it_is_opened(tmp_path: Path, read_only: bool) -> None:
     make_version_1(tmp_path / "old")
-    with Ledger(tmp_path / "old", read_only=read_only) as ledger, Ledger(tmp_path / "new") as made:
+    with Ledger(tmp_path / "old", read_only=read_only) as ledger, Ledger(tmp_path / "new", create=True) as made:
         assert_whole(ledger.connection, VERSION)
         assert shape_of(ledger.connection) == shape_of(made.connection)
         assert "hits" not in tables_of(ledger.connection)
@@ -230,7 +231,7 @@ def _open_slowly(folder: Path, after: int, told: multiprocessing.SimpleQueue[str
         time.sleep(60)
 
     migrations.STEPS[1] = slow()
-    Ledger(folder)
+    Ledger(folder, create=True)
 
 
 @pytest.mark.parametrize("after", range(len(list(migrations.STEPS[1])) + 1))
@@ -245,13 +246,13 @@ def test_killed_while_migrating_it_is_still_the_old_one_and_migrated_next_time(t
     process.join()
     with sqlite3.connect(tmp_path / FILE) as connection:
         assert_whole(connection, 1)
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         assert_whole(ledger.connection, VERSION)
 
 
 def _open(folder: Path, told: multiprocessing.SimpleQueue[str]) -> None:
     try:
-        with Ledger(folder) as ledger:
+        with Ledger(folder, create=True) as ledger:
             assert_whole(ledger.connection, VERSION)
         told.put("")
     except BaseException as error:
@@ -278,7 +279,7 @@ def test_one_who_has_it_open_goes_on_after_another_has_migrated_it(tmp_path: Pat
         insert = "INSERT INTO inbox (matches, hits) VALUES (?, ?)"
         row = [NOON, 1, "r4", 3, "md5", 0, 0, "police", "id:A-1", "A-1", None, 5]
         old.execute(insert, (1, json.dumps([row])))
-        with Ledger(tmp_path) as ledger:
+        with Ledger(tmp_path, create=True) as ledger:
             old.execute(insert, (1, json.dumps([row])))
             assert fold(ledger) == 3
 
@@ -286,10 +287,10 @@ def test_one_who_has_it_open_goes_on_after_another_has_migrated_it(tmp_path: Pat
 def test_an_old_file_that_cannot_be_written_is_verified_as_it_is(tmp_path: Path) -> None:
     make_version_1(tmp_path)
     told: list[str] = []
-    newest: list[int] = []
+    of_store: list[OfStore] = []
     content = (tmp_path / FILE).read_bytes()
-    found = verify_ledger(tmp_path, told.append, copy=True, newest=newest)
-    assert (told, newest) == ([], [3])
+    found = verify_ledger(tmp_path, told.append, copy=True, of_store=of_store)
+    assert (told, [each.hit for each in of_store]) == ([], [3])
     assert found == {NEW_NAMES.get(table, table): len(rows) for table, rows in ROWS.items() if table != "inbox"}
     assert sorted(file.name for file in tmp_path.iterdir()) == [FILE]
     assert (tmp_path / FILE).read_bytes() == content
@@ -301,8 +302,8 @@ def test_an_old_file_that_cannot_be_written_is_verified_as_it_is(tmp_path: Path)
 
 def test_a_backup_of_the_first_program_is_verified_restored_and_then_migrated(tmp_path: Path) -> None:
     data, backup, restored = tmp_path / "data", tmp_path / "backup", tmp_path / "restored"
-    with Store(data) as store:
-        back_up(data, store, backup)
+    with open_folder(Settings(data_dir=data), create=True) as folder:
+        back_up(folder.ledger, folder.store, backup)
     make_version_1(tmp_path / "old")
     shutil.copyfile(tmp_path / "old" / FILE, backup / FILE)
     (backup / "key-secret").write_bytes(b"s" * 32)

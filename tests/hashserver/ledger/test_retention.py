@@ -13,7 +13,7 @@ import pytest
 
 from hashserver.ledger import Ledger
 from hashserver.ledger.fold import fold
-from hashserver.ledger.retention import SLICE, Deleted, apply_retention
+from hashserver.ledger.retention import SLICE, ClockDoubtful, Deleted, apply_retention
 from hashserver.ledger.verify import verify_ledger
 from hashserver.times import DAY_MS
 
@@ -23,7 +23,7 @@ HOURS = 24
 
 def fill(folder: Path, days: int, a_day: int) -> None:
     """Hits on the days before DAY, every second one with two matches, and counts of every hour."""
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         for day in range(DAY - days, DAY):
             rows = []
             for n in range(a_day):
@@ -40,7 +40,7 @@ def fill(folder: Path, days: int, a_day: int) -> None:
 
 
 def ask(folder: Path, query: str) -> list[tuple[object, ...]]:
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         return ledger.connection.execute(query).fetchall()
 
 
@@ -112,7 +112,7 @@ def test_several_workers_at_once_delete_every_row_once(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_together_is_told(tmp_path: Path, statement: str, told: str) -> None:
     fill(tmp_path, 2, 10)
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         fold(ledger)
     assert problems_of(tmp_path) == []
     with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
@@ -126,8 +126,55 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path, statement: str, told
 )
 def test_a_damaged_ledger_is_told(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     fill(tmp_path, 2, 10)
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         fold(ledger)
         ledger.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     damage(tmp_path / "ledger.sqlite")
     assert problems_of(tmp_path)
+
+
+YEAR = 365 * DAY_MS
+
+
+@pytest.mark.parametrize("ahead", [10 * YEAR, YEAR, 8 * DAY_MS])
+def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path, ahead: int) -> None:
+    fill(tmp_path, 10, 4)
+    before = ask(tmp_path, "SELECT count(*) FROM counts")
+    for _ in range(2):
+        with pytest.raises(ClockDoubtful, match=r"nothing was deleted: .*--trust-clock"):
+            apply_retention(tmp_path, keep_hits_days=1, keep_counts_days=1, now=DAY * DAY_MS + ahead)
+    assert ask(tmp_path, "SELECT count(*) FROM counts") == before
+    now = DAY * DAY_MS
+    assert apply_retention(tmp_path, keep_hits_days=4, keep_counts_days=4, now=now) == Deleted(36, 6 * HOURS)
+
+
+def test_what_a_wrong_clock_recorded_does_not_vouch_for_it(tmp_path: Path) -> None:
+    """It was ahead at one start, and requests were counted before it was set."""
+    fill(tmp_path, 10, 4)
+    wrong = DAY * DAY_MS + 10 * YEAR
+    with Ledger(tmp_path) as ledger, ledger.transaction() as connection:
+        for hour in (0, 30):
+            row = (wrong // DAY_MS * HOURS + hour, 1, "md5", 1, 100, 0, 0)
+            connection.execute("INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    with pytest.raises(ClockDoubtful):
+        apply_retention(tmp_path, keep_hits_days=1, keep_counts_days=None, now=wrong)
+    assert ask(tmp_path, "SELECT count(*) FROM inbox") == [(10,)]
+
+
+def test_a_clock_set_back_a_year_deletes_less_and_refuses_nothing(tmp_path: Path) -> None:
+    fill(tmp_path, 10, 4)
+    now = DAY * DAY_MS - YEAR
+    assert apply_retention(tmp_path, keep_hits_days=1, keep_counts_days=1, now=now) == Deleted()
+
+
+def test_an_idle_server_goes_on_deleting_and_one_that_was_off_wants_to_be_told(tmp_path: Path) -> None:
+    fill(tmp_path, 10, 4)
+    for later in range(0, 30, 5):  # nothing is recorded meanwhile
+        apply_retention(tmp_path, keep_hits_days=20, keep_counts_days=None, now=(DAY + later) * DAY_MS)
+    assert ask(tmp_path, "SELECT count(*) FROM matches") == [(0,)], "all are more than 20 days old"
+    later = (DAY + 60) * DAY_MS
+    with pytest.raises(ClockDoubtful):
+        apply_retention(tmp_path, keep_hits_days=None, keep_counts_days=1, now=later)
+    trusted = apply_retention(tmp_path, keep_hits_days=None, keep_counts_days=1, now=later, trust_clock=True)
+    assert trusted == Deleted(0, 10 * HOURS)
+    assert apply_retention(tmp_path, keep_hits_days=None, keep_counts_days=1, now=later) == Deleted()

@@ -28,8 +28,14 @@ from hashserver.ledger.schema import VERSION
 from hashserver.ledger.writer import LedgerWriter, TypeCounts
 
 
+@pytest.fixture(autouse=True)
+def _ledger(tmp_path: Path) -> None:
+    """Writers never make the ledger that they write."""
+    Ledger(tmp_path, create=True).close()
+
+
 @pytest.fixture
-def writer(runner: asyncio.Runner, tmp_path: Path) -> Iterator[LedgerWriter]:
+def writer(runner: asyncio.Runner, tmp_path: Path, _ledger: None) -> Iterator[LedgerWriter]:
     made = runner.run(LedgerWriter.start(tmp_path))
     yield made
     runner.run(made.close())

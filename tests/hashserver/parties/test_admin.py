@@ -16,7 +16,7 @@ from hashserver.times import now_ms
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger(tmp_path) as opened:
+    with Ledger(tmp_path, create=True) as opened:
         yield opened
 
 

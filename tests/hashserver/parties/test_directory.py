@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashserver.ledger import Ledger
+from hashserver.ledger import Ledger, LedgerError
 from hashserver.parties import LOCAL, Directory
 from hashserver.parties.admin import PartyAdmin
 from hashserver.parties.directory import NotAuthenticated, NotPermitted, require
@@ -22,7 +22,7 @@ NAME = "Exämple Hosting"
 
 @pytest.fixture
 def admin(tmp_path: Path) -> Iterator[PartyAdmin]:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         yield PartyAdmin(ledger, "user test")
 
 
@@ -50,7 +50,7 @@ def name_of(directory: Directory, authorization: str | None) -> str | None:
 
 
 def test_without_parties_whoever_asks_is_this_machine_until_there_is_one(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         directory = Directory(tmp_path)
         assert directory.is_open
         assert directory.authenticate(None) is LOCAL
@@ -64,6 +64,18 @@ def test_without_parties_whoever_asks_is_this_machine_until_there_is_one(tmp_pat
         assert not directory.is_open, "a party that is disabled does not open the server to all"
         assert not directory.refresh()
         directory.close()
+
+
+def test_parties_that_are_gone_open_nothing(admin: PartyAdmin, directory: Directory, key: str) -> None:
+    """No party is ever deleted, so their ledger was lost or put back."""
+    with admin._ledger.transaction() as connection:
+        connection.execute("DELETE FROM keys")
+        connection.execute("DELETE FROM parties")
+        connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'parties_version'")
+    with pytest.raises(LedgerError, match="has lost its parties"):
+        directory.refresh()
+    assert not directory.is_open
+    assert name_of(directory, f"Bearer {key}") == NAME
 
 
 def test_bearer_and_basic_are_let_in(directory: Directory, key: str) -> None:

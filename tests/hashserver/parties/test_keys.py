@@ -17,7 +17,7 @@ from hashserver.parties.keys import SECRET_FILE, Digester, SecretError, new_key,
 
 
 def secret_of(folder: Path) -> bytes:
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         return read_secret(ledger)
 
 
@@ -73,7 +73,7 @@ def test_processes_that_start_at_once_end_with_one_secret(tmp_path: Path) -> Non
 
 
 def test_a_lost_secret_is_not_replaced_while_keys_need_it(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         admin = PartyAdmin(ledger, "user test")
         admin.add("It's First")
         admin.add("second")
@@ -102,7 +102,7 @@ def test_a_lost_secret_is_not_replaced_while_keys_need_it(tmp_path: Path) -> Non
 
 
 def test_keys_that_are_no_longer_good_need_no_secret(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         admin = PartyAdmin(ledger, "user test")
         admin.add("first")
         (tmp_path / SECRET_FILE).unlink()
@@ -111,3 +111,19 @@ def test_keys_that_are_no_longer_good_need_no_secret(tmp_path: Path) -> None:
         found = directory.find_key(key)
         directory.close()
         assert found is not None
+
+
+def test_a_secret_of_another_folder_is_told_while_keys_need_ours(tmp_path: Path) -> None:
+    with Ledger(tmp_path, create=True) as ledger:
+        admin = PartyAdmin(ledger, "user test")
+        admin.add("first")
+        (tmp_path / SECRET_FILE).write_bytes(b"s" * 32)
+        with pytest.raises(SecretError, match=r"is not the one that the keys were made with.*restore it"):
+            Directory(tmp_path)
+        with pytest.raises(SecretError, match="is not the one"):
+            admin.add("second")
+        admin.remove_key("first", 1)
+        key = admin.rotate_key("first", overlap_seconds=0)
+    directory = Directory(tmp_path)
+    assert directory.authenticate(f"Bearer {key}").name == "first"
+    directory.close()

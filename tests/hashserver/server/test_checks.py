@@ -104,7 +104,7 @@ def test_hits_counts_and_what_could_not_be_read_add_up_and_misses_leave_no_trace
     folder = tmp_path / "data"
     counts = select(folder, "SELECT party, type, requests, checked, hits, invalid FROM counts")
     assert counts == [(0, "md5", 1, 1, 0, 0), (3, "md5", 1, 3, 2, 2)]
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         fold(ledger)
         assert ledger.connection.execute("SELECT sum(rank = 0), count(*) FROM matches").fetchone() == (2, 4)
     for file in folder.iterdir():
@@ -153,7 +153,7 @@ def test_hits_that_cannot_be_recorded_are_refused_and_not_charged_and_misses_go_
 def test_the_days_counts_hold_when_the_file_of_the_limits_is_lost(runner: asyncio.Runner, tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     hour = int(time.time() // 3600)
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         put(ledger, [[row()]])
         with ledger.transaction() as connection:
             connection.execute("INSERT INTO counts VALUES (?, 3, 'md5', 1, 50, 0, 10)", (hour,))

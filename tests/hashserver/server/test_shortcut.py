@@ -92,7 +92,12 @@ def test_a_client_that_does_not_wait_is_counted_and_gets_nothing(
     async def receive() -> Any:
         return {"type": "http.disconnect"}
 
-    scope = {"type": "http", "headers": [], "query_string": b"", "server": ("127.0.0.1", 80)}
+    scope = {
+        "type": "http",
+        "headers": [(b"host", b"localhost")],
+        "query_string": b"",
+        "server": ("127.0.0.1", 80),
+    }
     runner.run(app({**scope, "method": "POST", "path": "/v2/check"}, receive, send))
     gone = in_front(parts, raising(ClientDisconnect()))
     runner.run(gone({**scope, "method": "GET", "path": f"/lookup/{SECRET}"}, receive, send))

@@ -13,6 +13,7 @@ import gc, sys
 from pathlib import Path
 from numba.core.dispatcher import Dispatcher
 from hashcore import Store
+from hashserver.ledger import Ledger
 from hashserver.sets.entries import publish, read_contribution, withdraw
 from hashserver.parties import LOCAL
 from hashserver.server.warmup import warm_up, warm_up_changes
@@ -23,6 +24,7 @@ def compiled():
 
 folder = Path(sys.argv[1])
 folder.mkdir()
+Ledger(folder, create=True).close()
 with Store(folder) as store:
     warm_up(folder)
     checks = compiled()

@@ -43,7 +43,7 @@ def summed(rows: list[CountRow], key: slice | int) -> dict[object, CountSums]:
 def test_sums_are_those_of_the_rows_added(rows: list[CountRow], first: int, more: int, party: int | None) -> None:
     hours = range(first, first + more)
     inside = [row for row in rows if row[0] in hours and party in (None, row[1])]
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder)) as ledger:
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder), create=True) as ledger:
         with ledger.transaction() as connection:
             add_counts(connection, rows[:10])
         with ledger.transaction() as connection:
@@ -71,7 +71,7 @@ def test_sums_are_those_of_the_rows_added(rows: list[CountRow], first: int, more
 
 def test_a_day_has_the_hours_from_its_midnight_to_the_next(tmp_path: Path) -> None:
     day = 20_000
-    with Ledger(tmp_path) as ledger, ledger.transaction() as connection:
+    with Ledger(tmp_path, create=True) as ledger, ledger.transaction() as connection:
         add_counts(
             connection,
             [

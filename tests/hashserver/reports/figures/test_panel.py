@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, words: str) -> 
 
 
 def test_parties_connect_when_they_first_check_or_when_they_were_made(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "data") as ledger:
+    with Ledger(tmp_path / "data", create=True) as ledger:
         admin = PartyAdmin(ledger, "test")
         admin.add("Alpha")
         admin.add("Beta")

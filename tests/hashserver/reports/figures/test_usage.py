@@ -165,7 +165,7 @@ ODD_IDS = ('"', "\\", "\0", "a\0b", "\x1f\x7f", "id:1", "hash:00", "é\u2028𝄞
 
 
 def test_ids_of_any_characters_are_known_again(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger, Store(tmp_path) as store:
+    with Ledger(tmp_path, create=True) as ledger, Store(tmp_path) as store:
         rows = [{"md5": b"%016d" % number, "id": name} for number, name in enumerate(ODD_IDS)]
         store.load(
             "police", [rows_of([*rows, {"md5": b"no id".ljust(16)}, {"md5": b"not hit".ljust(16)}])], now=1.0
@@ -218,6 +218,7 @@ requests = st.lists(
 
 
 async def write(folder: Path, asked: list[tuple[int, int, list[Hit]]]) -> None:
+    Ledger(folder, create=True).close()
     writer = await LedgerWriter.start(folder)
     for day, party, hits in sorted(asked, key=lambda one: one[0]):
         noon = int(timedelta(days=18262 + day, hours=12).total_seconds() * 1000)
@@ -251,7 +252,7 @@ def test_what_the_writer_wrote_is_measured_as_it_was(
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(write(Path(folder), asked))
-        with Ledger(Path(folder)) as ledger:
+        with Ledger(Path(folder), create=True) as ledger:
             fold(ledger)
             for period in (
                 YEAR,

@@ -114,7 +114,7 @@ def test_the_anonymous_report_names_no_party(figures: AnnualFigures) -> None:
 
 
 def test_names_are_text_and_never_markup(folder: Path, tmp_path: Path) -> None:
-    with Ledger(folder) as ledger:
+    with Ledger(folder, create=True) as ledger:
         with ledger.transaction() as connection:
             connection.execute("UPDATE parties SET name = '<script>alert(1)</script>' WHERE id = 26")
         page = annual.render(annual.collect(ledger.connection, 2020), "nl")
@@ -125,14 +125,14 @@ def test_names_are_text_and_never_markup(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_year_without_checks_has_a_report_that_says_so(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "empty") as ledger:
+    with Ledger(tmp_path / "empty", create=True) as ledger:
         page = annual.render(annual.collect(ledger.connection, 2019), "en")
     assert_self_contained(page)
     assert "Nothing was checked in 2019." in page
 
 
 def test_no_hash_is_in_the_report_of_entries_without_ids(folder: Path) -> None:
-    with Ledger(folder) as ledger, ledger.transaction() as connection:
+    with Ledger(folder, create=True) as ledger, ledger.transaction() as connection:
         connection.execute("UPDATE entries SET external_id = NULL, key = 'hash:' || hex(id) || 'c0ffee'")
     with Ledger(folder, read_only=True) as ledger:
         page = annual.render(annual.collect(ledger.connection, 2020), "en")

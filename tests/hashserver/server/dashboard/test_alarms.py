@@ -96,7 +96,7 @@ def test_a_party_learns_of_its_quota_and_of_a_key_that_ends() -> None:
 
 
 def test_a_complaint_waits_until_its_entry_is_withdrawn_or_quarantined(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         PartyAdmin(ledger, "test").add("host")
         with ledger.transaction() as connection:
             for id, verdict in (

@@ -21,7 +21,7 @@ HOUR, DAY = 3_600_000, 86_400_000
 @pytest.fixture
 def rows(tmp_path: Path) -> tuple[Ledger, list[Any], list[Any]]:
     pick = random.Random(7)
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path, create=True)
     counts, hits = {}, {}
     for _ in range(3000):
         hour = NOW // HOUR - pick.randrange(24 * 500)
@@ -87,7 +87,7 @@ def test_sums_by_day_month_type_set_and_category(
 
 
 def test_two_looks_at_the_totals_give_what_was_checked_between(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         before = read_live(ledger.connection, 1)
         with ledger.transaction() as connection:
             for party in (1, 2):
@@ -99,7 +99,7 @@ def test_two_looks_at_the_totals_give_what_was_checked_between(tmp_path: Path) -
 
 
 def test_parties_are_listed_with_their_month_and_their_last_check(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
+    with Ledger(tmp_path, create=True) as ledger:
         admin = PartyAdmin(ledger, "test")
         for name in ("a", "b", "gone"):
             admin.add(name, daily_quota=1000)

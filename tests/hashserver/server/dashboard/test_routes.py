@@ -20,7 +20,7 @@ def test_live_figures_are_refused_with_problem_details(tmp_path: Path) -> None:
         assert client.post("/dashboard/sign-in", data={"key": key}).headers["location"] == "/dashboard"
         assert client.get("/dashboard/live").json()["checked"] == 0
         refused.append(client.get("/dashboard/live?party=2"))
-        with Ledger(data) as ledger:
+        with Ledger(data, create=True) as ledger:
             ledger.execute("ALTER TABLE counts RENAME TO lost", ())
         refused.append(client.get("/dashboard?party=1"))
 
