@@ -215,3 +215,19 @@ def test_flipped_bytes_raise_nothing_but_a_read_error(changes: list[tuple[int, i
     except ReadError:
         return
     assert [row.line for row in taken.rows] == sorted(row.line for row in taken.rows)
+
+
+def test_one_odd_cell_of_binary_hashes_rejects_its_row_only() -> None:
+    digests = [bytes([number]) * 16 for number in range(5)]
+    values = [*digests[:2], b"short", digests[2], MD5.encode(), None]
+    taken = read(packed({"md5": pa.array(values, pa.binary()), "id": ["a", "b", "c", "d", "e", "f"]}))
+    assert [(row.line, row.hashes["md5"]) for row in taken.rows] == [
+        (1, digests[0].hex()),
+        (2, digests[1].hex()),
+        (4, digests[2].hex()),
+        (5, MD5),
+    ]
+    assert [(reject.line, reject.reason) for reject in taken.rejects] == [
+        (3, "md5: expected 16 bytes or 32 hexadecimal digits, got 5 bytes"),
+        (6, "no hash in this row"),
+    ]
