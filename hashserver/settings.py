@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     load_memory_bytes: int = Field(
         512 * MIB, ge=MIB, description="memory in bytes for sorting a load before it spills to disk"
     )
+    load_most_removed: float = Field(
+        0.2, ge=0, le=1, description="largest share of a set's entries that a load may remove without --force"
+    )
+    load_most_rejected: float = Field(
+        0.01, ge=0, le=1, description="largest share of the rows that a load may reject without --force"
+    )
     map_size_bytes: int = Field(
         1 << 30, ge=MIB, description="initial address space of the store in bytes; it grows as needed"
     )

@@ -25,7 +25,7 @@ from hashcore.hashtypes import HASH_TYPES, HashType, Rule, hash_type
 from hashcore.rows import Categories, HashColumn, Reject, Rows, Strings, Withdrawals
 
 if TYPE_CHECKING:
-    from hashcore.changes.publish import Limits, LoadOptions, Outcome
+    from hashcore.changes.publish import Limits, LoadOptions, Outcome, Planned
     from hashcore.reading.matches import Matches
     from hashcore.reading.opened import Entry
     from hashcore.reading.snapshot import KnownEntry, Snapshot
@@ -44,6 +44,7 @@ __all__ = [
     "LoadOptions",
     "Matches",
     "Outcome",
+    "Planned",
     "Reject",
     "Rows",
     "Rule",
@@ -62,6 +63,7 @@ _COMPILED = {
     "LoadOptions": "hashcore.changes.publish",
     "Matches": "hashcore.reading.matches",
     "Outcome": "hashcore.changes.publish",
+    "Planned": "hashcore.changes.publish",
     "Snapshot": "hashcore.reading.snapshot",
     "Store": "hashcore.store",
 }

@@ -48,6 +48,10 @@ class UnknownRole(Refused, StoreError, ValueError):
     """No such role: a set either reports matches or vouches for what is harmless."""
 
 
+class OtherRole(Refused, StoreError):
+    """The set has another role than a load would give it."""
+
+
 class UnknownSet(Refused, StoreError, KeyError):
     """The current generation has no hash set of that name."""
 

@@ -200,6 +200,21 @@ class Store:
             lambda publisher: publisher.remove(name, now=now), _no_phase, timeout, on_wait, on_done
         )
 
+    def change_role(
+        self,
+        name: str,
+        role: str,
+        *,
+        now: float,
+        timeout: float | None = None,
+        on_wait: Callable[[str], None] = lambda _: None,
+        on_done: Callable[[Outcome], None] = lambda _: None,
+    ) -> Outcome:
+        """Change the role of a set; see `Publisher.change_role`."""
+        return self._change(
+            lambda publisher: publisher.change_role(name, role, now=now), _no_phase, timeout, on_wait, on_done
+        )
+
     def rollback(
         self,
         to: int,

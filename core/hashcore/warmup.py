@@ -12,6 +12,7 @@ from hashcore.hashtypes import HASH_TYPES, HashType, Rule
 from hashcore.near.bytevector import FEWEST_TRANSPOSED
 from hashcore.near.multiindex import Geometry, build_chunk
 from hashcore.near.nearest import PerceptualIndex, find_within, measure_scan, search_index
+from hashcore.pictures.blank import are_blank
 from hashcore.rows import Digests
 
 
@@ -22,6 +23,7 @@ def warm_kernels() -> None:
     """
     for hash_type in HASH_TYPES.values():
         digests = np.zeros((1, hash_type.width), np.uint8)
+        are_blank(hash_type, digests)
         if hash_type.rule is Rule.HAMMING:
             _warm_search(hash_type, np.zeros((256, hash_type.width), np.uint8))
             continue

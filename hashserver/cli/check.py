@@ -13,11 +13,13 @@ from hashserver.cli.commands import Commands
 from hashserver.cli.options import (
     LOCAL_SERVER,
     ApiKey,
+    Columns,
     Distances,
     FormatName,
     HashTypeName,
     Json,
     ServerUrl,
+    read_columns,
     read_distances,
 )
 from hashserver.cli.progress import bytes_progress, short
@@ -65,6 +67,7 @@ def check(
     max_distance: Distances = None,
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
+    column: Columns = None,
     as_json: Json = False,
 ) -> int:
     """Check a listing, and print what matched; see `HELP`. Returns the exit code."""
@@ -76,7 +79,7 @@ def check(
     distances = read_distances(max_distance)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)
     with (
-        open_source(file) as source,
+        open_source(file, read_columns(column)) as source,
         Client(server, key, connections=connections) as client,
         open_report(output, chosen) as report,
         bytes_progress("hashes") as progress,

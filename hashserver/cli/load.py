@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,20 +14,36 @@ import typer
 
 from hashserver.cli.commands import Commands
 from hashserver.cli.folders import open_data_folder
-from hashserver.cli.options import DataDir, Distances, FormatName, HashTypeName, Json, Wait, read_distances
+from hashserver.cli.options import (
+    Columns,
+    DataDir,
+    Distances,
+    FormatName,
+    HashTypeName,
+    Json,
+    Wait,
+    read_columns,
+    read_distances,
+)
+from hashserver.errors import BadInput
 from hashserver.kernels import choose_cache
 from hashserver.sets.names import RULE, is_set_name
 from hashserver.settings import load_settings
 
 if TYPE_CHECKING:
     from hashcore import Outcome, Store
+    from hashserver.readers import Source
 
 HELP = """Load a file into a hash set and publish it.
 
 Reads CSV, plain text, NCMEC's XML, NSRL, ThreatExchange's CSV, checksum listings, JSON Lines and Parquet, also
 compressed with gzip or zstd; - reads standard input. The format is detected. The file replaces the contents of the
 set unless --append is given. Rejected lines go to a reject file with the reason. A new set from NSRL is known-good
-unless --role says otherwise.
+unless --role says otherwise; the role of an existing set is changed by `hashserver sets role` alone.
+
+A load that would remove more than a fifth of the set, or all of it, or that rejects more than 1 % of the rows,
+changes nothing and ends with exit code 2, as does a file that holds no entry or ends within a line. With --force
+they are loaded.
 
 Examples:
 
@@ -55,9 +73,14 @@ def load(
     append: Annotated[
         bool, typer.Option("--append/--replace", help="Add to the set, or replace what it holds.")
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Load the file even if it removes or rejects more than the limits allow."),
+    ] = False,
     max_distance: Distances = None,
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
+    column: Columns = None,
     rejects: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Reject file.", show_default="FILE.rejects in the current folder"),
@@ -69,58 +92,103 @@ def load(
     """Load a file, and print what changed in the set; see `HELP`. Returns the exit code."""
     settings = load_settings(data_dir=data_dir)
     _check_name(name)
-    distances = read_distances(max_distance)
+    distances, columns = read_distances(max_distance), read_columns(column)
     choose_cache(settings.data_dir)
-    from hashcore import LoadOptions
+    from hashcore import LoadOptions, Planned
+    from hashcore.errors import Refused
     from hashserver.cli.progress import bytes_progress
     from hashserver.cli.rejects import RejectFile
     from hashserver.ledger.publications import audited
     from hashserver.ledger.tables.audit import shell_user
     from hashserver.readers import choose_format, open_source, read_rows
     from hashserver.readers.read_ahead import read_ahead
+    from hashserver.sets.load_limits import FileRead, LoadLimits
 
     reject_path = rejects or Path(("stdin" if file == "-" else Path(file).name) + ".rejects")
+    limits = LoadLimits(settings.load_most_removed, settings.load_most_rejected)
     started = time.monotonic()
     with (
-        open_source(file) as source,
+        _telling_why(name, as_json, (BadInput, Refused)),
+        open_source(file, columns) as source,
         open_data_folder(settings, create=True) as folder,
         RejectFile(reject_path) as reject_file,
         bytes_progress("rows") as progress,
     ):
         task = progress.add_task("reading", total=source.total_bytes, count=0)
+        read = 0
 
         def on_phase(phase: str, done: int, total: int) -> None:
+            nonlocal read
             if phase == "reading":
+                read = done
                 progress.update(task, completed=source.bytes_read, count=done)
             else:
                 progress.update(task, description=phase, count=max(done, progress.tasks[0].fields["count"]))
 
+        def look_over(planned: Planned) -> None:
+            if force:
+                return
+            held = FileRead(
+                source.name,
+                read,
+                reject_file.count,
+                reject_file.first_reason,
+                reject_file.last_line,
+                source.not_checkable,
+                source.unfinished_line,
+            )
+            limits.look_over(name, planned, held, append=append)
+
         chosen = choose_format(source, format_name, hash_type)
-        role = role or _usual_role(folder.store, name, chosen)
+        role = role or _usual_role(folder.store, name, chosen, source)
         rows = read_rows(source, format=chosen, hash_type=hash_type, on_reject=reject_file.add)
         outcome = folder.store.load(
             name,
             read_ahead(rows),
-            LoadOptions(role=role, category=category, append=append, distances=distances),
+            LoadOptions(role=role, category=category, append=append, distances=distances, look_over=look_over),
             now=time.time(),
             on_reject=reject_file.add,
             on_phase=on_phase,
             timeout=wait,
             on_wait=lambda sentence: print(f"hashserver: {sentence}", file=sys.stderr),
-            on_done=audited(folder.ledger, folder.store, who=shell_user(), action="load", subject=name),
+            on_done=audited(
+                folder.ledger,
+                folder.store,
+                who=shell_user(),
+                action="load",
+                subject=name,
+                **({"forced": True} if force else {}),
+            ),
         )
         rejected = reject_file.count
     summary = _summary(name, outcome, rejected, reject_path, time.monotonic() - started)
     summary["without_hash"] = source.not_checkable
+    summary["hashes_left_out"] = source.hashes_left_out
+    summary["ignored_columns"] = source.ignored_columns
     print(orjson.dumps(summary).decode() if as_json else _sentences(summary))
     return 0
 
 
-def _usual_role(store: Store, name: str, format: str) -> str | None:
-    """The role of a new set from a source of known software; None if the store decides."""
-    from hashserver.readers import DEFAULT_ROLES
+@contextmanager
+def _telling_why(name: str, as_json: bool, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Print why a load was refused as JSON, too, where that is wanted."""
+    from hashserver.sets.load_limits import LoadRefused
 
-    role = DEFAULT_ROLES.get(format)
+    try:
+        yield
+    except kinds as error:
+        if as_json:
+            figures = {"limit": error.limit, **error.figures} if isinstance(error, LoadRefused) else {}
+            refused = {"reason": str(error), **figures}
+            print(orjson.dumps({"set": name, "changed": False, "refused": refused}).decode())
+        raise
+
+
+def _usual_role(store: Store, name: str, format: str, source: Source) -> str | None:
+    """The role of a new set from a source of known software; None if the store decides."""
+    from hashserver.readers import default_role
+
+    role = default_role(source, format)
     with store.read() as snapshot:
         if role is None or name in snapshot.manifest.sets:
             return None
@@ -165,6 +233,13 @@ def _sentences(summary: dict[str, Any]) -> str:
         lines.append(f"{summary['duplicates']:,} rows are duplicates of others in the file")
     if summary["without_hash"]:
         lines.append(f"{summary['without_hash']:,} rows have no hash, such as objects uploaded in parts")
+    if summary["hashes_left_out"]:
+        lines.append(
+            f"{summary['hashes_left_out']:,} perceptual hashes of a quality below 50 were left out; the other "
+            "hashes of their rows were loaded"
+        )
+    if summary["ignored_columns"]:
+        lines.append(f"columns that were ignored: {', '.join(summary['ignored_columns'])}")
     if summary["rejected"]:
         lines.append(f"rejected lines and the reasons: {summary['reject_file']}")
     return "\n".join(lines)

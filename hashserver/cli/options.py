@@ -40,6 +40,15 @@ FormatName = Annotated[
         show_default="detected",
     ),
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="MEANING=NAME",
+        help='Which column of CSV, Parquet or JSON Lines holds what, such as md5="MD5 of file"; may be repeated.',
+        show_default="by their names",
+    ),
+]
 FastDecode = Annotated[
     bool,
     typer.Option(
@@ -87,3 +96,26 @@ def read_distances(given: list[str] | None) -> dict[str, int]:
             raise typer.BadParameter(str(error), param_hint="--max-distance") from None
         distances[name] = int(number)
     return distances
+
+
+def read_columns(given: list[str] | None) -> dict[str, str]:
+    """Names of columns by what they hold, of texts such as `md5=MD5 of file`.
+
+    Raises:
+        BadParameter: a text does not have that form, or is about something that no column holds.
+    """
+    from hashserver.readers.columns import ROLES
+
+    columns: dict[str, str] = {}
+    for item in given or []:
+        role, _, name = item.partition("=")
+        role = role.strip().lower()
+        if role not in ROLES or not name.strip():
+            words = ", ".join(ROLES)
+            raise typer.BadParameter(
+                f"{item!r} is not of the form md5=NAME; a column can hold {words}", param_hint="--column"
+            )
+        if role in columns:
+            raise typer.BadParameter(f"{role} is given twice", param_hint="--column")
+        columns[role] = name.strip()
+    return columns

@@ -18,6 +18,11 @@ class RejectFile:
     """A CSV file with the columns line, reason and text, created at the first reject.
 
     It holds hashes, so only its owner may read it (mode 0600).
+
+    Attributes:
+        count: how many rejects there are.
+        first_reason: why the first one was not taken.
+        last_line: the greatest line of any; 0 without one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,6 +30,8 @@ class RejectFile:
         self._file: TextIO | None = None
         self._lock = threading.Lock()
         self.count = 0
+        self.first_reason = ""
+        self.last_line = 0
 
     def __enter__(self) -> RejectFile:
         return self
@@ -45,3 +52,5 @@ class RejectFile:
                 self._writer.write_row(["line", "reason", "text"])
             self._writer.write_row([reject.line, reject.reason, reject.text.decode("utf-8", "backslashreplace")])
             self.count += 1
+            self.first_reason = self.first_reason or reject.reason
+            self.last_line = max(self.last_line, reject.line)

@@ -137,6 +137,55 @@ def remove(
 
 
 @app.command()
+def role(
+    context: typer.Context,
+    name: Name,
+    new_role: Annotated[str, typer.Argument(metavar="ROLE", help="match or known-good.")],
+    because: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the audit log.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    wait: Wait = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Change what a set is for: to report matches, or to keep matches from being reported.
+
+    All of its entries change sides at once. `sets rollback` undoes it.
+
+    Example:
+
+      hashserver sets role nsrl known-good --because "known software, loaded as match by mistake"
+    """
+    if not because.strip():
+        raise typer.BadParameter("say why", param_hint="--because")
+    with _open(data_dir or context.obj) as store:
+        with store.read() as snapshot:
+            from hashcore.disk.layout import get_set
+
+            before = get_set(snapshot.manifest, name)
+        if before.role != new_role and new_role in _EFFECTS and not yes:
+            effect = f"{before.entries:,} entries of set {name} change sides: {_EFFECTS[new_role]}"
+            _say(effect)
+            if not sys.stdin.isatty():
+                raise typer.BadParameter("add --yes to change the role without a question", param_hint="--yes")
+            typer.confirm("Change the role?", abort=True, err=True)
+        details = {"role": new_role, "role_before": before.role, "because": because}
+        with _audited(store, "sets role", name, **details) as note:
+            outcome = store.change_role(name, new_role, now=time.time(), timeout=wait, on_wait=_say, on_done=note)
+    if as_json:
+        _print_json(outcome, role=new_role, entries=outcome.entries)
+    elif outcome.changed:
+        print(f"set {name} is now {new_role}: {outcome.entries:,} entries; generation {outcome.generation}")
+    else:
+        print(f"nothing to do: set {name} is {new_role} already")
+
+
+_EFFECTS = {
+    "known-good": "what they match is no longer reported, and they keep other sets from reporting it",
+    "match": "what they match is reported, and they no longer keep other sets from reporting it",
+}
+
+
+@app.command()
 def rollback(
     context: typer.Context,
     to: Annotated[int, typer.Option("--to", metavar="GENERATION", help="Generation whose sets to bring back.")],

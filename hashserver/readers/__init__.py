@@ -12,24 +12,38 @@ from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.detect import detect_format
 from hashserver.readers.errors import ReadError
+from hashserver.readers.foreign import refuse_foreign
 from hashserver.readers.formats import KNOWN_FORMATS
 from hashserver.readers.source import Source, open_source
 
-__all__ = ["DEFAULT_ROLES", "FORMATS", "ReadError", "Source", "choose_format", "open_source", "read_rows"]
+__all__ = ["FORMATS", "ReadError", "Source", "choose_format", "default_role", "open_source", "read_rows"]
 
 FORMATS: dict[str, Callable[..., Iterator[Rows | Withdrawals]]] = {
     known.name: known.read for known in KNOWN_FORMATS
 }
 
-DEFAULT_ROLES = {known.name: known.default_role for known in KNOWN_FORMATS if known.default_role is not None}
-"""The role of a new set, by format, where it is not `match`: sources of known software."""
+_WITH_COLUMNS = ("csv", "parquet", "jsonl")
+_DEFAULT_ROLES = {known.name: known.default_role for known in KNOWN_FORMATS if known.default_role is not None}
+
+
+def default_role(source: Source, format: str) -> str | None:
+    """The role of a new set from a source of known software; None for every other source."""
+    of_source = _DEFAULT_ROLES.get(format)
+    return None if of_source is None else of_source(source)
 
 
 def choose_format(source: Source, format: str | None, hash_type: str | None) -> str:
-    """The format that a source is read in; see `read_rows`."""
+    """The format that a source is read in; see `read_rows`.
+
+    Raises:
+        ReadError: it is of a kind that is not read here, or looks like none.
+    """
+    refuse_foreign(source)
     chosen = format or detect_format(source, hash_type)
     if chosen not in FORMATS:
         raise ReadError(f"unknown format {chosen!r}; known formats: {', '.join(FORMATS)}")
+    if source.columns and chosen not in _WITH_COLUMNS:
+        raise ReadError(f"{source.name} is read as {chosen}, which has no columns to name with --column")
     return chosen
 
 

@@ -39,8 +39,8 @@ class Blocks:
     ) -> None:
         self._source, self._on_reject, self._block_bytes = source, on_reject, block_bytes
         self._longest = min(LONGEST_RECORD, max(block_bytes * 4, 1024))
-        self._line = 1
         source.skip_byte_order_mark()
+        self._line = 1 + source.lines_skipped
 
     def cut(self, parse: Parse[_Records]) -> Iterator[_Records]:
         """What `parse` finds in one block after another; blocks without records are left out."""
@@ -50,6 +50,8 @@ class Blocks:
             text, ended = self._fill(rest)
             if not text:
                 return
+            if ended and text[text.rfind(b"\n") + 1 :].strip(b" \t\r\0"):
+                self._source.unfinished_line = self._line + text.count(b"\n")
             # A copy: kernels are compiled for writable arrays, and `bytes` are not.
             buffer = np.frombuffer(bytearray(text), np.uint8)
             records, taken, lines = parse(buffer, self._line, ended)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.hashtypes import HashType
+from hashcore.pictures.pdq import LEAST_QUALITY
 from hashcore.rows import Categories, Digests, HashColumn, Reject, Rows, Strings
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
+from hashserver.readers.source import Source
 
 MOST_REJECT_BYTES = 1000
 _MOST_CATEGORY_BYTES = 200
@@ -156,12 +158,78 @@ def _not_utf8(strings: Strings) -> NDArray[np.bool_]:
 
 
 def _text_column(cells: Cells, name: str, reasons: dict[int, str]) -> Strings:
+    """Copy a column out as UTF-8; what is not is taken for Windows-1252, as Excel writes it."""
     trim(cells)
     strings, beyond_ascii = _strings(cells)
-    if beyond_ascii:
-        for row in np.flatnonzero(_not_utf8(strings)).tolist():
-            reasons.setdefault(row, f"{name}: the text is not UTF-8")
-    return strings
+    if not beyond_ascii or not (wrong := _not_utf8(strings)).any():
+        return strings
+    values = [strings[row] for row in range(len(strings))]
+    for row in np.flatnonzero(wrong).tolist():
+        try:
+            values[row] = values[row].decode("cp1252").encode()
+        except UnicodeDecodeError:
+            reasons.setdefault(row, f"{name}: the text is neither UTF-8 nor Windows-1252")
+    return Strings.of(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Which rows have perceptual hashes that are too vague to be matched.
+
+    Args:
+        low: by row, what the file says of the quality.
+        left_out: called with the number of hashes that are left out of rows which are taken.
+    """
+
+    low: dict[int, str]
+    left_out: Callable[[int], None]
+
+
+def quality_of(cells: Cells | None, source: Source) -> Quality | None:
+    """What a column says of the quality of the perceptual hashes; None when there is none."""
+    if cells is None:
+        return None
+    trim(cells)
+    written = categories_of(strings_of(cells))
+    is_low = np.array([*map(_is_low, written.names), False], np.bool_)  # the last: an empty cell
+    low = {row: written.names[written.codes[row]][:20] for row in np.flatnonzero(is_low[written.codes]).tolist()}
+
+    def count(hashes: int) -> None:
+        source.hashes_left_out += hashes
+
+    return Quality(low, count)
+
+
+def _is_low(quality: str) -> bool:
+    try:
+        return float(quality.replace(",", ".")) < LEAST_QUALITY
+    except ValueError:
+        return False  # a word, which says nothing that is known here
+
+
+def _without_vague(hashes: list[Decoded], quality: Quality, reasons: dict[int, str]) -> list[Decoded]:
+    """Leave perceptual hashes of low quality out; a row that has nothing else is rejected."""
+    rows = np.array([row for row in quality.low if row not in reasons], np.int64)
+    if not len(rows):
+        return hashes
+    others = np.zeros(len(rows), np.bool_)
+    for column in hashes:
+        others |= not column.hash_type.is_near and column.present[rows]
+    kept, left_out = [], 0
+    for column in hashes:
+        if column.hash_type.name not in ("pdq", "phash"):
+            kept.append(column)
+            continue
+        vague = rows[column.present[rows] & others]
+        for row in rows[column.present[rows] & ~others].tolist():
+            low = f"quality {quality.low[row]} is below {LEAST_QUALITY}, too vague to be matched"
+            reasons.setdefault(row, f"{column.hash_type.name}: {low}")
+        present, digests = column.present.copy(), column.digests.copy()
+        present[vague], digests[vague] = False, 0
+        left_out += len(vague)
+        kept.append(replace(column, present=present, digests=digests))
+    quality.left_out(left_out)
+    return kept
 
 
 def categories_of(strings: Strings) -> Categories:
@@ -186,6 +254,7 @@ def assemble(
     category: Cells | None = None,
     ids: Cells | None = None,
     names: Cells | None = None,
+    quality: Quality | None = None,
     broken: dict[int, str],
     raw: Callable[[int], bytes],
     on_reject: Callable[[Reject], None],
@@ -196,6 +265,7 @@ def assemble(
         lines: int64[n], where each row stands.
         hashes: its hash columns.
         category, ids, names: its other columns.
+        quality: what is known of the quality of perceptual hashes.
         broken: rows already known to be wrong, and why.
         raw: a row as it stood.
         on_reject: called with every row that is not taken.
@@ -204,6 +274,8 @@ def assemble(
         The rows taken, or None when there are none.
     """
     reasons = dict(broken)
+    if quality is not None and quality.low:
+        hashes = _without_vague(hashes, quality, reasons)
     any_present = np.zeros(len(lines), np.bool_)
     for column in hashes:
         any_present |= column.present

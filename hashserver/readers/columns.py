@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.text.hexcodec import decode_base64
+from hashserver.readers.errors import ReadError
 
-_ALIASES = {
-    "sha-1": "sha1",
-    "sha-256": "sha256",
-    "category": "category",
-    "id": "id",
-    "name": "name",
-    "path": "name",
-    "file": "name",
-    "filename": "name",
-} | {name: name for name in HASH_TYPES}
+ROLES = (*HASH_TYPES, "category", "id", "name", "quality")
+"""What a column can hold."""
+
+_WORDS = {
+    "category": "category categories categorie categorieen cat categoryname categorylabel class classification "
+    "classificatie klasse rubriek",
+    "id": "id identifier externalid entryid recordid itemid mediaid hashid guid uuid reference referencenumber "
+    "ref referentie kenmerk nummer volgnummer registratienummer identificatie identificatienummer",
+    "name": "name path file filename filepath fullpath naam bestand bestandsnaam pad",
+    "quality": "quality pdqquality hashquality kwaliteit",
+}
+_HASH_NAMES = {name: (name,) for name in HASH_TYPES} | {"photodna": ("photodna", "pdna")}
+_AROUND_HASHES = (
+    *("{}", "{}hash", "{}sum", "{}digest", "{}checksum", "{}value", "{}hashvalue", "{}hex"),
+    *("hash{}", "file{}"),
+)
+_ALIASES = {word: role for role, words in _WORDS.items() for word in words.split()} | {
+    form.format(name): hash_type
+    for hash_type, names in _HASH_NAMES.items()
+    for name in names
+    for form in _AROUND_HASHES
+}
+_PLAIN = {*ROLES, "sha-1", "sha-256", "path", "file", "filename"}  # preferred where several columns have a role
+_BETWEEN_WORDS = re.compile(r"[\s_.\-\u2010\u2013\ufeff]+")
+_ACCENTS = str.maketrans("\u00eb\u00e9\u00e8", "eee")
 
 _BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash", 288: "photodna"}
 _BY_BASE64 = {
@@ -35,9 +52,10 @@ class Meaning:
 
     Args:
         hashes: position of each hash type's column.
-        category, id, name: positions of the others, or None.
+        category, id, name, quality: positions of the others, or None.
         columns: how many there are.
         header: whether the first record names them.
+        ignored: names of those that mean nothing, or their numbers where they have none.
     """
 
     hashes: dict[str, int]
@@ -46,30 +64,83 @@ class Meaning:
     name: int | None = None
     columns: int = 1
     header: bool = False
+    quality: int | None = None
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def positions(self) -> list[int]:
+        """The columns that mean something."""
+        each = [*self.hashes.values(), self.category, self.id, self.name, self.quality]
+        return [position for position in each if position is not None]
 
 
 def role_of(name: str) -> str | None:
-    """What a column of that name holds: a hash type, "category", "id" or "name"; None: ignored."""
-    return _ALIASES.get(name.strip().strip('"').lower())
+    """What a column of that name holds, one of `ROLES`; None: ignored.
+
+    Case, spaces, dashes and underscores do not count, and the usual words around the name of a hash
+    type do no harm.
+    """
+    word = _BETWEEN_WORDS.sub("", name.strip().strip('"').lower())
+    return _ALIASES.get(word.translate(_ACCENTS))
 
 
-def by_header(fields: Sequence[str], chosen: str | None = None) -> Meaning | None:
+def roles_by_name(names: Iterable[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """Which of some names holds what: the name of each role that has one.
+
+    Args:
+        names: of columns or members, in their order.
+        chosen: names by role, as the user gave them; they need not be among the names.
+    """
+    taken = set(chosen.values())
+    found = dict(chosen)
+    others = [name for name in names if name not in taken]
+    for name in sorted(others, key=lambda name: name.strip().strip('"').lower() not in _PLAIN):
+        role = role_of(name)
+        if role is not None:
+            found.setdefault(role, name)
+    return found
+
+
+def by_header(
+    fields: Sequence[str], chosen: str | None = None, named: Mapping[str, str] | None = None
+) -> Meaning | None:
     """Read a header; None when it names no hash column.
 
     A column named "hash" holds hashes of the type that the user has chosen, if there is no better.
+
+    Args:
+        fields: the names of the columns.
+        chosen: the hash type that the user named.
+        named: names of columns by role that the user gave.
+
+    Raises:
+        ReadError: no column has a name that the user gave.
     """
-    roles: dict[str, int] = {}
-    for position, field in enumerate(fields):
-        role = role_of(field)
-        if role is not None:
-            roles.setdefault(role, position)
+    names = [field.strip().strip('"\ufeff').strip() for field in fields]
+    wanted = {role: _find_named(name, names) for role, name in (named or {}).items()}
+    roles = {role: names.index(name) for role, name in roles_by_name(names, wanted).items()}
     hashes = {role: position for role, position in roles.items() if role in HASH_TYPES}
-    lowered = [field.strip().strip('"').lower() for field in fields]
+    lowered = [name.lower() for name in names]
     if not hashes and chosen is not None and "hash" in lowered:
         hashes = {chosen: lowered.index("hash")}
     if not hashes:
         return None
-    return Meaning(hashes, roles.get("category"), roles.get("id"), roles.get("name"), len(fields), True)
+    others = {role: roles.get(role) for role in ("category", "id", "name", "quality")}
+    used = {*hashes.values(), *others.values()}
+    ignored = tuple(
+        name or f"column {position + 1}" for position, name in enumerate(names) if position not in used
+    )
+    return Meaning(hashes, **others, columns=len(fields), header=True, ignored=ignored)
+
+
+def _find_named(name: str, names: Sequence[str]) -> str:
+    """The name as it stands in the header."""
+    if name in names:
+        return name
+    for each in names:
+        if each.lower() == name.lower():
+            return each
+    raise ReadError(f"no column is named {name!r}; the columns are {', '.join(map(repr, names))[:500]}")
 
 
 def type_of(cell: bytes, chosen: str | None) -> str | None:
@@ -92,13 +163,17 @@ def type_of(cell: bytes, chosen: str | None) -> str | None:
 def by_first_record(fields: Sequence[bytes], chosen: str | None) -> Meaning | None:
     """Guess the columns of a file without a header; None when no column looks like a hash.
 
-    Columns of hashes are known by their digits. One other column, when there is just one, is taken
-    for the external id, and for the name in a listing. A category is never guessed.
+    Columns of hashes are known by their digits. A pHash beside other columns has to be named by the
+    user: its 16 digits are those of other hashes, too, which listings have far more often. One
+    other column, when there is just one, is taken for the external id, and for the name in a
+    listing. A category is never guessed.
     """
     hashes: dict[str, int] = {}
     others = []
     for position, field in enumerate(fields):
         hash_type = type_of(field, chosen)
+        if hash_type == "phash" and chosen != "phash" and len(fields) > 1:
+            hash_type = None
         if hash_type is not None and hash_type not in hashes:
             hashes[hash_type] = position
         else:
@@ -106,4 +181,5 @@ def by_first_record(fields: Sequence[bytes], chosen: str | None) -> Meaning | No
     if not hashes:
         return None
     single = others[0] if len(others) == 1 else None
-    return Meaning(hashes, None, single, single, len(fields), False)
+    ignored = tuple(f"column {position + 1}" for position in others if single is None)
+    return Meaning(hashes, None, single, single, len(fields), False, None, ignored)

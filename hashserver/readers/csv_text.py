@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numba as nb
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
-from hashserver.readers.cells import Cells, assemble, decode_cells
+from hashserver.readers.cells import Cells, assemble, decode_cells, quality_of
 from hashserver.readers.columns import Meaning, by_first_record, by_header
 from hashserver.readers.errors import ReadError
 from hashserver.readers.head import Head
@@ -130,15 +130,19 @@ def tokenise(
     return rows, taken, taken_lines
 
 
-def find_meaning(head: Head, chosen: str | None) -> Meaning | None:
+def find_meaning(head: Head, chosen: str | None, named: Mapping[str, str] | None = None) -> Meaning | None:
     """What the columns of a CSV file are, by its first record; None when none of them holds hashes.
 
     Args:
         head: of the file.
         chosen: the hash type that the user named.
+        named: names of columns by what they hold, as the user gave them.
+
+    Raises:
+        ReadError: no column has such a name.
     """
     first = next(iter(head.records(head.delimiter)), [])
-    return by_header(first, chosen) or by_first_record([cell.encode() for cell in first], chosen)
+    return by_header(first, chosen, named) or by_first_record([cell.encode() for cell in first], chosen)
 
 
 def read_csv(
@@ -152,16 +156,28 @@ def read_csv(
     head = source.head
     if head.has_no_record:
         return
-    meaning = find_meaning(head, hash_type)
+    meaning = find_meaning(head, hash_type, source.columns)
     if meaning is None:
         raise ReadError(
             f"{source.name}: cannot tell which column holds hashes; give the file a header that names its columns "
-            "(md5, sha1, sha256, pdq, phash, photodna, category, id), or name the type with --type"
+            "(md5, sha1, sha256, pdq, phash, photodna, category, id), name the column with --column, or name the "
+            "type with --type"
         )
-    for records in read_records(source, head.delimiter, layout_of(meaning), on_reject, block_bytes):
-        rows = _assemble(records, meaning, on_reject)
+    source.ignored_columns = list(meaning.ignored)
+    layout = replace(layout_of(meaning), cells=usual_cells(head, meaning.columns, header=meaning.header))
+    for records in read_records(source, head.delimiter, layout, on_reject, block_bytes):
+        rows = _assemble(records, meaning, source, on_reject)
         if rows is not None:
             yield rows
+
+
+def usual_cells(head: Head, columns: int, *, header: bool) -> int:
+    """How many cells most records have: as many as there are columns, or one more.
+
+    INTERPOL's CSV has one cell more in each row than in its header.
+    """
+    counts = [len(record) for record in head.records(head.delimiter)[int(header) :]]
+    return columns + (2 * counts.count(columns + 1) > len(counts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +189,21 @@ class Layout:
         columns: how many there are.
         header: whether the first record names them.
         narrowest: bytes that a usual record has at least, by which room is made.
+        cells: how many a usual record has; None: as many as there are columns, and all of them
+            have to.
     """
 
     positions: frozenset[int]
     columns: int
     header: bool
     narrowest: int = 16
+    cells: int | None = None
 
 
 def layout_of(meaning: Meaning) -> Layout:
     """The columns that have a meaning."""
-    positions = [*meaning.hashes.values(), meaning.category, meaning.id, meaning.name]
     return Layout(
-        frozenset(position for position in positions if position is not None),
+        frozenset(meaning.positions),
         meaning.columns,
         meaning.header,
         min(look_up(name).hex_digits for name in meaning.hashes),
@@ -240,6 +258,7 @@ class _Tokeniser:
         self._wanted = np.full(max(self._positions) + 1, -1, np.int64)
         self._wanted[self._positions] = np.arange(len(self._positions))
         self._header = layout.header
+        self._some_whole = False
 
     def parse(self, text: NDArray[np.uint8], first_line: int, final: bool) -> tuple[Records, int, int]:
         """Find the whole records of a block; see `hashserver.readers.blocks.Parse`."""
@@ -258,20 +277,48 @@ class _Tokeniser:
             position: Cells(text, starts[slot, chosen], lengths[slot, chosen], doubled[slot, chosen])
             for slot, position in enumerate(self._positions)
         }
-        broken = self._explain(fields[chosen])
+        ends = bool(final and taken == len(text) and len(text) and text[-1] != _LF)
+        broken = self._explain(text, fields[chosen], spans[chosen], ends)
         records = Records(cells, spans[chosen, 2] + first_line, broken, spans[chosen])
         return records, int(taken), int(lines)
 
-    def _explain(self, fields: NDArray[np.int64]) -> dict[int, str]:
-        return {
-            row: "a quote that is not closed, or text after a closing quote"
-            if fields[row] == _STRAY_QUOTE
-            else f"expected {self._layout.columns} columns, got {fields[row]}"
-            for row in np.flatnonzero(fields != self._layout.columns).tolist()
-        }
+    def _explain(
+        self, text: NDArray[np.uint8], fields: NDArray[np.int64], spans: NDArray[np.int64], unfinished: bool
+    ) -> dict[int, str]:
+        """The records that are not taken, and why.
+
+        One that has fewer cells than it should has left out empty ones, as spreadsheets do, unless
+        the text ends in the middle of it; one that has more may have empty ones in excess.
+        """
+        columns = self._layout.columns
+        usual = columns if self._layout.cells is None else self._layout.cells
+        odd = np.flatnonzero((fields != usual) & (fields != columns))
+        if len(odd) < len(fields):
+            self._some_whole = True
+        broken = {}
+        for row in odd.tolist():
+            cells = int(fields[row])
+            if cells == _STRAY_QUOTE:
+                broken[row] = "a quote that is not closed, or text after a closing quote"
+            elif self._layout.cells is None or (
+                cells > usual and not self._has_only_empty(text, spans[row], cells - usual)
+            ):
+                broken[row] = f"expected {columns} columns, got {cells}"
+            elif cells < usual and unfinished and row == len(fields) - 1 and self._some_whole:
+                broken[row] = (
+                    f"expected {columns} columns, got {cells}, and the file ends here: it is not complete"
+                )
+        return broken
+
+    def _has_only_empty(self, text: NDArray[np.uint8], span: NDArray[np.int64], more: int) -> bool:
+        """Whether a record's last cells are empty."""
+        record = text[span[0] : span[1]].tobytes().rstrip(b"\r\n")
+        return record.endswith(bytes([self._delimiter]) * more)
 
 
-def _assemble(records: Records, meaning: Meaning, on_reject: Callable[[Reject], None]) -> Rows | None:
+def _assemble(
+    records: Records, meaning: Meaning, source: Source, on_reject: Callable[[Reject], None]
+) -> Rows | None:
     # The other columns first: a hash's cells are trimmed in place.
     category, ids, names = map(records.column, (meaning.category, meaning.id, meaning.name))
     return assemble(
@@ -280,6 +327,7 @@ def _assemble(records: Records, meaning: Meaning, on_reject: Callable[[Reject], 
         category=category,
         ids=ids,
         names=names,
+        quality=quality_of(records.column(meaning.quality), source),
         broken=records.broken,
         raw=records.raw,
         on_reject=on_reject,

@@ -11,7 +11,7 @@ from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
-from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
+from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows, word_of
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("data",), ("indicators",), ("hashRecords",))
@@ -100,7 +100,7 @@ def _identify(item: dict[str, Any]) -> dict[str, bytes]:
     if identifier is not None:
         found["id"] = identifier_of("id", identifier)
     if (category := item.get("category")) is not None:
-        found["category"] = identifier_of("category", category)
+        found["category"] = word_of("category", category)
     return found
 
 

@@ -12,9 +12,18 @@ from hashcore.hashtypes import HASH_TYPES
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
-from hashserver.readers.cells import Cells, Decoded, assemble, categories_of, decode_cells, strings_of, trim
+from hashserver.readers.cells import (
+    Cells,
+    Decoded,
+    assemble,
+    categories_of,
+    decode_cells,
+    quality_of,
+    strings_of,
+    trim,
+)
 from hashserver.readers.columns import by_header, role_of
-from hashserver.readers.csv_text import Layout, Records, read_records
+from hashserver.readers.csv_text import Layout, Records, read_records, usual_cells
 from hashserver.readers.errors import ReadError
 from hashserver.readers.head import Head
 from hashserver.readers.source import Source
@@ -39,6 +48,7 @@ class _Columns:
     type: int
     id: int | None
     category: int | None
+    quality: int | None
     count: int
 
 
@@ -62,10 +72,16 @@ def read_exchange_csv(
     columns = _find(_header(head))
     if columns is None:
         raise ReadError(f"{source.name}: the header must name the columns indicator and type")
-    wanted = (columns.indicator, columns.type, columns.id, columns.category)
-    layout = Layout(frozenset(place for place in wanted if place is not None), columns.count, header=True)
+    wanted = (columns.indicator, columns.type, columns.id, columns.category, columns.quality)
+    layout = Layout(
+        frozenset(place for place in wanted if place is not None),
+        columns.count,
+        header=True,
+        cells=usual_cells(head, columns.count, header=True),
+    )
+    source.ignored_columns = [name for place, name in enumerate(_header(head)) if place not in wanted]
     for records in read_records(source, head.delimiter, layout, on_reject, block_bytes):
-        rows = _assemble(records, columns, on_reject)
+        rows = _assemble(records, columns, source, on_reject)
         if rows is not None:
             yield rows
 
@@ -84,11 +100,13 @@ def _find(fields: Sequence[str]) -> _Columns | None:
     if indicator is None or type_column is None:
         return None
     roles = [role_of(name) for name in names]
-    category = roles.index("category") if "category" in roles else None
-    return _Columns(indicator, type_column, first(_IDS), category, len(names))
+    category, quality = (roles.index(role) if role in roles else None for role in ("category", "quality"))
+    return _Columns(indicator, type_column, first(_IDS), category, quality, len(names))
 
 
-def _assemble(records: Records, columns: _Columns, on_reject: Callable[[Reject], None]) -> Rows | None:
+def _assemble(
+    records: Records, columns: _Columns, source: Source, on_reject: Callable[[Reject], None]
+) -> Rows | None:
     types = records.cells[columns.type]
     trim(types)
     named = categories_of(strings_of(types))
@@ -109,6 +127,7 @@ def _assemble(records: Records, columns: _Columns, on_reject: Callable[[Reject],
         hashes,
         category=records.column(columns.category),
         ids=records.column(columns.id),
+        quality=quality_of(records.column(columns.quality), source),
         broken=broken,
         raw=records.raw,
         on_reject=on_reject,

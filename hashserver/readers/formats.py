@@ -24,6 +24,7 @@ from hashserver.readers.head import Head
 from hashserver.readers.json_lines import read_json_lines
 from hashserver.readers.parquet import looks_like_parquet, read_parquet
 from hashserver.readers.plain import read_text
+from hashserver.readers.source import Source
 from hashserver.readers.sums import read_sums
 
 
@@ -36,13 +37,14 @@ class Format:
         read: see `hashserver.readers.read_rows`.
         looks_like: whether a file is of this format, by its head; None for the formats without a
             signature, which `detect_format` tells apart by their lines.
-        default_role: of a new set that comes from such a file, where it is not `match`.
+        default_role: the role of a new set that comes from such a source, where it may not be
+            `match`; None when it is.
     """
 
     name: str
     read: Callable[..., Iterator[Rows | Withdrawals]]
     looks_like: Callable[[Head], bool] | None = None
-    default_role: str | None = None
+    default_role: Callable[[Source], str | None] | None = None
 
 
 KNOWN_FORMATS = (
@@ -54,10 +56,10 @@ KNOWN_FORMATS = (
     Format("vics", vics.read_vics, vics.looks_like),
     Format("exchange", exchange.read_exchange, exchange.looks_like),
     Format("tat", tat.read_tat, tat.looks_like),
-    Format("rds", rds.read_rds, rds.looks_like, rds.DEFAULT_ROLE),
+    Format("rds", rds.read_rds, rds.looks_like, rds.default_role),
     Format("ncmec", ncmec.read_ncmec, ncmec.looks_like),
     Format("hashdeep", hashdeep.read_hashdeep, hashdeep.looks_like),
-    Format("nsrl", nsrl.read_nsrl, nsrl.looks_like, nsrl.DEFAULT_ROLE),
+    Format("nsrl", nsrl.read_nsrl, nsrl.looks_like, lambda _: nsrl.DEFAULT_ROLE),
     Format("s3-inventory", s3_inventory.read_s3_inventory, s3_inventory.looks_like),
     Format("exchange-csv", exchange_csv.read_exchange_csv, exchange_csv.looks_like),
     Format("rclone", rclone.read_rclone, rclone.looks_like),

@@ -18,6 +18,7 @@ class Head:
 
     Args:
         sample: the first HEAD_BYTES, or the whole source where it is shorter.
+        delimiter: of CSV, where the source names it.
 
     Attributes:
         text: the sample without UTF-8's byte order mark.
@@ -25,7 +26,8 @@ class Head:
         is_utf16: whether it looks like UTF-16.
     """
 
-    def __init__(self, sample: bytes) -> None:
+    def __init__(self, sample: bytes, delimiter: int | None = None) -> None:
+        self._delimiter = delimiter
         self.text = sample.removeprefix(BYTE_ORDER_MARK)
         self.is_whole = len(sample) < HEAD_BYTES
         self.is_utf16 = _UTF16.match(sample) is not None
@@ -48,7 +50,9 @@ class Head:
 
     @cached_property
     def delimiter(self) -> int:
-        """The delimiter of the first record; see `delimiter_of`."""
+        """The delimiter that the source names, or else that of the first record."""
+        if self._delimiter is not None:
+            return self._delimiter
         return delimiter_of(self.text.lstrip(b"\r\n").partition(b"\n")[0])
 
     def records(self, delimiter: int) -> list[list[str]]:
@@ -59,7 +63,7 @@ class Head:
 
     def _read_records(self, delimiter: int) -> list[list[str]]:
         whole = self.text if self.is_whole else self.text[: self.text.rfind(b"\n") + 1] or self.text
-        text = io.StringIO(whole.decode("utf-8", "replace"), newline="")
+        text = io.StringIO(text_in(whole), newline="")
         records: list[list[str]] = []
         try:
             for record in csv.reader(text, delimiter=chr(delimiter)):
@@ -72,6 +76,14 @@ class Head:
         return records
 
 
+def text_in(data: bytes) -> str:
+    """Text in UTF-8 or, where it is not that, in Windows-1252."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
 def delimiter_of(record: bytes) -> int:
-    """The delimiter of a CSV record: whichever of comma, semicolon and tab it holds most often."""
-    return max(b",;\t", key=lambda delimiter: record.count(bytes([delimiter])))
+    """The delimiter of a CSV record: whichever of , ; tab and | it holds most often."""
+    return max(b",;\t|", key=lambda delimiter: record.count(bytes([delimiter])))

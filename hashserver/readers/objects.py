@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Strings, Withdrawals
-from hashserver.readers.cells import assemble, cells_of, decode_cells
+from hashserver.readers.cells import assemble, cells_of, decode_cells, quality_of
 from hashserver.readers.json_items import JsonItems
 from hashserver.readers.source import Source
 
@@ -27,6 +27,7 @@ def rows_of(
     broken: dict[int, str],
     raw: Callable[[int], bytes],
     on_reject: Callable[[Reject], None],
+    source: Source | None = None,
 ) -> Rows | None:
     """Put rows together from objects.
 
@@ -35,6 +36,7 @@ def rows_of(
         values: the objects; None where `broken` says why there is none.
         read: gives what an object says.
         broken, raw, on_reject: see `hashserver.readers.cells.assemble`.
+        source: counts the perceptual hashes that are left out for their "quality"; None: all stay.
 
     Returns:
         The rows taken, or None when there are none.
@@ -49,7 +51,7 @@ def rows_of(
             except ValueError as error:
                 reasons[row] = str(error)
         found.append(said)
-    return _assemble(lines, found, reasons, raw, on_reject)
+    return _assemble(lines, found, reasons, raw, on_reject, source)
 
 
 def _assemble(
@@ -58,6 +60,7 @@ def _assemble(
     broken: dict[int, str],
     raw: Callable[[int], bytes],
     on_reject: Callable[[Reject], None],
+    source: Source | None = None,
 ) -> Rows | None:
     columns: dict[str, list[bytes]] = {}
     for row, said in enumerate(found):
@@ -77,10 +80,22 @@ def _assemble(
         category=cells.get("category"),
         ids=cells.get("id"),
         names=cells.get("name"),
+        quality=None if source is None else quality_of(cells.get("quality"), source),
         broken=broken,
         raw=raw,
         on_reject=on_reject,
     )
+
+
+def word_of(name: str, value: Any) -> bytes:
+    """A string, a number, true or false, as it is written.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    return str(value).encode() if isinstance(value, int | float) else text_of(name, value)
 
 
 def text_of(name: str, value: Any) -> bytes:

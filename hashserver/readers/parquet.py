@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from hashcore.hashtypes import HashType
 from hashcore.hashtypes import hash_type as look_up
 from hashcore.rows import Reject, Rows
-from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
+from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells, quality_of
 from hashserver.readers.columns import Meaning, by_header
 from hashserver.readers.errors import ReadError
 from hashserver.readers.etags import InventoryColumns, columns_in, take_checkable
@@ -43,7 +44,7 @@ def read_parquet(
         with _refusing(source.name, pa.ArrowException, OSError, UnicodeDecodeError):
             parquet = pq.ParquetFile(file)
             names = parquet.schema_arrow.names
-        meaning = by_header(names, hash_type)
+        meaning = by_header(names, hash_type, source.columns)
         inventory = columns_in(names) if meaning is None else None
         if inventory is not None:
             yield from _read_inventory(parquet, inventory, names, batch_rows, source, on_reject)
@@ -52,14 +53,15 @@ def read_parquet(
             raise ReadError(
                 f"{source.name}: no column is named by a hash type; its columns are {', '.join(names)[:200]}"
             )
-        wanted = sorted({names[position] for position in _positions(meaning)})
+        wanted = sorted({names[position] for position in meaning.positions})
+        source.ignored_columns = list(meaning.ignored)
         line = 1
         # Two stages side by side: Arrow decodes the next batch while kernels decode this one's
         # digits.
         with closing(read_ahead(_batches(parquet, batch_rows, wanted, source.name))) as batches:
             for batch in batches:
                 with _refusing(source.name, pa.ArrowException):
-                    rows = _read_batch(batch, meaning, names, line, on_reject, source.name)
+                    rows = _read_batch(batch, meaning, names, line, on_reject, source)
                 line += batch.num_rows
                 if rows is not None:
                     yield rows
@@ -120,19 +122,16 @@ def _refusing(source_name: str, *kinds: type[Exception]) -> Iterator[None]:
         raise ReadError(f"{source_name} is not a valid Parquet file: {reason}") from error
 
 
-def _positions(meaning: Meaning) -> list[int]:
-    positions = [*meaning.hashes.values(), meaning.category, meaning.id, meaning.name]
-    return [position for position in positions if position is not None]
-
-
 def _read_batch(
     batch: Any,
     meaning: Meaning,
     names: list[str],
     first_line: int,
     on_reject: Callable[[Reject], None],
-    source_name: str,
+    source: Source,
 ) -> Rows | None:
+    source_name = source.name
+
     def column(position: int | None) -> Any:
         return None if position is None else _column(batch, names[position])
 
@@ -150,6 +149,7 @@ def _read_batch(
         category=text(meaning.category),
         ids=text(meaning.id),
         names=text(meaning.name),
+        quality=quality_of(text(meaning.quality), source),
         broken={},
         raw=lambda row: _raw(batch, row),
         on_reject=on_reject,
@@ -189,8 +189,28 @@ def _decode(hash_type: HashType, array: Any, name: str, source_name: str) -> Dec
             return _decode_packed(
                 hash_type, pc.cast(array.fill_null(bytes(hash_type.width)), pa.binary(hash_type.width)), array
             )
-        return decode_cells(hash_type, _text_cells(array))
+        return _decode_mixed(hash_type, array, np.asarray(pc.fill_null(lengths, -1)) == hash_type.width)
     return decode_cells(hash_type, _text_cells(_as_text(array, name, source_name)))
+
+
+def _decode_mixed(hash_type: HashType, array: Any, is_packed: NDArray[np.bool_]) -> Decoded:
+    """Decode a column in which some values are digests, and others text or of the wrong length."""
+    cells = _text_cells(array)
+    starts = cells.starts.copy()
+    decoded = decode_cells(
+        hash_type, Cells(cells.buffer, cells.starts.copy(), np.where(is_packed, 0, cells.lengths))
+    )
+    rows = np.flatnonzero(is_packed)
+    if len(rows):
+        decoded.digests[rows] = cells.buffer[starts[rows][:, None] + np.arange(hash_type.width)]
+        decoded.present[rows] = True
+
+    def explain(row: int) -> str:
+        size = int(cells.lengths[row])
+        name, width, digits = hash_type.name, hash_type.width, hash_type.hex_digits
+        return f"{name}: expected {width} bytes or {digits} hexadecimal digits, got {size} bytes"
+
+    return replace(decoded, explain=explain)
 
 
 def _decode_packed(hash_type: HashType, array: Any, nulls: Any = None) -> Decoded:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.empty_listing import format_of_empty_listing
 from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import checkable_rows, text_of
@@ -39,6 +40,8 @@ def read_rclone(
 
     Folders are passed over; files without a hash of a type that is known here are not checkable.
     """
+    if format_of_empty_listing(source.head) is not None:
+        return
     for items in read_items(source, _PLACES, on_reject=on_reject, block_bytes=block_bytes):
         rows = checkable_rows(items, _read, source, on_reject)
         if rows is not None:

@@ -25,10 +25,13 @@ from hashserver.readers.errors import ReadError
 from hashserver.readers.head import Head
 from hashserver.readers.source import Source
 
-DEFAULT_ROLE = "known-good"
+_ROLE = "known-good"
+_COMPANIONS = {"pkg", "mfg", "os", "version"}
+_NSRL_COLUMNS = {"crc32", "package_id"}
 BLOCK_ROWS = 1 << 15
 _MAGIC = b"SQLite format 3\0"
 _TABLES = ("file", "metadata", "distinct_hash")
+_TABLES_QUERY = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') LIMIT 1000"
 _LONGEST_VALUE = 1 << 16
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_PRAGMA}
 _Value = bytes | int | float | None
@@ -37,6 +40,20 @@ _Value = bytes | int | float | None
 def looks_like(head: Head) -> bool:
     """Whether a file is an SQLite database."""
     return head.text.startswith(_MAGIC)
+
+
+def default_role(source: Source) -> str | None:
+    """known-good for what has the tables of NSRL's data set, and not for any database of files."""
+    if source.path is None:
+        return None
+    with _refusing(source.name, 0), closing(_open(source.path)) as database:
+        table = _find_table(database, source.name)
+        names = {_text(name).lower() for name, _ in database.execute(_TABLES_QUERY)}
+        columns = {
+            _text(name).lower()
+            for _, name, *_rest in database.execute(f"PRAGMA table_info({_quoted(table.name)})")
+        }
+    return _ROLE if len(_COMPANIONS & names) > 1 or columns >= _NSRL_COLUMNS else None
 
 
 def read_rds(
@@ -121,14 +138,17 @@ def _find_table(database: sqlite3.Connection, source_name: str) -> _Table:
         ReadError: there is none, or it has no column of hashes.
     """
     found = {}
-    query = "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') LIMIT 1000"
-    for raw, kind in database.execute(query):
+    names = []
+    for raw, kind in database.execute(_TABLES_QUERY):
         name = _text(raw)
+        names.append(name)
         if name.lower() in _TABLES:
             found[kind == b"view", _TABLES.index(name.lower())] = name
     if not found:
         raise ReadError(
-            f"{source_name}: no table of NSRL's data set (FILE, METADATA or DISTINCT_HASH) in the database"
+            f"{source_name} is an SQLite database, and has none of the tables of NSRL's data set (FILE, METADATA "
+            f"or DISTINCT_HASH) but {', '.join(names)[:200] or 'none at all'}; export the table that holds the "
+            "hashes as CSV and load that"
         )
     (is_view, _), name = min(found.items())
     hashes: dict[str, str] = {}

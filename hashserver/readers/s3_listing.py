@@ -15,6 +15,7 @@ from typing import Any
 
 from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
+from hashserver.readers.empty_listing import format_of_empty_listing
 from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
 from hashserver.readers.objects import checkable_rows, text_of
@@ -53,6 +54,8 @@ def read_s3_listing(
     Lines are numbers of items. Delete markers, which are no objects, are passed over; objects
     without a hash of their content are not checkable.
     """
+    if format_of_empty_listing(source.head) is not None:
+        return
     for items in read_items(source, _PLACES, on_reject=on_reject, block_bytes=block_bytes):
         rows = checkable_rows(items, _read, source, on_reject)
         if rows is not None:

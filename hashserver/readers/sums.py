@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numba as nb
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.hashtypes import hash_type as look_up
-from hashcore.rows import Reject, Rows
+from hashcore.rows import Reject, Rows, Strings
 from hashserver.readers.blocks import BLOCK_BYTES, Blocks
 from hashserver.readers.cells import Cells, Decoded, assemble, decode_cells
 from hashserver.readers.columns import type_of
@@ -19,9 +20,27 @@ from hashserver.readers.errors import ReadError
 from hashserver.readers.lines import Lines, lines_of
 from hashserver.readers.source import Source
 
-_BSD = re.compile(rb"(MD5|SHA1|SHA256|SHA2-256) ?\((.*)\) ?= ?([0-9A-Fa-f]+)", re.DOTALL)
-_BSD_TYPES = {b"MD5": "md5", b"SHA1": "sha1", b"SHA256": "sha256", b"SHA2-256": "sha256"}
-_GNU = re.compile(rb"\\?[0-9A-Fa-f]{16,64} [ *].")
+_BSD = re.compile(rb"([A-Za-z][A-Za-z0-9/-]{1,20}+) ?\((.*)\) ?= ?([0-9A-Za-z+/]+={0,2})", re.DOTALL)
+_BSD_TYPES = {
+    "MD5": "md5",
+    "SHA1": "sha1",
+    "SHA-1": "sha1",
+    "SHA256": "sha256",
+    "SHA-256": "sha256",
+    "SHA2-256": "sha256",
+}
+_GNU = re.compile(rb"\\?([0-9A-Fa-f]{8}|[0-9A-Fa-f]{16,128}) [ *].")
+_OTHERS = {
+    8: "CRC-32 or XXH32",
+    16: "XXH64 or CRC-64; if these are pHashes, add --type phash",
+    48: "Tiger",
+    56: "SHA-224",
+    96: "SHA-384",
+    128: "SHA-512 or BLAKE2b",
+}
+_AS_NAMES = np.arange(256, dtype=np.uint8)
+_AS_NAMES[0] = 0x0A  # see `Source.has_nul_lines`
+_CR_WITHIN = re.compile(rb"\r[ \t]*+\\?[0-9A-Fa-f]{32,128} [ *]")
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r"}
 _SPACE, _TAB, _LF, _CR, _STAR, _BACKSLASH = 0x20, 0x09, 0x0A, 0x0D, 0x2A, 0x5C
 
@@ -116,10 +135,43 @@ def read_sums(
     rclone's without a hash are counted in `source.not_checkable`.
     """
     _refuse_base64(source)
+    _refuse_other_hashes(source, hash_type)
     for lines in Blocks(source, on_reject, block_bytes).cut(lines_of):
         rows = _read_block(source, lines, hash_type, on_reject)
+        if rows is not None and rows.names is not None and source.has_nul_lines:
+            rows = replace(rows, names=Strings(_AS_NAMES[rows.names.data], rows.names.offsets))
         if rows is not None:
             yield rows
+
+
+def _refuse_other_hashes(source: Source, chosen: str | None) -> None:
+    """Refuse a listing of which no line in sight has a hash that can be checked.
+
+    Raises:
+        ReadError: it is one.
+    """
+    known = {hash_type.hex_digits for name, hash_type in HASH_TYPES.items() if name != "phash" or chosen == name}
+    digits: list[int] = []
+    others: list[str] = []
+    for line in source.head.lines:
+        body = line.strip()
+        if (bsd := _BSD.fullmatch(body.removeprefix(b"\\"))) is not None:
+            kind = bsd[1].decode().upper()
+            if kind in _BSD_TYPES:
+                return
+            others.append(kind)
+        elif (gnu := _GNU.match(body)) is not None:
+            if len(gnu[1]) in known:
+                return
+            digits += [len(gnu[1])] * (len(gnu[1]) in _OTHERS)
+    if others:
+        raise ReadError(f"{source.name}: its hashes are {others[0]}; {_SUPPORTED}")
+    if digits:
+        what = _OTHERS[digits[0]]
+        raise ReadError(f"{source.name}: its hashes have {digits[0]} digits ({what}); {_SUPPORTED}")
+
+
+_SUPPORTED = "make the listing with md5sum, sha1sum or sha256sum"
 
 
 def _refuse_base64(source: Source) -> None:
@@ -147,12 +199,12 @@ def _read_block(
     names = Cells(text, name_starts, starts + lengths - name_starts)
     types = np.zeros(len(lines), np.int64)
     known = list(HASH_TYPES)
-    for name in known if chosen is None else [chosen]:
+    for name in [name for name in known if name != "phash"] if chosen is None else [chosen]:
         # Types of equal width stand in the registry with the usual one first.
         fits = (hash_lengths == HASH_TYPES[name].hex_digits) & (types == 0)
         types[fits] = known.index(name) + 1
     odd = np.flatnonzero(types == 0)
-    broken: dict[int, str] = {}
+    broken = _with_returns_within(lines)
     if len(odd):
         hashes, names = _parse_odd_lines(lines, odd.tolist(), chosen, hashes, names, types, broken)
     columns = [_column(name, hashes, types == known.index(name) + 1) for name in known]
@@ -208,9 +260,9 @@ def _parse_odd_lines(
     for row in odd:
         line = lines.cells.text(row)
         parsed = _parse_line(line, chosen)
-        if parsed is None:
+        if isinstance(parsed, str):
             hashes.lengths[row], names.lengths[row] = 0, 0
-            broken[row] = "expected a hash of 32, 40 or 64 hexadecimal digits, two spaces and a file name"
+            broken[row] = parsed
             continue
         hash_type, digits, name = parsed
         types[row] = known.index(hash_type) + 1
@@ -224,19 +276,40 @@ def _parse_odd_lines(
     return Cells(buffer, hashes.starts, hashes.lengths), Cells(buffer, names.starts, names.lengths)
 
 
-def _parse_line(line: bytes, chosen: str | None) -> tuple[str, bytes, bytes] | None:
+def _with_returns_within(lines: Lines) -> dict[int, str]:
+    """Lines in which another one begins after a CR that is no end of a line here."""
+    text, starts, lengths = lines.cells.buffer, lines.cells.starts, lines.cells.lengths
+    returns = np.flatnonzero(text == _CR)
+    if not len(returns) or (text[np.minimum(returns + 1, len(text) - 1)] == _LF).all():
+        return {}
+    rows = np.unique(np.searchsorted(starts, returns, "right") - 1)
+    return {
+        row: "a line that ends in CR alone, among others that end in LF"
+        for row in rows[rows >= 0].tolist()
+        if _CR_WITHIN.search(text[starts[row] : starts[row] + lengths[row]].tobytes())
+    }
+
+
+def _parse_line(line: bytes, chosen: str | None) -> tuple[str, bytes, bytes] | str:
+    """Type, digits and name of a line; or what is wrong with it."""
     escaped = line.startswith(b"\\")
     body = line[1:] if escaped else line
     match = _BSD.fullmatch(body.rstrip(b" \t\r"))
     if match is not None:
-        hash_type, name, digits = _BSD_TYPES[match[1]], match[2], match[3]
+        kind, name, digits = match[1].decode().upper(), match[2], match[3]
+        if kind not in _BSD_TYPES:
+            return f"{kind} is not a hash type that can be checked"
+        hash_type = _BSD_TYPES[kind]
         if len(digits) != look_up(hash_type).hex_digits:
-            return None
+            base64 = "; is it base64?" if digits.endswith(b"=") else ""
+            return f"expected {look_up(hash_type).hex_digits} hexadecimal digits, got {len(digits)}{base64}"
     else:
         digits, _, rest = body.partition(b" ")
         found = type_of(digits, chosen)
+        if found == "phash" != chosen:
+            return f"16 digits may be of {_OTHERS[16]}"
         if found is None or rest[:1] not in (b" ", b"*") or len(rest) < 2:
-            return None
+            return "expected a hash of 32, 40 or 64 hexadecimal digits, two spaces and a file name"
         hash_type, name = found, rest[1:]
     if escaped:
         name = re.sub(rb"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)

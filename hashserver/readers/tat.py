@@ -11,7 +11,7 @@ from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_items
-from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows
+from hashserver.readers.objects import Withdrawn, identifier_of, text_of, withdrawable_rows, word_of
 from hashserver.readers.source import Source
 
 _PLACES: tuple[Path, ...] = ((), ("results",), ("hashes",), ("data",))
@@ -49,7 +49,7 @@ def _read(item: dict[str, Any]) -> dict[str, bytes]:
     if deleted not in (None, False, "false"):
         raise ValueError("deleted: expected true or false")
     if (ideology := item.get("ideology")) is not None:
-        found["category"] = text_of("ideology", ideology)
+        found["category"] = word_of("ideology", ideology)
     algorithm = item.get("algorithm")
     role = algorithm.lower().replace("-", "") if isinstance(algorithm, str) else None
     if role not in HASH_TYPES:

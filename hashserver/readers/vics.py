@@ -10,18 +10,27 @@ from hashcore.rows import Reject, Rows
 from hashserver.readers.blocks import BLOCK_BYTES
 from hashserver.readers.head import Head
 from hashserver.readers.json_items import Path, read_head, read_items
-from hashserver.readers.objects import identifier_of, rows_of, text_of
+from hashserver.readers.objects import identifier_of, rows_of, text_of, word_of
 from hashserver.readers.source import Source
 
 _CONTEXTS = ("odata.metadata", "@odata.context")
 _MODEL = "/ProjectVic/DataModels/"
 _CASES = re.compile(rb'"(?:CaseID|CaseNumber|Media)"\s*+:\s*+[\["\dn]')
+_MEDIA_FIRST = re.compile(
+    rb'\s*+\{(?:\s*+"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[-+.\w]++)\s*+,)*+\s*+"value"\s*+:\s*+\['
+)
+_MEDIA_ID = re.compile(rb'"(?:MediaID|VictimIdentified|OffenderIdentified|IsPrecategorized)"\s*+:')
 _EXACT = (("MD5", "md5"), ("SHA1", "sha1"), ("SHA256", "sha256"))
 
 
 def looks_like(head: Head) -> bool:
-    """Whether a document begins as Project VIC's do: with the address of the data model."""
-    return _model(head) is not None
+    """Whether a document begins as Project VIC's do: with the address of the data model, or media.
+
+    The address may stand after the media, too far away to be seen.
+    """
+    return _model(head) is not None or (
+        _MEDIA_FIRST.match(head.text) is not None and _MEDIA_ID.search(head.text) is not None
+    )
 
 
 def _model(head: Head) -> str | None:
@@ -62,7 +71,7 @@ def _read(media: dict[str, Any]) -> dict[str, bytes]:
     if (value := get("MediaID")) is not None:
         found["id"] = identifier_of("MediaID", value)
     if (value := get("Category")) is not None:
-        found["category"] = identifier_of("Category", value)
+        found["category"] = word_of("Category", value)
     for name, role in _EXACT:
         if (value := get(name)) is not None:
             found[role] = text_of(name, value)

@@ -54,7 +54,8 @@ def warm_up_changes(is_ending: Callable[[], bool] = lambda: False) -> None:
     from hashserver.sets.entries import Contribution, NewEntry, publish, withdraw
 
     hashes = {
-        hash_type.name: [bytes([1 + at]) * hash_type.width for at in range(3)] for hash_type in HASH_TYPES.values()
+        hash_type.name: [bytes((91 * place + at) % 256 for place in range(hash_type.width)) for at in range(3)]
+        for hash_type in HASH_TYPES.values()
     }
     entries = [
         NewEntry(f"{at}", "c", {hash_type: some[at] for hash_type, some in hashes.items()}) for at in range(3)

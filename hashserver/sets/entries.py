@@ -23,6 +23,7 @@ from hashcore import (
     Withdrawals,
 )
 from hashcore.errors import UnknownEntry, UnknownSet
+from hashcore.pictures.blank import is_blank
 from hashcore.text.hexcodec import OK, decode_hex, explain_invalid
 from hashserver.ledger import Ledger
 from hashserver.ledger.publications import audited
@@ -169,9 +170,10 @@ def _digest(value: Any, name: str, place: str, who: str) -> bytes:
     if status[0] != OK:
         raise BadMember(f"{who}: {name}: {explain_invalid(hash_type, value)}", pointer=pointer)
     digest = digests.tobytes()
-    if digest in hash_type.benign:
+    what = "a blank picture" if is_blank(hash_type, digest) else hash_type.benign.get(digest)
+    if what is not None:
         raise BadMember(
-            f"{who}: {name} is the hash of {hash_type.benign[digest]}, which is everywhere and harmless",
+            f"{who}: {name} is the hash of {what}, which is everywhere and harmless",
             pointer=pointer,
         )
     return digest

@@ -53,7 +53,7 @@ def make_codes(kind: str, n: int, width: int, random: np.random.Generator) -> Co
         centres = random.integers(0, 256, (3, width), np.uint8)
         codes = flip_bits(centres[random.integers(0, 3, n)], 20 if width == 32 else 6, random)
     elif kind == "correlated":
-        codes[: n // 2, : width // 2] = 0
+        codes[: n // 2, : width // 2] = np.arange(width // 2) * 91 % 256  # the same, and not blank
         codes[:, -1] = codes[:, 0]
     elif kind == "half set":
         codes = half_set(n, width, random)

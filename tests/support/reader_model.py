@@ -13,6 +13,9 @@ from hypothesis import assume
 from hashcore.hashtypes import HASH_TYPES
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashserver.readers import Source, read_rows
+from hashserver.readers.csv_text import usual_cells
+from hashserver.readers.head import HEAD_BYTES
+from hashserver.readers.recoding import AsItIs, choose_recoding
 
 MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 OTHER_MD5 = "e4d909c290d0fb1ca068ffaddf22cbd0"
@@ -72,6 +75,8 @@ def read_blocks(
     # Text that happens to begin as a packed file does is taken for one, as it should be.
     if data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")) or data[1:4] == b"\x2a\x4d\x18":
         assume(False)
+    # So is text that is recoded before readers see it; that has tests of its own.
+    assume(isinstance(choose_recoding(data[:HEAD_BYTES]), AsItIs))
     source = source_of(data)
     taken = collect(
         lambda on_reject: reader(source, hash_type=hash_type, on_reject=on_reject, block_bytes=block_bytes)
@@ -160,7 +165,7 @@ def model_text(text: bytes, hash_type: str) -> Taken:
 
 
 _LISTED = re.compile(rb"(\\?)([0-9a-fA-F]+) [ *](.+)", re.DOTALL)
-_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 16: "phash", 288: "photodna"}
+_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 288: "photodna"}
 
 
 def model_sums(text: bytes) -> Taken:
@@ -228,11 +233,15 @@ def model_csv(text: bytes, delimiter: bytes = b",") -> Taken:
     """CSV with a header of names as they are written here, in lower case."""
     taken = Taken()
     header: list[str] = []
+    usual, some_whole = 0, False
     for line, raw, fields in csv_records(text.removeprefix(b"\xef\xbb\xbf"), delimiter):
         if not header:
             header = [name.decode() for name in fields or []]
+            usual = usual_cells(source_of(text).head, len(header), header=True)
             continue
-        row = _csv_row(line, header, fields)
+        some_whole = some_whole or len(fields or []) in (usual, len(header))
+        is_cut = some_whole and not text.endswith(b"\n") and text.endswith(raw)
+        row = _csv_row(line, header, fields, usual, is_cut)
         if row is None:
             taken.rejects.append(Reject(line, "", raw[:1000]))
         else:
@@ -240,16 +249,25 @@ def model_csv(text: bytes, delimiter: bytes = b",") -> Taken:
     return taken
 
 
-def _csv_row(line: int, header: list[str], fields: list[bytes] | None) -> Row | None:
-    if fields is None or len(fields) != len(header):
+def _text(cell: bytes) -> str:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return cell.decode("cp1252")
+
+
+def _csv_row(line: int, header: list[str], fields: list[bytes] | None, usual: int, is_cut: bool) -> Row | None:
+    if fields is None or any(fields[usual:]):
         return None
+    if len(fields) < usual and len(fields) != len(header) and is_cut:
+        return None
+    fields = [*fields, *[b""] * len(header)][: len(header)]
     cells = {name: field.strip(b" \t") for name, field in zip(header, fields, strict=True)}
     hashes = {name: cells[name] for name in header if name in HASH_TYPES and cells[name]}
     if not hashes or not all(is_hash(hash_type, cell) for hash_type, cell in hashes.items()):
         return None
     try:
-        category = cells.get("category", b"").decode()
-        cells.get("id", b"").decode()
+        category, id = (_text(cells.get(name, b"")) for name in ("category", "id"))
     except UnicodeDecodeError:
         return None
     if len(category.encode()) > 200:
@@ -258,6 +276,6 @@ def _csv_row(line: int, header: list[str], fields: list[bytes] | None) -> Row | 
         line,
         {hash_type: cell.decode().lower() for hash_type, cell in hashes.items()},
         category or None,
-        cells.get("id"),
+        id.encode() if "id" in cells else None,
         cells.get("name"),
     )

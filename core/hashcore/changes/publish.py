@@ -38,7 +38,7 @@ from hashcore.disk.layout import (
 )
 from hashcore.disk.staging import PIECE_BYTES, Stage
 from hashcore.disk.tombstones import NONE_DEAD, read_tombstones
-from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownRole
+from hashcore.errors import OtherRole, StoreError, UnknownEntry, UnknownGeneration, UnknownRole
 from hashcore.hashtypes import check_distance
 from hashcore.reading.wanted import Wanted
 from hashcore.rows import Reject, Rows, Withdrawals
@@ -63,16 +63,34 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What a load would do to its set, before it is published.
+
+    Args:
+        before: entries that the set has; None for a new set.
+        after: entries that it would have.
+        tally: how many would be added, removed and so on.
+    """
+
+    before: int | None
+    after: int
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How a load treats its rows.
 
     Args:
-        role: "match" or "known-good"; None keeps the role of a set, and makes a new set "match".
+        role: "match" or "known-good", which has to be the set's own if there is one; None keeps the
+            role of a set, and makes a new set "match".
         category: the category of rows that have none of their own.
         append: add to the set rather than replace its contents.
         renew: blocks withdraw only what the set had before the load; their own rows are loaded even
             if they have a withdrawn id.
         distances: the set's default distance by perceptual type; other types keep theirs.
+        look_over: called with what the load would do, when all rows have been read and nobody else
+            may change the store; if it raises, nothing changes.
     """
 
     role: str | None = None
@@ -80,6 +98,7 @@ class LoadOptions:
     append: bool = False
     renew: bool = False
     distances: Mapping[str, int] = field(default_factory=dict)
+    look_over: Callable[[Planned], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +155,18 @@ class Publisher:
 
         Raises:
             UnknownRole: the options name a role that does not exist.
+            OtherRole: the set has another role; a load never changes it.
             BadDistance: the options set a distance that its hash type does not allow.
         """
         current = self._read_current()
         role = options.role or (current.sets[name].role if name in current.sets else "match")
-        if role not in ROLES:
-            raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
+        _check_role(role)
+        if name in current.sets and current.sets[name].role != role:
+            raise OtherRole(
+                f"set {name!r} is a {current.sets[name].role} set, and a load never changes the role of a set; to "
+                f"make it {role}, with all of its {current.sets[name].entries:,} entries, run "
+                f'hashserver sets role {name} {role} --because "..."'
+            )
         for hash_type, distance in options.distances.items():
             check_distance(hash_type, distance)
         with Scratch(self._environment.folder) as scratch, self._stage() as stage:
@@ -166,12 +191,32 @@ class Publisher:
             before = current.sets.get(name)
             distances = {**(before.distances if before else {}), **options.distances}
             same = before is not None and (before.role, before.distances) == (role, distances)
+            changed = work.describe(HashSet(name, role, [], {}, 0, now, 0, 0, distances), segments)
+            options.look_over(Planned(None if before is None else before.entries, changed.entries, work.tally))
             if before is not None and same and work.tally.changes == 0:
                 return Outcome(current.generation, False, work.tally, before.entries)
-            changed = work.describe(HashSet(name, role, [], {}, 0, now, 0, 0, distances), segments)
             sets = {**current.sets, name: changed}
             generation = self._publish(work, sets, f"load {name}", now, segments)
         return Outcome(generation, True, work.tally, changed.entries)
+
+    def change_role(self, name: str, role: str, *, now: float) -> Outcome:
+        """Change the role of a set; its entries stay as they are.
+
+        Raises:
+            UnknownSet: no set has that name.
+            UnknownRole: there is no such role.
+        """
+        current = self._read_current()
+        entry = get_set(current, name)
+        _check_role(role)
+        if entry.role == role:
+            return Outcome(current.generation, False, Tally(), entry.entries)
+        changed = replace(entry, role=role, loaded=now, added=0, removed=0)
+        with self._stage() as stage:
+            work = self._work(stage, current, name)
+            sets = {**current.sets, name: changed}
+            generation = self._publish(work, sets, f"role of {name}: {role}", now, list(work.old.values()))
+        return Outcome(generation, True, Tally(), entry.entries)
 
     def withdraw(self, name: str, ids: Sequence[str], *, now: float) -> Outcome:
         """Withdraw the entries of a set that have some ids; no segment is rewritten.
@@ -360,6 +405,11 @@ class Publisher:
         for manifest in manifests[: len(manifests) - len(kept)]:
             transaction.delete(manifest_key(manifest.generation))
         delete_objects(transaction, find_orphans(transaction, kept, current))
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise UnknownRole(f"unknown role {role!r}; a set's role is one of {', '.join(ROLES)}")
 
 
 def _choose_merged(old: list[Segment], new_rows: int) -> tuple[list[Segment], list[Segment]]:

@@ -23,8 +23,9 @@ from hashcore.arrays.ordering import digest_prefix, digest_prefixes
 from hashcore.arrays.residency import let_go_of_map
 from hashcore.changes.batches import Batch, LabelBook, Shape, concatenate, make_tags
 from hashcore.disk.layout import Label
-from hashcore.hashtypes import HASH_TYPES
-from hashcore.rows import Reject, Rows, Strings
+from hashcore.hashtypes import HASH_TYPES, HashType
+from hashcore.pictures.blank import are_blank
+from hashcore.rows import HashColumn, Reject, Rows, Strings
 
 _RUN_BYTES = 512 << 20
 _RUN_ROWS = 1 << 20
@@ -252,21 +253,19 @@ class RunBuilder:
 
     def _without_benign(self, rows: Rows) -> NDArray[np.bool_] | None:
         """Reject rows with benign hashes. Which rows to take, bool[n]; None for all."""
-        keep = None
+        reasons: dict[int, tuple[str, bytes]] = {}
         for name, column in rows.hashes.items():
-            for benign, what in HASH_TYPES[name].benign.items():
-                first = np.frombuffer(benign, np.uint32)[0]
-                suspects = np.flatnonzero(column.digests.view(np.uint32)[:, 0] == first)
-                if column.present is not None:  # rows without the hash hold zeros, a blank picture
-                    suspects = suspects[column.present[suspects]]
-                equal = (column.digests[suspects] == np.frombuffer(benign, np.uint8)).all(axis=1)
-                for row in suspects[equal].tolist():
-                    keep = np.ones(len(rows), np.bool_) if keep is None else keep
-                    if keep[row]:
-                        keep[row] = False
-                        self.rejected += 1
-                        reason = f"the {name} of {what}: it is everywhere and harmless"
-                        self._on_reject(Reject(int(rows.lines[row]), reason, benign.hex().encode()))
+            for row, what in _benign_rows(HASH_TYPES[name], column):
+                reason = f"the {name} of {what}: it is everywhere and harmless"
+                reasons.setdefault(row, (reason, column.digests[row].tobytes()))
+        if not reasons:
+            return None
+        for row in sorted(reasons):
+            reason, digest = reasons[row]
+            self._on_reject(Reject(int(rows.lines[row]), reason, digest.hex().encode()))
+        self.rejected += len(reasons)
+        keep = np.ones(len(rows), np.bool_)
+        keep[list(reasons)] = False
         return keep
 
     def _number_labels(self, rows: Rows) -> NDArray[np.int32]:
@@ -303,6 +302,24 @@ class RunBuilder:
 
 
 _NO_TAGS = np.empty(0, np.uint64)
+
+
+def _benign_rows(hash_type: HashType, column: HashColumn) -> list[tuple[int, str]]:
+    """The rows of a column that have a benign hash, and what it is the hash of."""
+    found: list[tuple[int, str]] = []
+    if hash_type.is_near:
+        blank = are_blank(hash_type, column.digests)
+        if column.present is not None:  # rows without the hash hold zeros, which is blank
+            blank &= column.present
+        return [(row, "a blank picture") for row in np.flatnonzero(blank).tolist()]
+    for benign, what in hash_type.benign.items():
+        first = np.frombuffer(benign, np.uint32)[0]
+        suspects = np.flatnonzero(column.digests.view(np.uint32)[:, 0] == first)
+        if column.present is not None:
+            suspects = suspects[column.present[suspects]]
+        equal = (column.digests[suspects] == np.frombuffer(benign, np.uint8)).all(axis=1)
+        found.extend((row, what) for row in suspects[equal].tolist())
+    return found
 
 
 def _choose(batch: Batch, rows: NDArray[np.uint32]) -> Batch:

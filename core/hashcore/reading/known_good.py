@@ -11,6 +11,7 @@ from hashcore.arrays.gather import gather
 from hashcore.disk.tombstones import are_dead
 from hashcore.exact.tables import TableGroup
 from hashcore.hashtypes import HASH_TYPES, HashType, Rule
+from hashcore.pictures.blank import are_blank
 from hashcore.reading.matches import Matches
 from hashcore.reading.opened import Codes, OpenSegment, codes_of_role, tables_of_role
 from hashcore.rows import Digests
@@ -35,9 +36,9 @@ class KnownGood:
     def without_vouched_for(self, hash_type: HashType, digests: Digests, matches: Matches) -> Matches:
         """Leave out the matches that something vouches for.
 
-        An entry never matches if one of its hashes is benign, or if a known-good set has one of its
-        hashes of other types. A match is left out if a known-good entry is at least as near to its
-        query.
+        The hash of a blank picture matches nothing, see `hashcore.pictures.blank`. An entry never
+        matches if one of its hashes is benign, or if a known-good set has one of its hashes of
+        other types. A match is left out if a known-good entry is at least as near to its query.
 
         Args:
             hash_type: the type of the digests.
@@ -47,6 +48,10 @@ class KnownGood:
         Returns:
             The matches that are left, in the same order.
         """
+        if hash_type.is_near:
+            blank = are_blank(hash_type, digests[np.unique(matches.queries)])
+            if blank.any():
+                matches = matches.where(~np.isin(matches.queries, np.unique(matches.queries)[blank]))
         if vouching := self._vouching_hashes(hash_type, matches):
             matches = matches.where(~self._vouched_for_entries(hash_type, matches, vouching))
         if len(matches) and self._has(hash_type.name):

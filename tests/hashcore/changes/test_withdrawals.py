@@ -37,8 +37,8 @@ def test_an_id_withdrawn_before_is_said_to_be_missing(
 
 
 def test_near_duplicates_behind_withdrawn_ones_are_found(store: Store) -> None:
-    digest = bytes(32)
-    near = [{"pdq": bytes([n]) + bytes(31), "id": str(n)} for n in range(8)]
+    digest = bytes(91 * place % 256 for place in range(32))
+    near = [{"pdq": bytes([n]) + digest[1:], "id": str(n)} for n in range(8)]
     store.load("known", [rows_of(near)], now=1.0)
     store.withdraw("known", ["0", "1", "2", "4"], now=2.0)
     with store.read() as snapshot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from pathlib import Path
 from unittest.mock import patch
@@ -38,19 +39,18 @@ def test_entries_are_counted_that_have_an_id_or_else_a_first_hash(
     slab_rows: int,
 ) -> None:
     entries = {each for load in loads for each in load}
-    digests = [
-        number.to_bytes(look_up(hash_type).width, "little") for number in numbers for hash_type in ("md5", "pdq")
-    ]
+
+    def digest_of(number: int, hash_type: str) -> bytes:
+        return hashlib.shake_128(bytes([number])).digest(look_up(hash_type).width)
+
+    digests = [digest_of(number, hash_type) for number in numbers for hash_type in ("md5", "pdq")]
     with (
         tempfile.TemporaryDirectory() as folder,
         patch("hashcore.reading.wanted._SLAB_ROWS", slab_rows),
         Store(Path(folder), limits=Limits(piece_bytes=64)) as store,
     ):
         for now, load in enumerate(loads):
-            rows = [
-                {hash_type: number.to_bytes(look_up(hash_type).width, "little"), "id": id}
-                for number, id, hash_type in load
-            ]
+            rows = [{hash_type: digest_of(number, hash_type), "id": id} for number, id, hash_type in load]
             store.load("known", [rows_of(rows)] if rows else [], APPEND, now=float(now))
         if withdrawn & {id for _, id, _ in entries}:
             store.withdraw("known", sorted(withdrawn), now=9.0)

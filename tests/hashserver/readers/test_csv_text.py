@@ -109,17 +109,17 @@ def test_each_kind_of_bad_row_is_rejected_with_its_line_and_reason_and_no_other_
     ]
     data = b"\n".join(lines)
     taken = read(data)
-    assert [(row.line, row.hashes["md5"]) for row in taken.rows] == [(2, MD5), (14, OTHER_MD5)]
+    assert [(row.line, row.hashes["md5"]) for row in taken.rows] == [
+        *((line, MD5) for line in (2, 3, 11, 12)),
+        (14, OTHER_MD5),
+    ]
     assert [(reject.line, reject.reason) for reject in taken.rejects] == [
-        (3, "expected 3 columns, got 2"),
         (4, "expected 3 columns, got 4"),
         (6, "md5: expected 32 hexadecimal digits, got 31"),
         (7, "md5: character 32 is not a hexadecimal digit"),
         (8, "no hash in this row"),
         (9, "a quote that is not closed, or text after a closing quote"),
         (10, "category: longer than 200 bytes"),
-        (11, "id: the text is not UTF-8"),
-        (12, "category: the text is not UTF-8"),
         (13, "a quote that is not closed, or text after a closing quote"),
     ]
     assert [reject.text for reject in taken.rejects] == [lines[reject.line - 1] for reject in taken.rejects]
@@ -140,8 +140,9 @@ def test_a_quote_that_is_never_closed_costs_its_own_line_only() -> None:
 
 
 def test_a_character_cut_by_a_delimiter_is_not_healed_by_the_next_cell() -> None:
-    data = f"md5,id\n{MD5},".encode() + b"\xc3\n" + f"{OTHER_MD5},".encode() + b"\xa9\n"
-    assert reasons(data) == [(2, "id: the text is not UTF-8"), (3, "id: the text is not UTF-8")]
+    data = f"md5,id\n{MD5},".encode() + b"\xc3\n" + f"{OTHER_MD5},".encode() + b"\x81\n"
+    assert reasons(data) == [(3, "id: the text is neither UTF-8 nor Windows-1252")]
+    assert [row.id for row in read(data).rows] == ["\u00c3".encode()]
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
@@ -158,9 +159,7 @@ def test_a_header_alone_has_no_rows(data: bytes) -> None:
     assert not taken.rejects
 
 
-@pytest.mark.parametrize(
-    "data", [b"name,size\nx,1\n", b"\n" * 100_000 + MD5.encode(), "md5,id\n".encode("utf-16"), b"\0\0\0,\0\n"]
-)
+@pytest.mark.parametrize("data", [b"name,size\nx,1\n", b"\n" * 100_000 + MD5.encode(), b"\0\0\0,\0\n"])
 def test_a_file_in_which_no_column_holds_hashes_is_refused_with_advice(data: bytes) -> None:
     with pytest.raises(ReadError, match=r"cannot tell which column holds hashes.*--type"):
         read(data, format="csv")

@@ -48,6 +48,15 @@ CASES = {
         "vics",
     ),
     "OData of something else": ('{"@odata.context": "http://localhost/$metadata#Users"}', "jsonl"),
+    "Project VIC, its model at the end": ('{"value": [{"MediaID": 1, "MD5": "x"}]}', "vics"),
+    "an empty bucket": ('{"RequestCharged": null, "Prefix": ""}', "s3-listing"),
+    "an empty bucket with its list": ('{"Contents": []}', "s3-listing"),
+    "an empty bucket, queried": ("null\n", "s3-listing"),
+    "an empty folder": ("[\n]\n", "rclone"),
+    "a header in other words": (f"MD5 Hash;SHA1 Hash;Categorie\n{MD5};{SHA1};1\n", "csv"),
+    "a listing of SHA-512": (f"{'ab' * 64}  a\n", "sums"),
+    "a listing of XXH64": (f"{PHASH}  a\n", "sums"),
+    "a listing that ends in NUL": (f"{MD5}  a\0{OTHER_MD5}  b\0", "sums"),
     "an exchange's page": ('{"data": [\n{"id": "1", "type" : "HASH_PDQ"', "exchange"),
     "an exchange's array": ('[{"type":"HASH_MD5","value":"x"}]', "exchange"),
     "StopNCII": ('{"count": 1, "hashRecords": [{"signalType": "ImagePDQ"}]}', "exchange"),
@@ -80,7 +89,7 @@ def test_a_format_is_known_by_what_is_in_the_file(case: str, pack: type[bytes]) 
     source = source_of(pack(text.encode()))
     assert detect_format(source, None) == expected
     assert expected in FORMATS
-    assert source.read(len(text.encode()) + 1) == text.encode()
+    assert source.read(len(text.encode()) + 1) == text.replace("\0", "\n" if "\0" in text[40:] else "\0").encode()
 
 
 def test_a_named_type_makes_one_column_of_anything_a_list() -> None:
@@ -106,9 +115,7 @@ def test_the_name_settles_what_the_text_does_not(name: str, expected: str) -> No
 
 
 @pytest.mark.parametrize("name", ["standard input", "a", "a.dat", "a.csv.bak", "csv"])
-@pytest.mark.parametrize(
-    "data", [b"hello\n", b"[\n{}]\n", b"a,b\n1,2\n", f"{MD5}\n".encode("utf-16"), b"\xff" * 99]
-)
+@pytest.mark.parametrize("data", [b"hello\n", b"[\n{}]\n", b"a,b\n1,2\n", b"\xff" * 99])
 def test_what_looks_like_nothing_is_refused_with_advice(name: str, data: bytes) -> None:
     with pytest.raises(
         ReadError, match=f"{name}: cannot tell what format this is; name it with --format .*--type"
@@ -116,10 +123,11 @@ def test_what_looks_like_nothing_is_refused_with_advice(name: str, data: bytes) 
         detect_format(Source(io.BytesIO(data), name, None), None)
 
 
-def test_utf16_is_called_by_its_name() -> None:
-    for data in ("[]".encode("utf-16"), '{"a": 1}'.encode("utf-16-le")):
-        with pytest.raises(ReadError, match="it seems to be UTF-16: convert it to UTF-8"):
-            detect_format(source_of(data), None)
+def test_utf16_is_read_with_and_without_a_byte_order_mark() -> None:
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        assert detect_format(source_of(f"md5;id\r\n{MD5};1\r\n".encode(encoding)), None) == "csv"
+        assert detect_format(source_of(f"{MD5}  a\n".encode(encoding)), None) == "sums"
+        assert detect_format(source_of(f'{{"md5": "{MD5}"}}\n'.encode(encoding)), None) == "jsonl"
 
 
 def test_the_text_counts_for_more_than_the_name() -> None:

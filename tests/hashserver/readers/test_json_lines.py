@@ -52,7 +52,7 @@ def test_a_byte_order_mark_blank_lines_and_crlf_are_passed_over() -> None:
         ("1e999", "not JSON: "),
         ('{"md5": 5}', "md5: expected a string, got int"),
         (f'{{"md5": ["{MD5}"]}}', "md5: expected a string, got list"),
-        (f'{{"md5": "{MD5}", "category": 1}}', "category: expected a string, got int"),
+        (f'{{"md5": "{MD5}", "category": [1]}}', "category: expected a string, got list"),
         (f'{{"md5": "{MD5}", "id": true}}', "id: expected a string, got bool"),
         (f'{{"md5": "{MD5}", "id": {"9" * 30}}}', "id: expected a string, got float"),
         (f'{{"md5": "{MD5}", "id": {{}}}}', "id: expected a string, got dict"),
@@ -108,6 +108,8 @@ def model(line: int, value: Any) -> Row | None:
     texts: dict[str, str] = {}
     for key in ("md5", "sha1", "phash", "category", "id", "name"):
         item = value.get(key)
+        if key == "category" and isinstance(item, bool | int | float):
+            item = str(item).lower() if isinstance(item, bool) else str(item)
         if key == "id" and type(item) is int:
             item = str(item)
         if item is not None and not isinstance(item, str):

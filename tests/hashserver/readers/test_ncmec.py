@@ -133,7 +133,7 @@ OUTSIDE = '<!DOCTYPE queryResult SYSTEM "file:///etc/hostname">'
         (result("")[:-5], "not valid XML at line 4"),
         (result("x") + b"\xff", "not valid XML at line 4"),
         (b'<?xml version="1.0" encoding="klingon"?><queryResult/>', "encoding that cannot be read: unknown"),
-        (b"<html><body/></html>", "line 1: the document is html, not the queryResult of https"),
+        (b"<feed><entry/></feed>", "line 1: the document is feed, not the queryResult of https"),
         (b"<queryResult xmlns='urn:other'/>", "line 1: the document is queryResult of urn:other, not"),
     ],
 )
@@ -167,7 +167,10 @@ WORDS = st.sampled_from(
 
 def is_placed(error: ReadError) -> bool:
     """Whether an error says where it is, or that the packing or encoding cannot be read."""
-    return any(word in str(error) for word in ("line", "encoding", "near byte", "after"))
+    return any(
+        word in str(error)
+        for word in ("line", "encoding", "near byte", "after", "this is not a list", "an HTML page", "unpack it")
+    )
 
 
 @settings(max_examples=300, deadline=None)

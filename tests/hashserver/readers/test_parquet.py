@@ -107,9 +107,9 @@ def test_bytes_of_the_wrong_width_are_rejected_one_by_one() -> None:
 
 
 def test_ids_that_are_not_utf8_are_rejected() -> None:
-    taken = read(packed({"md5": [MD5, OTHER_MD5], "id": pa.array([b"\xc3", b"\xa9"], pa.binary())}))
-    assert not taken.rows
-    assert [reject.reason for reject in taken.rejects] == ["id: the text is not UTF-8"] * 2
+    taken = read(packed({"md5": [MD5, OTHER_MD5], "id": pa.array([b"\xc3", b"\x81"], pa.binary())}))
+    assert [row.id for row in taken.rows] == ["\u00c3".encode()]
+    assert [reject.reason for reject in taken.rejects] == ["id: the text is neither UTF-8 nor Windows-1252"]
 
 
 def test_a_rejected_row_is_told_also_where_python_has_no_value_for_it() -> None:
@@ -215,3 +215,19 @@ def test_flipped_bytes_raise_nothing_but_a_read_error(changes: list[tuple[int, i
     except ReadError:
         return
     assert [row.line for row in taken.rows] == sorted(row.line for row in taken.rows)
+
+
+def test_one_odd_cell_of_binary_hashes_rejects_its_row_only() -> None:
+    digests = [bytes([number]) * 16 for number in range(5)]
+    values = [*digests[:2], b"short", digests[2], MD5.encode(), None]
+    taken = read(packed({"md5": pa.array(values, pa.binary()), "id": ["a", "b", "c", "d", "e", "f"]}))
+    assert [(row.line, row.hashes["md5"]) for row in taken.rows] == [
+        (1, digests[0].hex()),
+        (2, digests[1].hex()),
+        (4, digests[2].hex()),
+        (5, MD5),
+    ]
+    assert [(reject.line, reject.reason) for reject in taken.rejects] == [
+        (3, "md5: expected 16 bytes or 32 hexadecimal digits, got 5 bytes"),
+        (6, "no hash in this row"),
+    ]

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reader_model import MD5, OTHER_MD5, SHA1, SHA256, Row, Taken, collect, is_hash, read
+from reader_model import MD5, OTHER_MD5, SHA1, SHA256, Row, Taken, collect, is_hash, read, source_of
 
-from hashserver.readers import DEFAULT_ROLES, ReadError, open_source, read_rows
+from hashserver.readers import ReadError, choose_format, default_role, open_source, read_rows
 from hashserver.readers.rds import read_rds
 
 SCHEMA = (
@@ -121,7 +121,10 @@ def waiting(path: Path) -> None:
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a view without end": (recursive, "not a valid SQLite database.*not authorized"),
     "a value without end": (huge, "after row 0: string or blob too big"),
-    "another table": (lambda path: database(path, "CREATE TABLE other (md5)"), "no table of NSRL's data set"),
+    "another table": (
+        lambda path: database(path, "CREATE TABLE other (md5)"),
+        "none of the tables of NSRL's data set",
+    ),
     "no hashes": (lambda path: database(path, "CREATE TABLE FILE (name)"), "table FILE has no column named by"),
     "a journal": (waiting, "uncommitted changes are in"),
     "only a header": (
@@ -201,4 +204,19 @@ def test_nsrl_as_text_is_read_and_known_good_by_default() -> None:
         f'"{SHA1.upper()}","{MD5.upper()}","414FA339","a ""b"", \xff.txt",43,1,"362",""\r\n'
     ).encode("latin-1")
     assert read(text).rows == [Row(2, {"sha1": SHA1, "md5": MD5}, name=b'a "b", \xff.txt')]
-    assert dict.fromkeys(("nsrl", "rds"), "known-good") == DEFAULT_ROLES
+    assert default_role(source_of(text), "nsrl") == "known-good"
+    assert default_role(source_of(b"md5\n"), "csv") is None
+
+
+def test_only_a_database_that_is_nsrls_becomes_known_good(tmp_path: Path) -> None:
+    for name, columns, expected in (
+        ("nsrl", "sha256, sha1, md5, crc32, file_name, file_size, package_id", "known-good"),
+        ("own", "md5, category", None),
+    ):
+        path = tmp_path / f"{name}.db"
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(f"CREATE TABLE FILE ({columns})")
+            database.commit()
+        with open_source(str(path)) as source:
+            assert choose_format(source, None, None) == "rds"
+            assert default_role(source, "rds") == expected

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from reader_model import MD5, OTHER_MD5, read, source_of
 
 from hashserver.readers import ReadError, Source, open_source
+from hashserver.readers.head import HEAD_BYTES
+from hashserver.readers.recoding import AsItIs, choose_recoding
 
 TEXT = f"{MD5}\n{OTHER_MD5}\n".encode()
 LONG = b"".join(b"%032x\n" % number for number in range(20_000))
@@ -120,7 +122,9 @@ PIECES = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(PIECES)
 def test_frames_of_every_kind_in_any_order_give_their_contents_once(pieces: list[tuple[bytes, bytes]]) -> None:
-    assert contents(b"".join(packed for _, packed in pieces)) == b"".join(plain for plain, _ in pieces)
+    plain = b"".join(plain for plain, _ in pieces)
+    assume(isinstance(choose_recoding(plain[:HEAD_BYTES]), AsItIs))
+    assert contents(b"".join(packed for _, packed in pieces)) == plain
 
 
 @pytest.mark.parametrize("kind", range(16))
@@ -137,6 +141,7 @@ def test_a_skippable_frame_may_stand_first_last_and_between(kind: int) -> None:
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=6), st.integers(0, 70_000))
 def test_gzip_members_follow_one_another_and_zeros_may_follow_them(members: list[bytes], zeros: int) -> None:
     packed = b"".join(gzip.compress(member) for member in members)
+    assume(isinstance(choose_recoding(b"".join(members)[:HEAD_BYTES]), AsItIs))
     assert contents(packed + bytes(zeros)) == b"".join(members)
 
 

@@ -24,7 +24,6 @@ from hashserver.readers.sums import read_sums
         (f"{SHA1}  dir/with two  spaces.jpg", "sha1", b"dir/with two  spaces.jpg"),
         (f"{SHA256}   begins with a space", "sha256", b" begins with a space"),
         (f"{SHA256} **", "sha256", b"*"),
-        (f"{PHASH}  a", "phash", b"a"),
         (f"{MD5.upper()}  A", "md5", b"A"),
         (f"\\{MD5}  a\\nb\\\\c\\rd", "md5", b"a\nb\\c\rd"),
         (f"\\{MD5} *\\\\n", "md5", b"\\n"),
@@ -97,7 +96,9 @@ def test_each_bad_line_is_rejected_with_its_reason_and_no_other_line_is() -> Non
     assert [(reject.line, reject.reason) for reject in taken.rejects] == [
         (2, form),
         (3, "md5: character 32 is not a hexadecimal digit"),
-        *((line, form) for line in range(4, 10)),
+        *((line, form) for line in (4, 5, 6)),
+        (7, "expected 40 hexadecimal digits, got 32"),
+        *((line, form) for line in (8, 9)),
     ]
 
 
@@ -179,7 +180,11 @@ def test_blocks_of_any_size_give_what_the_model_gives(
 ) -> None:
     text = end.join(lines) + (end if last else b"")
     expected = model_sums(text)
-    taken = read_blocks(read_sums, text, block_bytes)
+    try:
+        taken = read_blocks(read_sums, text, block_bytes)
+    except ReadError:  # all its hashes have 16 digits
+        assert not expected.rows
+        return
     assert taken.rows == expected.rows
     assert taken.rejected == expected.rejected
     assert taken.not_checkable == expected.not_checkable

@@ -50,7 +50,7 @@ def test_hashes_and_withdrawals_are_read() -> None:
         (item(1, algorithm=None), "algorithm: not supported"),
         (item(1, hash_digest=None), "hash_digest: expected a string, got NoneType"),
         (item(1, hash_digest=SHA1), "md5: expected 32 hexadecimal digits, got 40"),
-        (item(1, ideology=7), "ideology: expected a string, got int"),
+        (item(1, ideology=[]), "ideology: expected a string, got list"),
         (item([], deleted=True), "id: expected a string, got list"),
         ("x", "not a JSON object"),
     ],

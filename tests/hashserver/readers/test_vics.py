@@ -122,3 +122,12 @@ def test_photodna_is_base64_or_hexadecimal() -> None:
     taken = read(json.dumps({name: model + "Media", "value": media}).encode())
     expected = {"md5": MD5, "photodna": DIGEST.hex()}
     assert [row.hashes for row in taken.rows] == [expected, expected, expected, {"md5": MD5}]
+
+
+def test_the_model_may_stand_after_the_media() -> None:
+    media = ", ".join(f'{{"MediaID": {number}, "Category": 1, "MD5": "{MD5}"}}' for number in range(3))
+    address = "http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#Media"
+    for end in (f', "odata.metadata": "{address}"', ""):
+        taken = read(f'{{"value": [{media}]{end}}}'.encode())
+        assert [row.id for row in taken.rows] == [b"0", b"1", b"2"]
+        assert not taken.rejects
