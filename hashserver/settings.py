@@ -38,7 +38,18 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(64 * MIB, ge=1024, description="largest request body as sent, in bytes")
     max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="largest request body unpacked, in bytes")
     max_matches: int = Field(1000, ge=1, description="most entries reported for one hash, nearest first")
-    keep_generations: int = Field(10, ge=1, description="generations kept for rollback, including the current one")
+    keep_generations: int = Field(
+        10,
+        ge=1,
+        description="generations kept for rollback, including the current one: so many made by loads, with the "
+        "one before each, and so many made by single entries",
+    )
+    disk_reserve_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="free space in bytes that changes of the store leave on its disk, at most a 20th of it, so "
+        "that hits can always be recorded",
+    )
     load_memory_bytes: int = Field(
         512 * MIB, ge=MIB, description="memory in bytes for sorting a load before it spills to disk"
     )

@@ -108,7 +108,11 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
     from rich.table import Table
 
     table = Table("generation", "published", "action", "sets", "entries")
+    before = None
     for manifest in manifests:
+        if before is not None and manifest.generation > before + 1:
+            table.add_row("...", "", f"{manifest.generation - before - 1:,} not kept", "", "")
+        before = manifest.generation
         entries = sum(entry.entries for entry in manifest.sets.values())
         sets = ", ".join(sorted(manifest.sets)) or "none"
         row = (str(manifest.generation), timestamp(manifest.created), manifest.action, sets, f"{entries:,}")
