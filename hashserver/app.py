@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hashserver import __version__
 from hashserver.server import dashboard, errors
+from hashserver.server.head import AnswerHead
 from hashserver.server.keepers import keepers, tune_interpreter
 from hashserver.server.loopback import AloneWithoutParties
 from hashserver.server.metrics import Timing
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> Shortcut:
     )
     errors.install(app)
     app.add_middleware(Timing)
+    app.add_middleware(AnswerHead)
     direct = (check.routes, single.routes, circl.routes, hma.routes)
     for routes in (*(each.router for each in direct), *_ROUTERS):
         app.include_router(routes)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,17 @@ from pydantic_settings import (
 from hashserver.errors import BadInput
 
 MIB = 1 << 20
+_OTHER_VARIABLES = {
+    "HASHSERVER_CONFIG",
+    "HASHSERVER_DEBUG",
+    "HASHSERVER_KEY",
+    "HASHSERVER_URL",
+    "HASHSERVER_BENCH",
+}
+_AN_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
+_OF_A_SERVICE = re.compile(
+    r"HASHSERVER_(PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|SERVICE_(HOST|PORT(_\w+)?))"
+)
 
 
 class SettingsError(BadInput):
@@ -81,6 +96,27 @@ def _file() -> Path:
     return Path(os.environ.get("HASHSERVER_CONFIG", "hashserver.toml"))
 
 
+def ignore_foreign_variables() -> None:
+    """Take variables out of the environment that look like settings and are none, with a warning.
+
+    Kubernetes sets some for every service in the namespace: for one named hashserver they begin as
+    ours do, and HASHSERVER_PORT is its address.
+    """
+    known = {f"HASHSERVER_{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
+    for name in [name for name in os.environ if name.upper().startswith("HASHSERVER_")]:
+        full, value = name.upper(), os.environ[name]
+        if full in known and not (full == "HASHSERVER_PORT" and _AN_ADDRESS.fullmatch(value)):
+            continue
+        del os.environ[name]
+        if _OF_A_SERVICE.fullmatch(full):
+            why = "it is what Kubernetes sets for a service of this name"
+        else:
+            meant = get_close_matches(full, sorted(known), 1)
+            why = "there is no such setting" + (f"; {meant[0]} was perhaps meant" if meant else "")
+        with suppress(OSError, ValueError):
+            print(f"hashserver: {name} is ignored: {why}", file=sys.stderr)
+
+
 def load_settings(**flags: Any) -> Settings:
     """Read the settings.
 
@@ -90,6 +126,7 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         SettingsError: a value is out of range, a name is unknown, or the file is not TOML.
     """
+    ignore_foreign_variables()
     file = _file()
     if "HASHSERVER_CONFIG" in os.environ and not file.is_file():
         raise SettingsError(f"cannot read {file}, which HASHSERVER_CONFIG names: there is no such file")

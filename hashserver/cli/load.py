@@ -69,7 +69,7 @@ def load(
     settings = load_settings(data_dir=data_dir)
     _check_name(name)
     distances = read_distances(max_distance)
-    choose_cache(settings.data_dir)
+    choose_cache(settings.data_dir, create=True)
     from hashcore import LoadOptions
     from hashserver.cli.progress import bytes_progress
     from hashserver.cli.rejects import RejectFile

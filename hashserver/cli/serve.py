@@ -44,7 +44,7 @@ def serve(
 ) -> int:
     """Serve until a signal ends it; see `HELP`. Returns the exit code."""
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
-    choose_cache(settings.data_dir)
+    choose_cache(settings.data_dir, create=True)
     from hashserver.server.metrics_folder import share_between_workers
 
     share_between_workers()
