@@ -167,7 +167,8 @@ def test_a_variable_that_is_no_setting_is_named_with_the_one_that_was_meant(
     monkeypatch.setenv("HASHSERVER_URL", "https://hashes.example.org")
     assert load_settings().workers == 1
     assert capsys.readouterr().err == (
-        "hashserver: HASHSERVER_WORKER is ignored: there is no such setting; HASHSERVER_WORKERS was perhaps meant\n"
+        "hashserver: HASHSERVER_WORKER is ignored: there is no such setting; "
+        "HASHSERVER_WORKERS was perhaps meant\n"
     )
 
 
