@@ -13,6 +13,7 @@ from hashcore.disk.wholeness import catch_bus_errors
 from hashserver import __version__
 from hashserver.errors import Trouble
 from hashserver.server import dashboard, errors
+from hashserver.server.head import AnswerHead
 from hashserver.server.keepers import give_up, keepers, tune_interpreter
 from hashserver.server.loopback import AloneWithoutParties
 from hashserver.server.metrics import Timing
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None, *, create: bool = True) -> Shor
     )
     errors.install(app)
     app.add_middleware(Timing)
+    app.add_middleware(AnswerHead)
     direct = (check.routes, single.routes, circl.routes, hma.routes)
     for routes in (*(each.router for each in direct), *_ROUTERS):
         app.include_router(routes)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,17 @@ from pydantic_settings import (
 from hashserver.errors import BadInput
 
 MIB = 1 << 20
+_OTHER_VARIABLES = {
+    "HASHSERVER_CONFIG",
+    "HASHSERVER_DEBUG",
+    "HASHSERVER_KEY",
+    "HASHSERVER_URL",
+    "HASHSERVER_BENCH",
+}
+_AN_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
+_OF_A_SERVICE = re.compile(
+    r"HASHSERVER_(PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?|SERVICE_(HOST|PORT(_\w+)?))"
+)
 
 
 class SettingsError(BadInput):
@@ -38,7 +53,18 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(64 * MIB, ge=1024, description="largest request body as sent, in bytes")
     max_unpacked_bytes: int = Field(256 * MIB, ge=1024, description="largest request body unpacked, in bytes")
     max_matches: int = Field(1000, ge=1, description="most entries reported for one hash, nearest first")
-    keep_generations: int = Field(10, ge=1, description="generations kept for rollback, including the current one")
+    keep_generations: int = Field(
+        10,
+        ge=1,
+        description="generations kept for rollback, including the current one: so many made by loads, with the "
+        "one before each, and so many made by single entries",
+    )
+    disk_reserve_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="free space in bytes that changes of the store leave on its disk, at most a 20th of it, so "
+        "that hits can always be recorded",
+    )
     load_memory_bytes: int = Field(
         512 * MIB, ge=MIB, description="memory in bytes for sorting a load before it spills to disk"
     )
@@ -76,6 +102,27 @@ def _file() -> Path:
     return Path(os.environ.get("HASHSERVER_CONFIG", "hashserver.toml"))
 
 
+def ignore_foreign_variables() -> None:
+    """Take variables out of the environment that look like settings and are none, with a warning.
+
+    Kubernetes sets some for every service in the namespace: for one named hashserver they begin as
+    ours do, and HASHSERVER_PORT is its address.
+    """
+    known = {f"HASHSERVER_{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
+    for name in [name for name in os.environ if name.upper().startswith("HASHSERVER_")]:
+        full, value = name.upper(), os.environ[name]
+        if full in known and not (full == "HASHSERVER_PORT" and _AN_ADDRESS.fullmatch(value)):
+            continue
+        del os.environ[name]
+        if _OF_A_SERVICE.fullmatch(full):
+            why = "it is what Kubernetes sets for a service of this name"
+        else:
+            meant = get_close_matches(full, sorted(known), 1)
+            why = "there is no such setting" + (f"; {meant[0]} was perhaps meant" if meant else "")
+        with suppress(OSError, ValueError):
+            print(f"hashserver: {name} is ignored: {why}", file=sys.stderr)
+
+
 def load_settings(**flags: Any) -> Settings:
     """Read the settings.
 
@@ -85,6 +132,7 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         SettingsError: a value is out of range, a name is unknown, or the file is not TOML.
     """
+    ignore_foreign_variables()
     file = _file()
     if "HASHSERVER_CONFIG" in os.environ and not file.is_file():
         raise SettingsError(f"cannot read {file}, which HASHSERVER_CONFIG names: there is no such file")

@@ -32,10 +32,14 @@ ADDRESS = "http://127.0.0.1:8080"
 
 VARIABLES = {
     "HASHSERVER_CONFIG": "Path of the settings file, in place of `hashserver.toml` in the working directory.",
-    "NUMBA_CACHE_DIR": "Where compiled kernels are cached. Default: beside the installed package, or in the data "
-    "folder if that is not writable.",
+    "HASHSERVER_DEBUG": "With 1, the traceback of an error is printed as well, as with `--debug`.",
+    "NUMBA_CACHE_DIR": "Where compiled kernels are cached. Default: beside the installed package, or if that is "
+    "not writable, in the data folder, the user's folder for caches or the temporary folder.",
     "PROMETHEUS_MULTIPROC_DIR": "An empty folder in which several workers count together. `hashserver serve` sets "
     "it; under another server, set it yourself.",
+    "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY": "The proxy for `scan`, `check` and the client, as for "
+    "curl. This machine is never asked through one. `NO_PROXY`: names, addresses and networks, with commas between them.",
+    "XDG_CACHE_HOME": "The user's folder for caches. Default: `~/.cache`.",
     "XDG_STATE_HOME": "Where `hashserver scan` keeps its states, in the folder `hashserver`. Default: "
     "`~/.local/state`.",
 }

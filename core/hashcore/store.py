@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,14 @@ from types import TracebackType
 import lmdb
 
 from hashcore.changes.publish import Limits, LoadOptions, Outcome, Publisher
-from hashcore.disk.environment import SMALLEST_MAP, Environment, WriterLock
+from hashcore.disk.environment import SMALL_CHANGE, SMALLEST_MAP, Environment, WriterLock
 from hashcore.disk.layout import Manifest, read_manifests
+from hashcore.errors import StoreError, StoreFull
 from hashcore.reading.snapshot import Snapshot
 from hashcore.rows import Reject, Rows, Withdrawals
 from hashcore.verifying.verify import Verified, verify
+
+_PATIENCE = 2.0  # seconds that a change which did not fit waits for readers, to give back what it took
 
 
 def _no_phase(_phase: str, _done: int, _total: int) -> None:
@@ -57,8 +61,10 @@ class Store:
         limits: Limits | None = None,
         create: bool = True,
     ) -> None:
-        self._environment = Environment(folder, map_size=map_size, create=create)
         self._limits = limits or Limits()
+        self._environment = Environment(
+            folder, map_size=map_size, create=create, reserve_bytes=self._limits.reserve_bytes
+        )
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
         self._held: _Held | None = None
@@ -161,7 +167,8 @@ class Store:
 
         Raises:
             StoreBusy: another process was still changing the store after `timeout` seconds.
-            StoreFull: the disk is full; the store is unchanged.
+            StoreFull: the disk is full; the store is unchanged, and the message says whether what
+                the load had written was given back.
         """
         return self._change(
             lambda publisher: publisher.load(name, blocks, options or LoadOptions(), now=now, on_reject=on_reject),
@@ -295,6 +302,26 @@ class Store:
                     before.snapshot.close()
         return snapshot.generation
 
+    def _give_back(self, publisher: Publisher, patience: float) -> int:
+        """Give free pages back to the file system; returns the bytes that the file takes up then.
+
+        Args:
+            publisher: of the change that has left them.
+            patience: seconds to wait for readers that still see them; those of servers move on
+                within a fraction of a second.
+        """
+        with suppress(StoreError):
+            publisher.turn_page()
+        deadline = time.monotonic() + patience
+        while True:
+            with suppress(StoreError):
+                self.refresh()  # our own snapshot must not be the one that still sees them
+            found = self._environment.give_back()
+            waiting = 0 if found is None else found.waiting * found.page_bytes
+            if waiting <= SMALL_CHANGE or time.monotonic() >= deadline:
+                return self._environment.allocated_bytes()
+            time.sleep(0.05)
+
     def _change(
         self,
         change: Callable[[Publisher], Outcome],
@@ -307,14 +334,35 @@ class Store:
         lock.acquire(timeout=timeout, on_wait=on_wait)
         try:
             publisher = Publisher(self._environment, self._limits, on_phase=on_phase)
-            publisher.sweep()
+            before = self._environment.allocated_bytes()
+            swept = publisher.sweep()
             try:
                 outcome = change(publisher)
+            except StoreFull as error:
+                publisher.try_to_sweep()
+                left = self._give_back(publisher, _PATIENCE) - before
+                raise StoreFull(f"{error}; {_nothing_changed(left)}") from error
             except BaseException:
                 publisher.try_to_sweep()
+                if self._environment.allocated_bytes() > before + SMALL_CHANGE:
+                    self._give_back(publisher, 0.0)
                 raise
             on_done(outcome)
+            if max(swept, self._environment.allocated_bytes() - before) > SMALL_CHANGE:
+                publisher.try_to_sweep()  # a load that brought nothing new has written all the same
+                self._give_back(publisher, 0.0)
             return outcome
         finally:
             lock.release()
             self.refresh()
+
+
+def _nothing_changed(left: int) -> str:
+    """What is true after a change that did not fit, of which some bytes are left on the disk."""
+    advice = "Free some space, or lower the number of generations kept, and try again"
+    if left <= SMALL_CHANGE:
+        return f"nothing was changed, and the space that the change had taken was given back. {advice}"
+    return (
+        f"nothing was changed, but {left / 1e6:,.1f} MB that the change had taken are not given back yet, as "
+        f"somebody is still reading; the next change does that. {advice}"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -60,7 +59,7 @@ def bench(
     """Measure, and print the figures; see `HELP`. Returns the exit code."""
     if server is not None:
         _check_server(server, allowed=yes)
-    choose_cache(Path.home() / ".cache" / "hashserver")
+    choose_cache()
     from hashserver.bench import MACHINE_STEPS, SERVER_STEPS, bench_machine, bench_server
 
     # Without this, the server that was started here would outlive a bench that is terminated.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def open_data_folder(settings: Settings, *, create: bool = False) -> DataFolder:
     """Open store and ledger; see `hashserver.data_folder.opening.open_folder`."""
-    choose_cache(settings.data_dir)
+    choose_cache(settings.data_dir, create=create)
     from hashserver.data_folder.opening import open_folder
 
     opened = open_folder(settings, create=create)

@@ -46,7 +46,7 @@ def hash_files(
     as_json: Json = False,
 ) -> int:
     """Print the hashes of files; see `HELP`. Returns the exit code, 2 if a file cannot be read."""
-    choose_cache(Path.home() / ".cache" / "hashserver")
+    choose_cache()
     from hashserver.provider.hashing.digests import Bounds
     from hashserver.provider.hashing.pictures import hash_file
 

@@ -93,7 +93,7 @@ def load(
     settings = load_settings(data_dir=data_dir)
     _check_name(name)
     distances, columns = read_distances(max_distance), read_columns(column)
-    choose_cache(settings.data_dir)
+    choose_cache(settings.data_dir, create=True)
     from hashcore import LoadOptions, Planned
     from hashcore.errors import Refused
     from hashserver.cli.progress import bytes_progress

@@ -20,6 +20,7 @@ from hashserver.cli.commands import Commands
 from hashserver.cli.options import LOCAL_SERVER, ApiKey, FastDecode, ServerUrl
 from hashserver.cli.progress import short
 from hashserver.cli.quantities import read_duration, read_rate
+from hashserver.errors import BadInput
 from hashserver.kernels import choose_cache
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def scan(
     anonymous: Annotated[bool, typer.Option("--anonymous", help="Read s3:// without credentials.")] = False,
 ) -> int:
     """Scan folders and buckets, and report what matched; see `HELP`. Returns the exit code."""
-    choose_cache(Path.home() / ".cache" / "hashserver")
+    choose_cache()
     from hashserver.client import Client
     from hashserver.provider.scanning.report import check_name, write_report
     from hashserver.provider.scanning.scan import ScanOptions
@@ -213,8 +214,13 @@ def _root_of(path: str) -> bytes:
 
 
 def _state_of(roots: list[bytes]) -> Path:
-    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hashserver"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "hashserver"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # the user has no home, or may not write to it
+        raise BadInput(
+            f"there is no folder of this user for the state of the scan ({error}); name a file with --state"
+        ) from None
     name = hashlib.blake2b(b"\0".join(sorted(roots)), digest_size=8).hexdigest()
     return folder / f"scan-{name}.sqlite"
 

@@ -104,7 +104,11 @@ def history(context: typer.Context, data_dir: DataDir = None, as_json: Json = Fa
     from rich.table import Table
 
     table = Table("generation", "published", "action", "sets", "entries")
+    before = None
     for manifest in manifests:
+        if before is not None and manifest.generation > before + 1:
+            table.add_row("...", "", f"{manifest.generation - before - 1:,} not kept", "", "")
+        before = manifest.generation
         entries = sum(entry.entries for entry in manifest.sets.values())
         sets = ", ".join(sorted(manifest.sets)) or "none"
         row = (str(manifest.generation), timestamp(manifest.created), manifest.action, sets, f"{entries:,}")
@@ -157,8 +161,8 @@ def role(
     """
     if not because.strip():
         raise typer.BadParameter("say why", param_hint="--because")
-    with _open(data_dir or context.obj) as store:
-        with store.read() as snapshot:
+    with _open(data_dir or context.obj) as folder:
+        with folder.store.read() as snapshot:
             from hashcore.disk.layout import get_set
 
             before = get_set(snapshot.manifest, name)
@@ -169,8 +173,10 @@ def role(
                 raise typer.BadParameter("add --yes to change the role without a question", param_hint="--yes")
             typer.confirm("Change the role?", abort=True, err=True)
         details = {"role": new_role, "role_before": before.role, "because": because}
-        with _audited(store, "sets role", name, **details) as note:
-            outcome = store.change_role(name, new_role, now=time.time(), timeout=wait, on_wait=_say, on_done=note)
+        note = _audited(folder, "sets role", name, **details)
+        outcome = folder.store.change_role(
+            name, new_role, now=time.time(), timeout=wait, on_wait=_say, on_done=note
+        )
     if as_json:
         _print_json(outcome, role=new_role, entries=outcome.entries)
     elif outcome.changed:

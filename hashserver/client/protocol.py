@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from hashcore.rows import Digests
 from hashserver import __version__
 from hashserver.client.errors import ClientError
 from hashserver.client.hashes import RequestBatch
+from hashserver.client.proxies import proxy_for
 from hashserver.client.results import CheckResult, Entry, Invalid, Match
 
 Verdict = Literal["false-positive", "confirmed"]
@@ -78,7 +80,7 @@ def http_options(url: str, key: str | None, *, connections: int, timeout: float)
     """How either client of httpx is set up.
 
     Raises:
-        ClientError: the key cannot be one.
+        ClientError: the key cannot be one, or the environment names a proxy that cannot be used.
     """
     headers = {"User-Agent": f"hashserver/{__version__}", "Accept": "application/json"}
     if key:
@@ -91,7 +93,20 @@ def http_options(url: str, key: str | None, *, connections: int, timeout: float)
         "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         # Waiting for one of our own connections is no trouble of the server's.
         "timeout": httpx.Timeout(timeout, pool=None),
+        # httpx would look for proxies itself, and stop at any that it does not understand.
+        "proxy": proxy_for(url),
+        "verify": _certificates(),
+        "trust_env": False,
     }
+
+
+def _certificates() -> ssl.SSLContext:
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ValueError) as error:
+        raise ClientError(
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}"
+        ) from error
 
 
 def not_a_url(url: str, error: Exception) -> ClientError:

@@ -127,7 +127,11 @@ def _open_store(settings: Settings, ledger: Ledger, known: KnownStore, *, create
     from hashcore import Limits, Store
 
     file = settings.data_dir / STORE_FILE
-    limits = Limits(run_bytes=settings.load_memory_bytes, keep_generations=settings.keep_generations)
+    limits = Limits(
+        run_bytes=settings.load_memory_bytes,
+        keep_generations=settings.keep_generations,
+        reserve_bytes=settings.disk_reserve_bytes,
+    )
 
     def opened() -> Store:
         return Store(settings.data_dir, map_size=settings.map_size_bytes, limits=limits, create=create)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import time
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,15 +172,32 @@ class Directory:
 
     def _basic(self, credentials: str) -> Key | None:
         try:
-            name, _, key = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except ValueError:  # not base64, not ASCII or not UTF-8
+            name, _, key = base64.b64decode(credentials, validate=True).partition(b":")
+            found = self.find_key(key.decode("ascii"))
+        except ValueError:  # not base64, or not ASCII
             raise NotAuthenticated("the credentials of HTTP Basic are not base64 of NAME:KEY") from None
-        found = self.find_key(key)
-        if found is None or not hmac.compare_digest(
-            found.party.name.casefold().encode(), name.casefold().encode()
+        if found is None or not any(
+            hmac.compare_digest(_comparable(found.party.name), _comparable(each)) for each in _readings(name)
         ):
             return None
         return found
+
+
+def _readings(name: bytes) -> list[str]:
+    """What a name in HTTP Basic may say: some clients send UTF-8, others Latin-1."""
+    return [*([name.decode()] if _is_utf8(name) else []), name.decode("latin-1")]
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _comparable(name: str) -> bytes:
+    return unicodedata.normalize("NFC", name).casefold().encode("utf-8", "surrogatepass")
 
 
 def require(party: Party, permission: str) -> None:

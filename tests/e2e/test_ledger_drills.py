@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -202,3 +203,25 @@ def test_on_a_full_disk_hits_are_refused_misses_go_on_and_nothing_is_lost(small_
     assert not found.keys() & set(refused)
     assert counted(data)["checked"] == answered
     assert counted(data)["hits"] == hits
+
+
+def test_a_load_that_does_not_fit_leaves_room_for_hits_and_gives_back_what_it_took(small_disk: Path) -> None:
+    data = small_disk / "data"
+    load(data, "known", "\n".join(KNOWN))
+    listing = small_disk.parent / "many.md5"
+    listing.write_text("".join(f"{number:032x}\n" for number in range(1_500_000)))
+    env = {"HASHSERVER_LOAD_MEMORY_BYTES": str(4 << 20)}
+    with serving(data, env=env) as server, server.client(headers=JSON) as client:
+        free = shutil.disk_usage(small_disk).free
+        for _ in range(2):
+            ran = run("load", listing, "--set", "many", "--data-dir", data, cwd=small_disk.parent, env=env)
+            assert ran.code == 3, ran.err
+            assert f"no space left on the disk of {data}" in ran.err
+            assert "nothing was changed, and the space that the change had taken was given back" in ran.err
+            assert shutil.disk_usage(small_disk).free > free - (4 << 20)
+        for number in range(50):
+            answer = client.post("/v2/check", content=body([KNOWN[number % len(KNOWN)]]))
+            assert answer.status_code == 200
+            assert answer.json()["matches"]
+        assert client.get("/readyz").json() == {"ready": True, "generation": 1}
+        assert server.stop() == 0

@@ -134,6 +134,44 @@ def test_another_process_reads_the_same_settings(folder: Path, monkeypatch: pyte
     assert load_settings().model_dump() == settings.model_dump() | {"data_dir": folder / "store"}
 
 
+# What Kubernetes sets in every pod of a namespace with a service named hashserver.
+OF_A_SERVICE = {
+    "HASHSERVER_SERVICE_HOST": "10.0.0.1",
+    "HASHSERVER_SERVICE_PORT": "8080",
+    "HASHSERVER_SERVICE_PORT_HTTP": "8080",
+    "HASHSERVER_PORT": "tcp://10.0.0.1:8080",
+    "HASHSERVER_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+    "HASHSERVER_PORT_8080_TCP_PROTO": "tcp",
+    "HASHSERVER_PORT_8080_TCP_PORT": "8080",
+    "HASHSERVER_PORT_8080_TCP_ADDR": "10.0.0.1",
+}
+
+
+def test_variables_of_a_service_of_the_same_name_are_ignored_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in OF_A_SERVICE.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().port == 8080
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in said] == list(OF_A_SERVICE)
+    assert all(line.endswith(": it is what Kubernetes sets for a service of this name") for line in said)
+    assert load_settings().port == 8080
+    assert capsys.readouterr().err == "", "said once; child processes inherit what is left"
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_one_that_was_meant(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HASHSERVER_WORKER", "8")
+    monkeypatch.setenv("HASHSERVER_URL", "https://hashes.example.org")
+    assert load_settings().workers == 1
+    assert capsys.readouterr().err == (
+        "hashserver: HASHSERVER_WORKER is ignored: there is no such setting; "
+        "HASHSERVER_WORKERS was perhaps meant\n"
+    )
+
+
 def test_settings_do_not_change_once_read() -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):

@@ -60,10 +60,11 @@ class Change:
 
 @dataclass
 class Model:
-    """A store that keeps so many generations."""
+    """A store that keeps so many generations: of loads and the like, and of withdrawals."""
 
     keep: int
     generation: int = 0
+    small: set[int] = field(default_factory=set)
     sets: dict[str, ModelSet] = field(default_factory=dict)
     kept: dict[int, dict[str, ModelSet]] = field(default_factory=dict)
     versions: int = 0
@@ -100,6 +101,7 @@ class Model:
         before = self.sets[name]
         left = {known: when for known, when in before.entries.items() if not (known.id and known.id in ids)}
         self.versions += 1
+        self.small.add(self.generation + 1)
         self._publish({**self.sets, name: ModelSet(before.role, left, self.versions)})
         return Change(self.generation, True, len(left), removed=len(before.entries) - len(left))
 
@@ -153,7 +155,12 @@ class Model:
         self.generation += 1
         self.sets = dict(sets)
         self.kept[self.generation] = self.sets
-        self.kept = dict(list(self.kept.items())[-self.keep :])
+        loads = [number for number in self.kept if number not in self.small][-self.keep :]
+        others = [number for number in self.kept if number in self.small][-self.keep :]
+        undo = [number - 1 for number in loads[1:] if number - 1 in self.kept]
+        if len(loads) < self.keep and loads and loads[0] - 1 in self.kept:
+            undo.append(loads[0] - 1)
+        self.kept = {number: self.kept[number] for number in sorted({*loads, *others, *undo})}
 
 
 def is_benign(row: Row) -> bool:

@@ -18,7 +18,8 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from hashcore import HashColumn, Limits, LoadOptions, Rows, Store, hash_type
+from hashcore import HashColumn, Limits, LoadOptions, Rows, Store, hash_type, store
+from hashcore.disk import environment
 from hashcore.rows import Digests, Strings
 
 MD5, SHA1 = hash_type("md5"), hash_type("sha1")
@@ -85,6 +86,21 @@ def keep_loading(folder: Path, first: int, rows: int, limits: Limits, map_size: 
             outcome = store.load("known", blocks(number, rows), now=float(number))
             told.send((number, outcome.generation))
             number += 1
+
+
+def keep_punching(folder: Path, first: int, rows: int, limits: Limits, told: Connection) -> None:
+    """Like `keep_loading`, and make a hole of every page as soon as nobody can see it."""
+    environment.__dict__["_FEWEST_PUNCHED"] = 1
+    store.__dict__["SMALL_CHANGE"] = -(1 << 40)
+    keep_loading(folder, first, rows, limits, 1 << 30, told)
+
+
+def hold_answers(folder: Path, number: int, rows: int, told: Connection) -> None:
+    """Begin to read a state, and when told to, look it up to the last row as of that moment."""
+    with Store(folder) as opened, opened.read():
+        told.send("reading")
+        told.recv()
+        told.send(assert_holds(opened, number, rows))
 
 
 def one_digest(number: int) -> Digests:

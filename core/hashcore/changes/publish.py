@@ -12,6 +12,7 @@ import numpy as np
 
 from hashcore.changes.batches import Shape
 from hashcore.changes.filter_upkeep import plan_filters
+from hashcore.changes.history import add_action, kept_generations, withdraw_action
 from hashcore.changes.merge import RowSource, Tally, merge, without_ids
 from hashcore.changes.runs import Run, RunBuilder
 from hashcore.changes.segments import SegmentWriter
@@ -24,15 +25,18 @@ from hashcore.disk.layout import (
     KEY_CURRENT,
     KEY_FORMAT,
     KEY_ID,
+    KEY_NEXT,
     HashSet,
     Manifest,
     Segment,
     filter_key,
     get_set,
     manifest_key,
+    object_bytes,
     read_current,
     read_manifest,
     read_manifests,
+    read_number,
     read_segment,
     segment_key,
 )
@@ -54,12 +58,15 @@ class Limits:
     Args:
         run_bytes: bytes of rows to hold in memory; more are spilled to disk.
         piece_bytes: bytes in the pieces that columns are stored in.
-        keep_generations: how many generations to keep for rollback, the current one included.
+        keep_generations: how many generations to keep for rollback, the current one included; see
+            `hashcore.changes.history`.
+        reserve_bytes: how much of the disk to leave free, at most a 20th of it.
     """
 
     run_bytes: int = 512 << 20
     piece_bytes: int = PIECE_BYTES
     keep_generations: int = 10
+    reserve_bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,7 @@ class Publisher:
                 on_reject=on_reject,
                 keep_benign=role != "match",
                 run_bytes=self._limits.run_bytes,
+                before_spill=stage.check_space,
             )
             withdrawn = self._read(builder, blocks)
             work.tally.rejected = builder.rejected
@@ -196,7 +204,8 @@ class Publisher:
             if before is not None and same and work.tally.changes == 0:
                 return Outcome(current.generation, False, work.tally, before.entries)
             sets = {**current.sets, name: changed}
-            generation = self._publish(work, sets, f"load {name}", now, segments)
+            action = add_action(work.tally.added, name) if options.renew else f"load {name}"
+            generation = self._publish(work, sets, action, now, segments)
         return Outcome(generation, True, work.tally, changed.entries)
 
     def change_role(self, name: str, role: str, *, now: float) -> Outcome:
@@ -236,7 +245,7 @@ class Publisher:
                 raise UnknownEntry(f"set {name!r} has no entry with any of the {len(ids):,} ids given: {some}")
             segments = list(work.old.values())
             changed = work.describe(replace(entry, loaded=now), segments)
-            action = f"withdraw {work.tally.removed:,} of {name}"
+            action = withdraw_action(work.tally.removed, name)
             generation = self._publish(work, {**current.sets, name: changed}, action, now, segments)
         missing = tuple(each for each in dict.fromkeys(ids) if each.encode() not in wanted.found)
         return Outcome(generation, True, work.tally, changed.entries, missing)
@@ -274,17 +283,32 @@ class Publisher:
             generation = self._publish(Work(stage, current), target.sets, f"rollback to {to}", now, [])
         return Outcome(generation, True, Tally(), _entries(target))
 
-    def sweep(self) -> None:
-        """Delete the objects that killed or failed changes have left behind."""
+    def sweep(self) -> int:
+        """Delete the objects that killed or failed changes have left behind.
+
+        Returns:
+            How many bytes they had.
+        """
         with self._environment.reading() as transaction:
             orphans = find_orphans(transaction, list(read_manifests(transaction)), read_current(transaction))
+            their_bytes = sum(object_bytes(transaction, number) for number in orphans)
         if orphans:
             self._environment.write(lambda transaction: delete_objects(transaction, orphans), room=8 << 20)
+        return their_bytes
 
     def try_to_sweep(self) -> None:
         """Sweep after a failure; if the disk is full, leave it to the next change."""
         with suppress(StoreError):
             self.sweep()
+
+    def turn_page(self) -> None:
+        """Commit without changing anything: what the last commit freed can be given back then."""
+
+        def write_again(transaction: Any) -> None:
+            number = read_number(transaction, KEY_NEXT)
+            transaction.put(KEY_NEXT, number.to_bytes(8, "little"))
+
+        self._environment.write(write_again, room=1 << 16)
 
     def _read(self, builder: RunBuilder, blocks: Iterable[Rows | Withdrawals]) -> Wanted | None:
         """Pass all rows to the builder, and return the ids that are withdrawn."""
@@ -380,6 +404,7 @@ class Publisher:
         work.stage.flush()
         plan = plan_filters(work.stage, work.current, sets, segments)
         work.stage.flush()
+        work.stage.check_space(plan.piece_bytes)
         manifest = Manifest(generation, now, action, sets, plan.numbers)
 
         def commit(transaction: Any) -> None:
@@ -399,11 +424,13 @@ class Publisher:
         return generation
 
     def _prune(self, transaction: Any, current: Manifest) -> None:
-        """Delete all generations but the newest few, and every object that none of those names."""
+        """Delete the generations that are not kept, and every object that no kept one names."""
         manifests = list(read_manifests(transaction))
-        kept = manifests[-max(1, self._limits.keep_generations) :]
-        for manifest in manifests[: len(manifests) - len(kept)]:
-            transaction.delete(manifest_key(manifest.generation))
+        numbers = kept_generations(manifests, self._limits.keep_generations)
+        kept = [manifest for manifest in manifests if manifest.generation in numbers]
+        for manifest in manifests:
+            if manifest.generation not in numbers:
+                transaction.delete(manifest_key(manifest.generation))
         delete_objects(transaction, find_orphans(transaction, kept, current))
 
 

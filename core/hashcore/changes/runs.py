@@ -209,6 +209,7 @@ class RunBuilder:
         on_reject: called with each row that is not taken because it has a benign hash.
         keep_benign: take rows with benign hashes like any others.
         run_bytes: bytes of runs to hold in memory; more are spilled to the scratch folder.
+        before_spill: called with the bytes that are about to be spilled.
     """
 
     def __init__(
@@ -221,11 +222,12 @@ class RunBuilder:
         on_reject: Callable[[Reject], None],
         keep_benign: bool,
         run_bytes: int = _RUN_BYTES,
+        before_spill: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._scratch, self._book = scratch, book
         self._category, self._added = category, added
         self._on_reject, self._keep_benign = on_reject, keep_benign
-        self._run_bytes = run_bytes
+        self._run_bytes, self._before_spill = run_bytes, before_spill
         self._waiting: dict[Shape, list[Batch]] = {}
         self._waiting_rows: dict[Shape, int] = {}
         self._runs: dict[Shape, list[Run]] = {}
@@ -284,7 +286,9 @@ class RunBuilder:
             self._make_run(shape)
         elif sum(self._waiting_rows.values()) >= 2 * _RUN_ROWS:
             self._make_run(max(self._waiting_rows, key=self._waiting_rows.__getitem__))
-        if sum(_bytes_of(run.batch) for run in self._in_memory) > self._run_bytes:
+        held = sum(_bytes_of(run.batch) for run in self._in_memory)
+        if held > self._run_bytes:
+            self._before_spill(held)
             for run in self._in_memory:
                 self._spilled += 1
                 run.spill(self._scratch / f"run-{self._spilled}")

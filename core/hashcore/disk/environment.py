@@ -15,11 +15,16 @@ from typing import Any, Protocol
 
 import lmdb
 
+from hashcore.disk.free_pages import FreePages, find_free_pages, punch
 from hashcore.disk.wholeness import DATA_FILE, check_not_empty, check_whole
 from hashcore.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, StoreMissing
 
 MAX_READERS = 1024  # slots are shared by all processes, and killed ones leave theirs occupied
 SMALLEST_MAP = 1 << 30
+SMALL_CHANGE = 4 << 20
+"""Bytes up to which a change is small: it may use half of the reserve, and leaves little behind."""
+_RESERVED_PARTS = 20  # the reserve is at most this part of the disk
+_FEWEST_PUNCHED = 64  # shorter runs of free pages stay for small commits, which then need no new space
 _PAGE = 4096
 _UNFINISHED = ".unfinished"
 
@@ -44,6 +49,7 @@ class Environment:
         folder: the folder of the data file; created with mode 0700 if it does not exist.
         map_size: bytes of address space to start with; grows as needed.
         create: make a new store if there is none.
+        reserve_bytes: how much of the disk changes leave free for others, at most a 20th of it.
 
     Raises:
         StoreMissing: there is no store, and none shall be made.
@@ -51,13 +57,16 @@ class Environment:
         StoreError: it cannot be opened for another reason.
     """
 
-    def __init__(self, folder: Path, *, map_size: int = SMALLEST_MAP, create: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, map_size: int = SMALLEST_MAP, create: bool = True, reserve_bytes: int = 0
+    ) -> None:
         if not create and not (folder / DATA_FILE).exists():
             raise StoreMissing(f"there is no store in {folder}; name the data folder of a server")
         check_not_empty(folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         self.folder = folder
+        self._reserve_bytes = reserve_bytes
         try:
             self._env = lmdb.open(
                 os.fspath(folder), map_size=map_size, mode=0o700, max_readers=MAX_READERS, max_dbs=0
@@ -172,6 +181,63 @@ class Environment:
             except (lmdb.Error, OSError) as error:
                 raise self.explain(error, room) from error
 
+    def check_space(self, room: int, *, small: bool) -> None:
+        """Make sure that the disk has room for more, and keeps its reserve.
+
+        Free pages of the file are given back first if it has not.
+
+        Args:
+            room: bytes about to be written.
+            small: whether the change as a whole is small, so that it may use half of the reserve.
+
+        Raises:
+            StoreFull: it has not; the message has the figures.
+        """
+        disk = shutil.disk_usage(self.folder)
+        reserve = min(self._reserve_bytes, disk.total // _RESERVED_PARTS) // (2 if small else 1)
+        if not reserve or disk.free >= room + reserve:
+            return
+        self.give_back()
+        free = shutil.disk_usage(self.folder).free
+        if free < room + reserve:
+            raise StoreFull(
+                f"no space left on the disk of {self.folder}: {_megabytes(free)} are free, the change needs "
+                f"another {_megabytes(room)}, and {_megabytes(reserve)} stay reserved for the record of hits"
+            )
+
+    def give_back(self) -> FreePages | None:
+        """Give the space of free pages back to the file system, as far as nobody can see them.
+
+        Nothing that fails here is an error: LMDB uses the pages again itself.
+
+        Returns:
+            The free pages found; None if there was no way to tell.
+        """
+        self._env.reader_check()
+        try:
+            with self.pinned(), self._env.begin(write=True), (self.folder / DATA_FILE).open("r+b") as file:
+                if not os.path.samestat(os.fstat(file.fileno()), self._file):
+                    return None  # somebody has replaced it, see `check_in_place`
+                # Nobody commits meanwhile, and a reader that begins now sees the newest snapshot.
+                found = find_free_pages(file.fileno(), self.last_transaction(), self._oldest_reader())
+                if found is not None:
+                    for first, count in found.ranges(_FEWEST_PUNCHED):
+                        offset, length = first * found.page_bytes, count * found.page_bytes
+                        if _holds_data(file.fileno(), offset, length) and not punch(file.fileno(), offset, length):
+                            break  # this file system has no holes
+                return found
+        except (lmdb.Error, OSError):
+            return None
+
+    def _oldest_reader(self) -> int | None:
+        """The lowest transaction that a reader of any process sees; None without readers."""
+        numbers = [line.split()[-1] for line in self._env.readers().splitlines()[1:] if line.strip()]
+        return min((int(number) for number in numbers if number != "-"), default=None)
+
+    def allocated_bytes(self) -> int:
+        """Bytes that the data file takes up on its disk; holes do not count."""
+        return (self.folder / DATA_FILE).stat().st_blocks * 512
+
     def copy_to(self, folder: Path) -> None:
         """Copy the data file to a folder, as of the newest commit and without free pages.
 
@@ -261,11 +327,20 @@ class Environment:
         # LMDB reports a short write, which is what the last one on a full disk is, as an I/O error.
         cut_short = code == errno.EIO and shutil.disk_usage(self.folder).free <= room
         if cut_short or code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return StoreFull(
-                f"no space left on the disk of {self.folder}; nothing was changed. Free some space, or lower "
-                "the number of generations kept, and try again"
-            )
+            return StoreFull(f"no space left on the disk of {self.folder}")
         return StoreError(f"cannot write to the store in {self.folder}: {error}")
+
+
+def _holds_data(descriptor: int, offset: int, length: int) -> bool:
+    """Whether a part of a file is more than one hole."""
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA) < offset + length
+    except OSError as error:  # no data from there to the end
+        return error.errno != errno.ENXIO
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
 
 
 def synchronise(path: Path) -> None:

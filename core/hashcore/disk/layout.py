@@ -381,6 +381,11 @@ def objects(transaction: Any) -> Iterator[int]:
             at = b"p" + (number + 1).to_bytes(8, "big")
 
 
+def object_bytes(transaction: Any, number: int) -> int:
+    """Bytes of all pieces of an object."""
+    return sum(len(piece) for _, piece in _scan(transaction, b"p" + number.to_bytes(8, "big")))
+
+
 def delete_object(transaction: Any, number: int) -> None:
     """Delete an object: its header, if it has one, and its pieces."""
     transaction.delete(segment_key(number))

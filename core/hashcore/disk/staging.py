@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcore.arrays.xxh64 import checksum
-from hashcore.disk.environment import Environment
+from hashcore.disk.environment import SMALL_CHANGE, Environment
 from hashcore.disk.layout import KEY_NEXT, ColumnSpec, piece_key, read_number
 
 PIECE_BYTES = 4 << 20
@@ -36,6 +36,7 @@ class Stage:
         self.piece_bytes = piece_bytes
         self._pending: list[tuple[bytes, NDArray[np.uint8]]] = []
         self._pending_bytes = 0
+        self._bytes = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="hashcore-stage")
         self._writes: deque[Future[None]] = deque()
 
@@ -66,6 +67,14 @@ class Stage:
         if self._pending_bytes >= _TRANSACTION_BYTES:
             self._submit()
 
+    def check_space(self, room: int) -> None:
+        """Make sure that the disk has room for more bytes; see `Environment.check_space`.
+
+        Raises:
+            StoreFull: it has not.
+        """
+        self.environment.check_space(room, small=self._bytes + room <= SMALL_CHANGE)
+
     def flush(self) -> None:
         """Wait until all queued pieces are on disk; raises what went wrong in writing them."""
         self._submit()
@@ -77,6 +86,8 @@ class Stage:
         self._pending, self._pending_bytes = [], 0
         if not pieces:
             return
+        self.check_space(room)
+        self._bytes += room
 
         def apply(transaction: Any) -> None:
             for key, piece in pieces:

@@ -23,9 +23,37 @@ def test_an_unexpected_error_is_neither_a_match_nor_hidden(
     monkeypatch.setattr(check, "read_distances", fail)
     assert run(["check", "-"]) == 3
     said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("hashserver: an unexpected error, ZeroDivisionError at test_main.py:")
+    assert ": division by a bug; please report it with what hashserver --debug prints" in said
+    assert run(["--debug", "check", "-"]) == 3
+    said = capsys.readouterr().err
     assert "Traceback" in said
-    assert "ZeroDivisionError: division by a bug" in said
-    assert "please report it" in said
+    assert "please report it with the lines above" in said
+    monkeypatch.setenv("HASHSERVER_DEBUG", "1")
+    assert run(["check", "-"]) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(None, 0), (0, 0), (1, 3), (2, 2), (143, 143), ("no such thing", 3), (True, 3)]
+)
+def test_whoever_wants_to_end_the_process_does_not_say_that_something_matched(
+    monkeypatch: pytest.MonkeyPatch, code: object, expected: int
+) -> None:
+    monkeypatch.setattr(check, "read_distances", lambda _given: sys.exit(code))  # type: ignore[arg-type]
+    assert run(["check", "-"]) == expected
+
+
+def test_no_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_given: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(check, "read_distances", fail)
+    assert run(["check", "-"]) == 3
+    assert capsys.readouterr().err == (
+        "hashserver: there is not enough memory for this; end other programs, or give this one more\n"
+    )
 
 
 def test_an_interruption_has_an_exit_code_of_its_own(

@@ -78,6 +78,14 @@ def test_parties_that_are_gone_open_nothing(admin: PartyAdmin, directory: Direct
     assert name_of(directory, f"Bearer {key}") == NAME
 
 
+@pytest.mark.parametrize("name", [NAME.encode(), NAME.encode("latin-1"), "Exa\u0308mple Hosting".encode()])
+def test_a_name_in_basic_may_be_utf_8_or_latin_1(directory: Directory, key: str, name: bytes) -> None:
+    header = "Basic " + base64.b64encode(name + b":" + key.encode()).decode()
+    assert name_of(directory, header) == NAME
+    other = "Basic " + base64.b64encode(b"x" + name + b":" + key.encode()).decode()
+    assert name_of(directory, other) is None
+
+
 def test_bearer_and_basic_are_let_in(directory: Directory, key: str) -> None:
     for written in (f"Bearer {key}", f"bearer  {key} ", basic(f"{NAME}:{key}"), basic(f"{NAME.upper()}:{key}")):
         assert name_of(directory, written) == NAME
