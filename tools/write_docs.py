@@ -38,7 +38,8 @@ VARIABLES = {
     "PROMETHEUS_MULTIPROC_DIR": "An empty folder in which several workers count together. `hashserver serve` sets "
     "it; under another server, set it yourself.",
     "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY": "The proxy for `scan`, `check` and the client, as for "
-    "curl. This machine is never asked through one. `NO_PROXY`: names, addresses and networks, with commas between them.",
+    "curl. This machine is never asked through one. `NO_PROXY`: names, addresses and networks, with commas "
+    "between them.",
     "XDG_CACHE_HOME": "The user's folder for caches. Default: `~/.cache`.",
     "XDG_STATE_HOME": "Where `hashserver scan` keeps its states, in the folder `hashserver`. Default: "
     "`~/.local/state`.",

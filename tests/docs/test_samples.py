@@ -258,6 +258,6 @@ def test_messages_that_are_explained_are_those_that_the_code_has() -> None:
     sources = [*(ROOT / "hashserver").rglob("*.py"), *(ROOT / "core").rglob("*.py")]
     said = re.sub(r'"\s*\n\s*f?"', "", "\n".join(source.read_text("utf-8") for source in sources))
     for message in messages:
-        text = re.sub(r"^(ledger\.sqlite|key-secret) ", "", message)
+        text = re.sub(r"^(data\.mdb|ledger\.sqlite|key-secret) ", "", message)
         for part in text.split("..."):
             assert message == "Bus error" or part.strip() in said, message
