@@ -9,9 +9,12 @@ Nothing of the engine is imported before a store is opened: changes of parties n
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import ENOTDIR
 from pathlib import Path
+from stat import S_ISDIR
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -96,10 +99,14 @@ def open_ledger(folder: Path, *, create: bool = False) -> Ledger:
         create: make a ledger if the folder is new.
 
     Raises:
+        NotADirectoryError: it is a file, or below one.
         StoreMissing: it is not a data folder, and no ledger shall be made.
         LedgerMissing: it has lost its ledger.
         LedgerError: it cannot be opened.
     """
+    with suppress(FileNotFoundError):
+        if not S_ISDIR(folder.stat().st_mode):
+            raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
     is_used = any((folder / name).exists() for name in _REMAINS)
     has_store = (folder / STORE_FILE).exists()
     # The ledger last: whoever makes all of them at this moment makes it first.

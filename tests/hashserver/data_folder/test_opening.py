@@ -64,11 +64,15 @@ def data(loaded: Path, tmp_path: Path) -> Path:
 
 def test_looking_at_a_folder_that_is_none_makes_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for name in ("none", ".", "file", "none/below"):
+    for name in ("none", ".", "none/below"):
         with pytest.raises(StoreMissing, match=r"there is no store in .*; name the data folder of a server"):
             opens(tmp_path / name, create=False)
         with pytest.raises(StoreMissing):
             open_ledger(tmp_path / name)
+    for name in ("file", "file/below"):
+        for create in (True, False):
+            with pytest.raises(NotADirectoryError, match="file"):
+                opens(tmp_path / name, create=create)
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
