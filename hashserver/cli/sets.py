@@ -157,7 +157,7 @@ def role(
 
     Example:
 
-      hashserver sets role nsrl known-good --because "known software, loaded as match by mistake"
+      hashserver sets role nsrl known-good --because "loaded as match"
     """
     if not because.strip():
         raise typer.BadParameter("say why", param_hint="--because")
