@@ -86,7 +86,7 @@ def test_loads_that_run_at_once_all_arrive(loaded: dict[str, Ran]) -> None:
 def test_a_line_that_is_not_taken_is_in_the_reject_file_with_its_line_and_reason(tmp_path: Path) -> None:
     rows = ["md5,category,id", f"{HASHES[0]},baseline,A", "9e10zz,baseline,B", f"{HASHES[1]},too,many,cells"]
     (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
-    ran = run("load", "list.csv", "--set", "police", "--data-dir", "store", cwd=tmp_path)
+    ran = run("load", "list.csv", "--set", "police", "--data-dir", "store", "--force", cwd=tmp_path)
     assert ran.code == 0
     assert "1 added, 0 already there, 0 removed, 2 rejected; 1 entries" in ran.out
     assert "list.csv.rejects" in ran.out
@@ -106,7 +106,7 @@ def test_project_vic_loses_the_empty_file_with_a_warning_and_half_a_file_changes
     address = "http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#Media"
     data = json.dumps({"odata.metadata": address, "value": media}, indent=1)
     (tmp_path / "vic.json").write_text(data)
-    ran = run("load", "vic.json", "--set", "vic", "--data-dir", "data", "--json", cwd=tmp_path)
+    ran = run("load", "vic.json", "--set", "vic", "--data-dir", "data", "--json", "--force", cwd=tmp_path)
     summary = json.loads(ran.out)
     assert (summary["entries"], summary["rejected"]) == (3, 1)
     with (tmp_path / "vic.json.rejects").open() as file:
@@ -133,7 +133,7 @@ def test_the_same_file_twice_changes_nothing_and_append_and_replace_do_what_they
     assert again["changed"] is False
     more = f"md5,category,id\n{md5_of('new')},baseline,N\n{HASHES[0]},baseline,A-0\n"
     assert numbers(load(store, "police", more, "--append")) == (2, 4, 1, 1, 0)
-    assert numbers(load(store, "police", more, "--replace")) == (3, 2, 0, 2, 2)
+    assert numbers(load(store, "police", more, "--replace", "--force")) == (3, 2, 0, 2, 2)
 
 
 @pytest.fixture(scope="module")

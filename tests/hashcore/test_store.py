@@ -15,7 +15,7 @@ from store_model import EXACT, Change, Model, Row, blocks_of, check, counts, pac
 import hashcore
 from hashcore import Limits, LoadOptions, Outcome, Reject, Rows, Store, Withdrawals
 from hashcore import hash_type as look_up
-from hashcore.errors import StoreError, UnknownEntry, UnknownGeneration, UnknownSet
+from hashcore.errors import OtherRole, StoreError, UnknownEntry, UnknownGeneration, UnknownSet
 
 KEEP = 3
 IDS = ("A-1", "ß" * 40)
@@ -83,7 +83,6 @@ class Reopen:
     """The store closed and opened again."""
 
 
-# A set that appends does not change its role here: see the test of just that below.
 LOADS = st.builds(
     Load,
     st.sampled_from(NAMES),
@@ -130,6 +129,13 @@ def take_step(store: Store, model: Model, step: Load | Withdraw | Remove | Rollb
         blocks: Iterable[Rows | Withdrawals] = blocks_of(step.rows, step.block)
         if step.withdrawn:
             blocks = [withdrawals_of(step.withdrawn[:1]), *blocks, withdrawals_of(step.withdrawn[1:])]
+        before, role = model.sets.get(step.name), step.options.role
+        if before is not None and role not in (None, before.role):
+            with pytest.raises(OtherRole, match=f"hashserver sets role {step.name} {role}"):
+                store.load(step.name, blocks, step.options, now=now)
+            assert role is not None
+            assert as_change(store.change_role(step.name, role, now=now)) == model.change_role(step.name, role)
+            return
         outcome = store.load(step.name, blocks, step.options, now=now, on_reject=rejects.append)
         assert as_change(outcome) == model.load(step.name, step.rows, step.options, now, step.withdrawn)
         assert len(rejects) == outcome.tally.rejected

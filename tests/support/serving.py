@@ -85,9 +85,9 @@ def run(*arguments: object, cwd: Path, stdin: bytes = b"", env: dict[str, str] |
 
 
 def load(data_dir: Path, name: str, listing: str | bytes, *options: object) -> dict[str, Any]:
-    """Load a listing into a set with the command, and return its summary."""
+    """Load a listing into a set with the command, whatever it removes, and return its summary."""
     content = listing.encode() if isinstance(listing, str) else listing
-    arguments = ("load", "-", "--set", name, "--data-dir", data_dir, "--json", *options)
+    arguments = ("load", "-", "--set", name, "--data-dir", data_dir, "--json", "--force", *options)
     ran = run(*arguments, cwd=data_dir.parent, stdin=content)
     assert ran.code == 0, ran.err
     summary = ran.json

@@ -97,6 +97,12 @@ class Model:
             len(rows) - len(taken),
         )
 
+    def change_role(self, name: str, role: str) -> Change:
+        before = self.sets[name]
+        self.versions += 1
+        self._publish({**self.sets, name: ModelSet(role, before.entries, self.versions)})
+        return Change(self.generation, True, len(before.entries))
+
     def withdraw(self, name: str, ids: Sequence[str]) -> Change:
         before = self.sets[name]
         left = {known: when for known, when in before.entries.items() if not (known.id and known.id in ids)}

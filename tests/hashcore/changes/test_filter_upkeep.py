@@ -147,7 +147,7 @@ def test_known_good_sets_that_become_match_sets_are_put_into_the_filter(store: S
     known = digests(5000, 6)
     store.load("police", block(known[:4900]), now=1.0)
     store.load("late", block(known[4900:]), LoadOptions(role="known-good"), now=2.0)
-    store.load("late", block(known[4900:]), LoadOptions(role="match"), now=3.0)
+    store.change_role("late", "match", now=3.0)
     with store.read() as snapshot:
         assert len(snapshot.match(MD5, known)) == len(known)
 

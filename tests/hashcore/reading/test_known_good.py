@@ -7,18 +7,44 @@ from pathlib import Path
 import pytest
 from store_model import blocks_of, check, row, rows_of
 
-from hashcore import LoadOptions, Store
+from hashcore import LoadOptions, Planned, Store
 from hashcore import hash_type as look_up
 
 
-@pytest.mark.parametrize("rows_too", [True, False])
-def test_a_known_good_set_made_to_match_does_not_report_the_empty_file(tmp_path: Path, rows_too: bool) -> None:
+def test_a_known_good_set_made_to_match_does_not_report_the_empty_file(tmp_path: Path) -> None:
     empty = next(iter(look_up("md5").benign))
     with Store(tmp_path) as store:
         store.load("nsrl", [rows_of([{"md5": empty}, row(1)])], LoadOptions("known-good"), now=1.0)
-        more = [rows_of([row(2)])] if rows_too else []
-        store.load("nsrl", more, LoadOptions("match", append=True), now=2.0)
+        store.change_role("nsrl", "match", now=2.0)
         assert check(store, "md5", [empty]) == {}
+        assert check(store, "md5", [row(1)["md5"]]).total() == 1
+
+
+def test_the_hash_of_a_blank_picture_matches_nothing(tmp_path: Path) -> None:
+    """Not even in a set that was known-good when its blank hashes were loaded."""
+    width = look_up("pdq").width
+    near = bytes([1]) + bytes(width - 1)
+    with Store(tmp_path) as store:
+        store.load("good", [rows_of([{"pdq": near}])], LoadOptions("known-good"), now=1.0)
+        store.change_role("good", "match", now=2.0)
+        assert check(store, "pdq", [bytes(width), near]) == {}
+
+
+def test_what_looks_a_load_over_may_stop_it(tmp_path: Path) -> None:
+    seen: list[Planned] = []
+
+    def look_over(planned: Planned) -> None:
+        seen.append(planned)
+        raise LookupError
+
+    with Store(tmp_path) as store:
+        store.load("police", [rows_of([row(1), row(2), row(3)])], now=1.0)
+        with pytest.raises(LookupError):
+            store.load("police", [rows_of([row(3)])], LoadOptions(look_over=look_over), now=2.0)
+        assert (seen[0].before, seen[0].after, seen[0].tally.removed) == (3, 1, 2)
+        assert check(store, "md5", [row(1)["md5"]]).total() == 1
+        with store.read() as snapshot:
+            assert snapshot.generation == 1
 
 
 def test_a_match_set_made_known_good_suppresses_and_back_again_reports(tmp_path: Path) -> None:
@@ -27,7 +53,7 @@ def test_a_match_set_made_known_good_suppresses_and_back_again_reports(tmp_path:
         store.load("police", [rows_of(given)], now=1.0)
         store.load("stock", [rows_of(given)], LoadOptions("match"), now=2.0)
         for role, sets in (("known-good", set()), ("match", {"police", "stock"}), ("known-good", set())):
-            outcome = store.load("stock", [], LoadOptions(role, append=True), now=3.0)
+            outcome = store.change_role("stock", role, now=3.0)
             assert outcome.changed
             assert {answer[1] for answer in check(store, "sha1", [b"s" * 20])} == sets
 

@@ -32,8 +32,8 @@ with Store(folder) as store:
     before = compiled()
     assert before > checks, "changes need kernels of their own"
     for name, hashes in [("A", b'"md5": "%s"' % (b"1" * 32)), ("B", b'"sha1": "%s"' % (b"2" * 40)),
-                         ("A", b'"pdq": "%s", "md5": "%s"' % (b"f8e1d03c5a7962b4" * 4, b"4" * 32)),
-                         ("C", b'"phash": "%s"' % (b"5" * 16)), ("D", b'"photodna": "%s"' % (b"6" * 288))]:
+                         ("A", b'"pdq": "%s", "md5": "%s"' % (b"0123456789abcdef" * 4, b"4" * 32)),
+                         ("C", b'"phash": "0123456789abcdef"'), ("D", b'"photodna": "%s"' % (b"6" * 288))]:
         body = b'{"set": "police", "id": "%s", %s}' % (name.encode(), hashes)
         publish(store, LOCAL, read_contribution(body))
     withdraw(store, LOCAL, "police", "B")
