@@ -8,6 +8,7 @@ from enum import StrEnum
 class NotLookedAt(StrEnum):
     """Why a file, or the picture in it, could not be looked at."""
 
+    MISSING = "missing"
     UNREADABLE = "unreadable"
     VANISHED = "vanished"
     TOO_LARGE = "too-large"
@@ -17,12 +18,13 @@ class NotLookedAt(StrEnum):
 
 
 IN_WORDS = {
-    NotLookedAt.UNREADABLE: "could not be read",
+    NotLookedAt.MISSING: "missing or not mounted",
+    NotLookedAt.UNREADABLE: "unreadable",
     NotLookedAt.VANISHED: "vanished meanwhile",
     NotLookedAt.TOO_LARGE: "too large",
     NotLookedAt.TOO_SLOW: "too slow",
     NotLookedAt.NOT_DECODABLE: "not decodable",
-    NotLookedAt.NO_PLUGIN: "without a plugin",
+    NotLookedAt.NO_PLUGIN: "without the plugin for it",
 }
 
 HEAD_BYTES = 64
