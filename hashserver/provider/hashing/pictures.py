@@ -72,7 +72,7 @@ class FileHashes:
     not_looked_at: NotLookedAt | None = None
 
 
-class Decoded(NamedTuple):
+class DecodedPicture(NamedTuple):
     """A picture's pixels, uint8[rows, columns, 3] RGB, and whether the file ended before it did."""
 
     pixels: NDArray[np.uint8]
@@ -125,7 +125,7 @@ def hash_content(path: bytes, content: Content, bounds: Bounds, types: Collectio
     return FileHashes(path.decode("utf-8", "replace"), content.size, **found)
 
 
-def _hash_decoded(decoded: Decoded, near: list[str]) -> dict[str, Any]:
+def _hash_decoded(decoded: DecodedPicture, near: list[str]) -> dict[str, Any]:
     pixels = decoded.pixels
     hashed = hash_picture(pixels)
     if decoded.ends_early and hashed.vague is not None:
@@ -144,7 +144,7 @@ def _hash_decoded(decoded: Decoded, near: list[str]) -> dict[str, Any]:
 
 def warm_up() -> None:
     """Run the compiled code once, so that the first picture does not have to wait for it."""
-    _hash_decoded(Decoded(np.zeros((8, 8, 3), np.uint8)), ["pdq", "phash"])
+    _hash_decoded(DecodedPicture(np.zeros((8, 8, 3), np.uint8)), ["pdq", "phash"])
 
 
 def hash_small(pixels: NDArray[np.uint8]) -> bytes:
@@ -162,7 +162,7 @@ def decode_picture(content: bytes, bounds: Bounds) -> NDArray[np.uint8]:
     return decode(content, bounds).pixels
 
 
-def decode(content: bytes, bounds: Bounds) -> Decoded:
+def decode(content: bytes, bounds: Bounds) -> DecodedPicture:
     """Decode what a browser would show: of an animation the first frame.
 
     A picture is decoded as it is, or else without all that does not show (see
@@ -175,7 +175,7 @@ def decode(content: bytes, bounds: Bounds) -> Decoded:
     """
     _learn_heif()
     try:
-        return Decoded(_pixels(content, bounds))
+        return DecodedPicture(_pixels(content, bounds))
     except NotHashed as reason:
         if reason.kind is not NotLookedAt.NOT_DECODABLE:
             raise
@@ -184,10 +184,10 @@ def decode(content: bytes, bounds: Bounds) -> Decoded:
     if less is not None:
         content = less
         with suppress(NotHashed):
-            return Decoded(_pixels(content, bounds))
+            return DecodedPicture(_pixels(content, bounds))
     if picture_kind(content) in _ROW_BY_ROW:
         with suppress(NotHashed):
-            return Decoded(_pixels(content, bounds, to_the_end=False), ends_early=True)
+            return DecodedPicture(_pixels(content, bounds, to_the_end=False), ends_early=True)
     raise refused
 
 
