@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hashcore.text.printable import printable
 from hashserver.cli.commands import Commands
 from hashserver.cli.options import (
     LOCAL_SERVER,
@@ -23,6 +24,7 @@ from hashserver.cli.options import (
     read_distances,
 )
 from hashserver.cli.progress import bytes_progress, short
+from hashserver.errors import BadInput
 
 if TYPE_CHECKING:
     from hashserver.provider.listing import ListingResult
@@ -33,7 +35,8 @@ Reads listings of md5sum, sha1sum, hashdeep and rclone, listings and inventories
 text, JSON and Parquet, also compressed with gzip or zstd; - reads standard input. Prints what matched, and how
 many lines could not be checked.
 
-Exit codes: 0 nothing matched, 1 something matched, 2 bad input, 3 trouble with the server or the network.
+Exit codes: 0 nothing matched, 1 something matched, 2 bad input, 3 trouble with the server or the network, 4 there
+are lines that could not be checked, whether or not something matched.
 
 Examples:
 
@@ -43,6 +46,7 @@ Examples:
   aws s3api list-objects-v2 --bucket uploads | hashserver check -
 """
 
+NOT_COMPLETE = 4
 
 app = Commands()
 
@@ -68,12 +72,16 @@ def check(
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
     column: Columns = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Accept a server that has no sets with hashes of these types.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Check a listing, and print what matched; see `HELP`. Returns the exit code."""
     from hashserver.client import Client
     from hashserver.provider.listing import check_listing
     from hashserver.provider.matches import open_report, report_format
+    from hashserver.provider.served import check_served
     from hashserver.readers import open_source
 
     distances = read_distances(max_distance)
@@ -95,10 +103,14 @@ def check(
             distances=distances,
             on_progress=lambda checked: progress.update(task, completed=source.bytes_read, count=checked),
         )
+        if result.checked and not result.matched and not allow_empty:
+            check_served(client.sets(), result.types, client.server)
     _summarise(result, as_json)
     sys.stdout.flush()
     if (result.rejected or result.not_checkable) and not result.checked:
-        return 2
+        return BadInput.exit_code
+    if not result.complete:
+        return NOT_COMPLETE
     return 1 if result.matched else 0
 
 
@@ -108,7 +120,8 @@ def _summarise(result: ListingResult, as_json: bool) -> None:
     print(
         f"hashserver: {result.checked:,} hashes checked ({rate}), {result.matched:,} matched, "
         f"{result.rejected:,} lines not checked, generation {result.generations}"
-        + (f", {result.not_checkable:,} not checkable" if result.not_checkable else ""),
+        + (f", {result.not_checkable:,} not checkable" if result.not_checkable else "")
+        + (f", {result.withdrawn:,} withdrawn" if result.withdrawn else ""),
         file=sys.stderr,
     )
     if result.not_checkable:
@@ -118,13 +131,15 @@ def _summarise(result: ListingResult, as_json: bool) -> None:
             file=sys.stderr,
         )
     for reject in result.first_rejects:
-        print(f"hashserver: line {reject.line}: {reject.reason}", file=sys.stderr)
+        print(f"hashserver: line {reject.line}: {printable(reject.reason)}", file=sys.stderr)
     if as_json:
         summary = {
             "checked": result.checked,
             "matched": result.matched,
             "not_checked": result.rejected,
             "not_checkable": result.not_checkable,
+            "withdrawn": result.withdrawn,
+            "complete": result.complete,
             "generations": sorted(result.numbers),
             "seconds": round(result.seconds, 3),
         }

@@ -11,9 +11,11 @@ import httpx
 
 from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
+from hashserver.client.bounds import LEAST_BYTES, AnswerTooLarge, most_bytes, read_body
 from hashserver.client.hashes import Hashes, RequestBatch, as_digests, question
 from hashserver.client.protocol import (
     Request,
+    Response,
     Tries,
     Verdict,
     check_request,
@@ -35,8 +37,9 @@ class AsyncClient:
         key: API key, or None where the server needs none.
         batch: hashes in a request of `check`.
         connections: requests under way at once.
-        timeout: seconds to wait for an answer.
+        timeout: seconds for a request and its answer as a whole; a large request gets more.
         retries: how often a request is sent again when the connection breaks or the server is busy.
+        patience: seconds for all tries of a request together; None for no limit but `retries`.
 
     Raises:
         ClientError: the URL or the key cannot be one.
@@ -51,10 +54,12 @@ class AsyncClient:
         connections: int = 4,
         timeout: float = 60.0,
         retries: int = 6,
+        patience: float | None = None,
     ) -> None:
         if batch < 1 or connections < 1:
             raise ValueError("a client needs at least one hash in a batch, and one connection")
-        self._server, self._batch, self._retries = url.rstrip("/"), batch, retries
+        self._server, self._batch = url.rstrip("/"), batch
+        self._timeout, self._retries, self._patience = timeout, retries, patience
         self.connections = connections
         self._turns = asyncio.Semaphore(connections)
         try:
@@ -129,7 +134,7 @@ class AsyncClient:
         Raises:
             ClientError: as for `check`.
         """
-        return read_sets(await self._send(Request("GET", "/v2/sets")), self._server)
+        return read_sets(await self._in_turn(Request("GET", "/v2/sets")), self._server)
 
     async def usage(self) -> dict[str, Any]:
         """What this party has checked and what matched, as `GET /v2/usage` answers.
@@ -137,7 +142,7 @@ class AsyncClient:
         Raises:
             ClientError: as for `check`.
         """
-        return await self._send(Request("GET", "/v2/usage"))
+        return await self._in_turn(Request("GET", "/v2/usage"))
 
     async def feedback(self, *, set: str, id: str, verdict: Verdict, note: str = "") -> dict[str, Any]:
         """Tell the server what an entry that matched turned out to be.
@@ -153,28 +158,47 @@ class AsyncClient:
             ClientError: the server refuses, cannot be reached, or breaks off.
             ValueError: there is no such verdict.
         """
-        return await self._send(feedback_request(set=set, id=id, verdict=verdict, note=note))
+        return await self._in_turn(feedback_request(set=set, id=id, verdict=verdict, note=note))
 
     async def _check(self, batch: RequestBatch) -> CheckResult:
-        async with self._turns:  # a batch is packed when its turn comes, not while it waits
-            answer = await self._send(check_request(batch.hash_type, batch.digests, batch.max_distance))
-        return read_check(answer, batch, self._server)
+        count = len(batch.digests)
+        try:
+            async with self._turns:  # a batch is packed when its turn comes, not while it waits
+                request = check_request(batch.hash_type, batch.digests, batch.max_distance)
+                return read_check(await self._send(request, most_bytes(count)), batch, self._server)
+        except AnswerTooLarge:
+            if count < 2:
+                raise
+        halves = batch.part(0, count // 2), batch.part(count // 2, count)
+        return merged([await self._check(half) for half in halves], [batch.hash_type.name], [])
 
-    async def _send(self, request: Request) -> dict[str, Any]:
-        tries = Tries(request, self._server, self._retries)
+    async def _in_turn(self, request: Request) -> dict[str, Any]:
+        async with self._turns:
+            return await self._send(request, LEAST_BYTES)
+
+    async def _send(self, request: Request, most: int) -> dict[str, Any]:
+        tries = Tries(request, self._server, self._retries, self._patience)
         while True:
+            seconds = tries.seconds(self._timeout)
             try:
-                response = await self._http.request(
-                    request.method,
-                    request.path,
-                    params=request.parameters,
-                    content=request.body,
-                    headers=request.headers,
-                )
+                async with asyncio.timeout(seconds):
+                    response = await self._exchange(request, most)
+            except TimeoutError:
+                late = httpx.ReadTimeout(f"no complete answer within {seconds:.0f} s")
+                await asyncio.sleep(tries.pause_after_error(late))
+                continue
             except httpx.RequestError as error:
                 await asyncio.sleep(tries.pause_after_error(error))
                 continue
-            wait = tries.pause_after_answer(response.status_code, response.headers)
+            wait = tries.pause_after_answer(response.status, response.headers)
             if wait is None:
-                return read_object(response, self._server)
+                return read_object(response, self._server, request.id)
             await asyncio.sleep(wait)
+
+    async def _exchange(self, request: Request, most: int) -> Response:
+        async with self._http.stream(
+            request.method, request.path, params=request.parameters, content=request.body, headers=request.headers
+        ) as answer:
+            headers = dict(answer.headers)
+            body = await read_body(answer.aiter_raw(), headers, most, self._server)
+            return Response(answer.status_code, answer.reason_phrase, headers, body, answer.has_redirect_location)

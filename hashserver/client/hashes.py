@@ -38,6 +38,11 @@ class RequestBatch:
     places: Places
     max_distance: int | None = None
 
+    def part(self, start: int, stop: int) -> RequestBatch:
+        """Some of the hashes, by their numbers in this batch."""
+        chosen = slice(start, stop)
+        return RequestBatch(self.hash_type, self.digests[chosen], self.places[chosen], self.max_distance)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -78,8 +83,7 @@ def question(hashes: Mapping[str, Hashes], max_distance: Mapping[str, int] | Non
 
 def _cut(whole: RequestBatch, size: int) -> Iterator[RequestBatch]:
     for start in range(0, max(1, len(whole.digests)), size):
-        part = slice(start, start + size)
-        yield RequestBatch(whole.hash_type, whole.digests[part], whole.places[part], whole.max_distance)
+        yield whole.part(start, start + size)
 
 
 def decoded(hash_type: HashType, hashes: Hashes) -> tuple[Digests, Places, list[Invalid]]:

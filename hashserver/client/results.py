@@ -61,12 +61,26 @@ class CheckResult:
         checked: how many hashes of each type were well-formed, and compared.
         matches: what matched, by type in the order asked, then by index, then nearest first.
         invalid: what was not checked, in the same order.
+        store: id of the store that answered; empty when several did, or a server that says none.
+        states: what the answers are about, distinct and in order; empty for a server of an earlier
+            version, which does not say.
     """
 
     generations: tuple[int, ...]
     checked: Mapping[str, int]
     matches: tuple[Match, ...]
     invalid: tuple[Invalid, ...] = ()
+    store: str = ""
+    states: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """The one state that all answers came from; empty when there were several, or none.
+
+        Answers with equal states are about the same entries: the same generation of the same store,
+        seen with the same sets allowed.
+        """
+        return self.states[0] if len(self.states) == 1 else ""
 
     @property
     def generation(self) -> int:
@@ -86,9 +100,12 @@ def merged(parts: Sequence[CheckResult], types: Sequence[str], invalid: Sequence
     for part in parts:
         for name, count in part.checked.items():
             checked[name] = checked.get(name, 0) + count
+    stores = {part.store for part in parts}
     return CheckResult(
         tuple(sorted({number for part in parts for number in part.generations})),
         checked,
         tuple(match for part in parts for match in part.matches),
         (*invalid, *(one for part in parts for one in part.invalid)),
+        store=stores.pop() if len(stores) == 1 else "",
+        states=tuple(dict.fromkeys(state for part in parts for state in part.states)),
     )

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any
-
-import httpx
+from typing import Any, TypeVar
 
 from hashcore.hashtypes import HashType
 from hashcore.rows import Digests
-from hashserver.client.hashes import Hashes, RequestBatch, as_digests, question
-from hashserver.client.protocol import (
-    Request,
-    Tries,
-    Verdict,
-    check_request,
-    feedback_request,
-    http_options,
-    not_a_url,
-    read_check,
-    read_object,
-    read_sets,
-)
-from hashserver.client.results import CheckResult, merged
+from hashserver.client.asynchronous import AsyncClient
+from hashserver.client.hashes import Hashes
+from hashserver.client.protocol import Verdict
+from hashserver.client.results import CheckResult
+
+_Answer = TypeVar("_Answer")
 
 
 class Client:
     """A connection pool to one server; threads share it.
+
+    It is an `AsyncClient` with an event loop in a thread of its own: only there can a request be
+    given up at any moment, whatever the server does.
 
     Args:
         url: the server's root URL.
         key: API key, or None where the server needs none.
         batch: hashes in a request of `check`.
         connections: requests under way at once.
-        timeout: seconds to wait for an answer.
+        timeout: seconds for a request and its answer as a whole; a large request gets more.
         retries: how often a request is sent again when the connection breaks or the server is busy.
+        patience: seconds for all tries of a request together; None for no limit but `retries`.
 
     Raises:
         ClientError: the URL or the key cannot be one.
@@ -52,15 +48,24 @@ class Client:
         connections: int = 4,
         timeout: float = 60.0,
         retries: int = 6,
+        patience: float | None = None,
     ) -> None:
-        if batch < 1 or connections < 1:
-            raise ValueError("a client needs at least one hash in a batch, and one connection")
-        self._server, self._batch, self._retries = url.rstrip("/"), batch, retries
+        self._make = partial(
+            AsyncClient,
+            url,
+            key,
+            batch=batch,
+            connections=connections,
+            timeout=timeout,
+            retries=retries,
+            patience=patience,
+        )
+        self._asynchronous = self._make()
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
         self.connections = connections
-        try:
-            self._http = httpx.Client(**http_options(self._server, key, connections=connections, timeout=timeout))
-        except (httpx.InvalidURL, ValueError) as error:
-            raise not_a_url(url, error) from error
 
     def __enter__(self) -> Client:
         return self
@@ -71,13 +76,20 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections; what is under way in other threads is cancelled."""
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or self._process != os.getpid():
+            return
+        self._loop = None
+        asyncio.run_coroutine_threadsafe(_finish(self._asynchronous), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
     @property
     def server(self) -> str:
         """The root URL."""
-        return self._server
+        return self._asynchronous.server
 
     def check(self, *, max_distance: Mapping[str, int] | None = None, **hashes: Hashes) -> CheckResult:
         """Check hashes, in as many requests as it takes, several of them at once.
@@ -97,17 +109,7 @@ class Client:
             UnknownHashType, BadDistance: there is no such type, or a distance is out of range.
             TypeError, ValueError: an argument does not hold hashes at all.
         """
-        asked = question(hashes, max_distance, self._batch)
-        if len(asked.batches) == 1:
-            return merged([self._check(asked.batches[0])], asked.types, asked.invalid)
-        with ThreadPoolExecutor(min(self.connections, len(asked.batches))) as senders:
-            under_way = [senders.submit(self._check, batch) for batch in asked.batches]
-            try:
-                parts = [future.result() for future in under_way]
-            except BaseException:
-                senders.shutdown(wait=False, cancel_futures=True)
-                raise
-        return merged(parts, asked.types, asked.invalid)
+        return self._run(lambda client: client.check(max_distance=max_distance, **hashes))
 
     def check_packed(self, hash_type: HashType, digests: Digests, max_distance: int | None = None) -> CheckResult:
         """Check digests of one type, uint8[n, width], in one request.
@@ -116,9 +118,7 @@ class Client:
             ClientError: as for `check`.
             ValueError: the array holds no digests of this type.
         """
-        return self._check(
-            RequestBatch(hash_type, as_digests(hash_type, digests), range(len(digests)), max_distance)
-        )
+        return self._run(lambda client: client.check_packed(hash_type, digests, max_distance))
 
     def sets(self) -> dict[str, Any]:
         """The sets that the server has, and its generation, as `GET /v2/sets` answers.
@@ -126,7 +126,7 @@ class Client:
         Raises:
             ClientError: as for `check`.
         """
-        return read_sets(self._send(Request("GET", "/v2/sets")), self._server)
+        return self._run(lambda client: client.sets())
 
     def usage(self) -> dict[str, Any]:
         """What this party has checked and what matched, as `GET /v2/usage` answers.
@@ -134,7 +134,7 @@ class Client:
         Raises:
             ClientError: as for `check`.
         """
-        return self._send(Request("GET", "/v2/usage"))
+        return self._run(lambda client: client.usage())
 
     def feedback(self, *, set: str, id: str, verdict: Verdict, note: str = "") -> dict[str, Any]:
         """Tell the server what an entry that matched turned out to be.
@@ -150,27 +150,33 @@ class Client:
             ClientError: the server refuses, cannot be reached, or breaks off.
             ValueError: there is no such verdict.
         """
-        return self._send(feedback_request(set=set, id=id, verdict=verdict, note=note))
+        return self._run(lambda client: client.feedback(set=set, id=id, verdict=verdict, note=note))
 
-    def _check(self, batch: RequestBatch) -> CheckResult:
-        answer = self._send(check_request(batch.hash_type, batch.digests, batch.max_distance))
-        return read_check(answer, batch, self._server)
+    def _run(self, ask: Callable[[AsyncClient], Coroutine[Any, Any, _Answer]]) -> _Answer:
+        with self._starting:
+            loop = self._started_loop()
+        under_way = asyncio.run_coroutine_threadsafe(ask(self._asynchronous), loop)
+        try:
+            return under_way.result()
+        except BaseException:
+            under_way.cancel()
+            raise
 
-    def _send(self, request: Request) -> dict[str, Any]:
-        tries = Tries(request, self._server, self._retries)
-        while True:
-            try:
-                response = self._http.request(
-                    request.method,
-                    request.path,
-                    params=request.parameters,
-                    content=request.body,
-                    headers=request.headers,
-                )
-            except httpx.RequestError as error:
-                time.sleep(tries.pause_after_error(error))
-                continue
-            wait = tries.pause_after_answer(response.status_code, response.headers)
-            if wait is None:
-                return read_object(response, self._server)
-            time.sleep(wait)
+    def _started_loop(self) -> asyncio.AbstractEventLoop:
+        if self._process != os.getpid():  # forked: threads and connections stay with the parent
+            self._process, self._loop = os.getpid(), None
+            self._asynchronous = self._make()
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="hashserver-client", daemon=True)
+            self._thread.start()
+        return self._loop
+
+
+async def _finish(client: AsyncClient) -> None:
+    under_way = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in under_way:
+        task.cancel()
+    await asyncio.gather(*under_way, return_exceptions=True)
+    await client.aclose()
+    await asyncio.get_running_loop().shutdown_default_executor()

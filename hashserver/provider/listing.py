@@ -31,7 +31,9 @@ class ListingResult:
         matched: hashes that matched.
         rejected: lines without a usable hash.
         first_rejects: a few of them.
-        not_checkable: rows of an inventory without a hash, which is not an error.
+        not_checkable: rows of an inventory without a hash.
+        withdrawn: items that the listing's source has withdrawn; there is nothing to ask about.
+        types: hash types that were asked about.
         numbers: generations that answered, ascending.
         seconds: wall time.
     """
@@ -41,8 +43,15 @@ class ListingResult:
     rejected: int = 0
     first_rejects: list[Reject] = field(default_factory=list)
     not_checkable: int = 0
+    withdrawn: int = 0
+    types: set[str] = field(default_factory=set)
     numbers: set[int] = field(default_factory=set)
     seconds: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all lines were read, and every hash that they have was checked."""
+        return not self.rejected
 
     @property
     def generations(self) -> str:
@@ -106,7 +115,7 @@ def check_listing(
 
     with ThreadPoolExecutor(client.connections) as senders:
         try:
-            for piece in _batches(blocks, batch):
+            for piece in _batches(blocks, batch, result):
                 if len(under_way) >= 2 * client.connections:
                     settle()
                 distance = distances.get(piece.hash_type.name)
@@ -123,10 +132,11 @@ def check_listing(
     return result
 
 
-def _batches(blocks: Iterator[Rows | Withdrawals], size: int) -> Iterator[_Batch]:
+def _batches(blocks: Iterator[Rows | Withdrawals], size: int, result: ListingResult) -> Iterator[_Batch]:
     for block in blocks:
         if isinstance(block, Withdrawals):
-            continue  # nothing to ask about
+            result.withdrawn += len(block)  # nothing to ask about
+            continue
         for name, column in block.hashes.items():
             here = np.arange(len(block)) if column.present is None else np.flatnonzero(column.present)
             digests = column.digests if column.present is None else column.digests[here]
@@ -137,6 +147,7 @@ def _batches(blocks: Iterator[Rows | Withdrawals], size: int) -> Iterator[_Batch
 
 def _record(sent: _Batch, answer: CheckResult, report: Report, result: ListingResult) -> None:
     result.checked += answer.checked.get(sent.hash_type.name, 0)
+    result.types.add(sent.hash_type.name)
     result.numbers.update(answer.generations)
     matched = set()
     for match in answer.matches:

@@ -12,6 +12,7 @@ from typing import Protocol, TextIO
 
 import orjson
 
+from hashcore.text.printable import printable
 from hashserver.csv_writer import CsvWriter
 from hashserver.provider.errors import ReportError
 
@@ -31,14 +32,14 @@ class LineMatch:
 
 
 class Report(Protocol):
-    """Takes matchs, one at a time."""
+    """Takes matches, one at a time."""
 
     def add(self, match: LineMatch) -> None:
         """Write a match."""
 
 
 class CsvReport:
-    """CSV with a header."""
+    """CSV with a header, for people: a row is a line, with nothing that a terminal would obey."""
 
     def __init__(self, file: TextIO) -> None:
         self._writer = CsvWriter(file)
@@ -46,7 +47,8 @@ class CsvReport:
 
     def add(self, match: LineMatch) -> None:
         """Write a match."""
-        self._writer.write_row(getattr(match, column) for column in LineMatch.__slots__)
+        cells = (getattr(match, column) for column in LineMatch.__slots__)
+        self._writer.write_row(printable(cell) if isinstance(cell, str) else cell for cell in cells)
 
 
 class JsonLinesReport:
@@ -56,10 +58,15 @@ class JsonLinesReport:
         self._file = file
 
     def add(self, match: LineMatch) -> None:
-        """Write a match, with null for what it does not have."""
+        """Write a match, with null for what it does not have.
+
+        A name that is not UTF-8 is shown with replacement characters; `name_hex` has its bytes.
+        """
         values = {
             name: _sound(value) if isinstance(value, str) else value for name, value in asdict(match).items()
         }
+        if match.name is not None and values["name"] != match.name:
+            values["name_hex"] = match.name.encode("utf-8", "surrogateescape").hex()
         self._file.write(orjson.dumps(values).decode() + "\n")
 
 

@@ -53,17 +53,28 @@ class Answer:
         checked: well-formed hashes by type.
         matches: by type and index, nearest first.
         invalid: what was not a hash.
+        store: id of the store that the generation is of.
+        state: equal in answers about the same entries only; see `hashcore.Snapshot.state`.
     """
 
     generation: int
     checked: dict[str, int]
     matches: list[NamedMatch]
     invalid: list[InvalidHash]
+    store: str = ""
+    state: str = ""
 
 
 def to_json(answer: Answer) -> bytes:
     """The answer as JSON, in UTF-8, as docs/api.md describes it."""
-    head = orjson.dumps({"generation": answer.generation, "checked": answer.checked})
+    head = orjson.dumps(
+        {
+            "generation": answer.generation,
+            "store": answer.store,
+            "state": answer.state,
+            "checked": answer.checked,
+        }
+    )
     invalid = orjson.dumps(answer.invalid)
     blocks = [
         orjson.dumps([_as_object(match) for match in answer.matches[start : start + _BLOCK]])[1:-1]
@@ -96,7 +107,8 @@ def _schema() -> Any:
 def to_arrow(answer: Answer) -> bytes:
     """The answer as an Arrow stream, one row for every entry of every match.
 
-    The metadata of its schema holds `generation`, and `checked`, `invalid` and `truncated` as JSON.
+    The metadata of its schema holds `generation`, `store` and `state`, and `checked`, `invalid` and
+    `truncated` as JSON.
     """
     import pyarrow as pa
 
@@ -104,6 +116,8 @@ def to_arrow(answer: Answer) -> bytes:
     schema = _schema().with_metadata(
         {
             "generation": str(answer.generation),
+            "store": answer.store,
+            "state": answer.state,
             "checked": orjson.dumps(answer.checked),
             "invalid": orjson.dumps(answer.invalid),
             "truncated": orjson.dumps(truncated),

@@ -144,7 +144,9 @@ def check_request(store: Store, request: CheckRequest, most: int, sets: frozense
             )
             if len(found):
                 matches.extend(_name(snapshot, asked, found))
-        return Answer(snapshot.generation, checked, matches, request.invalid)
+        return Answer(
+            snapshot.generation, checked, matches, request.invalid, snapshot.store_id, snapshot.state(sets)
+        )
 
 
 def _name(snapshot: Snapshot, asked: Asked, found: Matches) -> list[NamedMatch]:

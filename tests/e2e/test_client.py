@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def test_md5_and_pdq_with_invalid_hashes_among_them(check: Check) -> None:
         md5=[md5_of("unknown"), KNOWN[3].upper(), "", bytes.fromhex(KNOWN[5]), "é" * 32],
         pdq=["0" * 63, _near(12), _near(40).hex()],
     )
-    assert result == CheckResult(
+    assert (len(result.store), len(result.state)) == (32, 16)
+    assert replace(result, store="", states=()) == CheckResult(
         generations=(2,),
         checked={"md5": 3, "pdq": 2},
         matches=(_md5(1, 3), _md5(3, 5), Match("pdq", 1, _near(12).hex(), 12, (Entry("pictures", None, "P-1"),))),
@@ -145,3 +147,4 @@ def test_a_check_names_the_generation_that_answered(tmp_path: Path) -> None:
         two = client.check(md5=[KNOWN[1]])
     assert (one.generation, len(one.matches)) == (1, 0)
     assert (two.generation, len(two.matches)) == (2, 1)
+    assert (one.store == two.store, one.state == two.state) == (True, False)

@@ -128,10 +128,17 @@ def test_a_subset_of_sets_is_all_it_matches(office: Office) -> None:
 
     key = office.add("Some Sets", "--sets", "interpol")
     assert named_everywhere("interpol")
+    narrow = office.server.client(headers=bearer(key)).get("/v2/sets").json()
+    assert [entry["name"] for entry in narrow["sets"]] == ["interpol"]
+    assert check(office, bearer(key), [KNOWN]).json()["state"] == narrow["state"]
     office.party("change", "Some Sets", "--sets", "police")
     eventually(lambda: named_everywhere("police"), WITHIN)
     office.party("change", "Some Sets", "--sets", "all")
     eventually(lambda: named_everywhere("police", "interpol"), WITHIN)
+    wide = office.server.client(headers=bearer(key)).get("/v2/sets").json()
+    assert [entry["name"] for entry in wide["sets"]] == ["interpol", "police"]
+    assert (wide["store"], wide["generation"]) == (narrow["store"], narrow["generation"])
+    assert wide["state"] != narrow["state"]
 
 
 def test_a_disabled_party_is_out_within_a_second_and_back_again(office: Office) -> None:

@@ -46,14 +46,14 @@ def test_a_bucket_is_scanned_and_the_next_scan_reads_only_what_has_changed(
     first = scan("s3://first", server, storage, tmp_path)
     assert first.code == 1, first.err
     assert paths(first) == ["s3://first/a/1", "s3://first/b/3"]
-    assert "3 files, 3 of them hashed" in first.err
+    assert "3 files: 3 hashed" in first.err
     assert "never-printed" not in first.out + first.err
     second = scan("s3://first", server, storage, tmp_path)
-    assert "3 files, 0 of them hashed" in second.err
+    assert "3 files: 0 hashed" in second.err
     assert second.out == first.out
     # The same size, and for all that a clock of whole seconds can tell the same time.
     storage.fill("first", {"a/2": b"unharmed"})
-    assert "3 files, 1 of them hashed" in scan("s3://first", server, storage, tmp_path).err
+    assert "3 files: 1 hashed" in scan("s3://first", server, storage, tmp_path).err
 
 
 def test_no_object_is_written_to_disk(tmp_path: Path, server: Server, storage: Storage) -> None:
@@ -64,7 +64,7 @@ def test_no_object_is_written_to_disk(tmp_path: Path, server: Server, storage: S
         ran = scan("s3://large", server, storage, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "1 files, 1 of them hashed" in ran.err
+    assert "1 files: 1 hashed" in ran.err
 
 
 def test_keys_of_every_kind(tmp_path: Path, server: Server, storage: Storage) -> None:
@@ -94,7 +94,7 @@ def test_keys_of_every_kind(tmp_path: Path, server: Server, storage: Storage) ->
 def test_a_listing_of_several_pages_is_read_to_its_end(tmp_path: Path, server: Server, storage: Storage) -> None:
     storage.fill("many", {f"{number:04}": b"%d" % number for number in range(1100)} | {"z": b"known"})
     ran = scan("s3://many/", server, storage, tmp_path)
-    assert "1,101 files, 1,101 of them hashed" in ran.err
+    assert "1,101 files: 1,101 hashed" in ran.err
     assert paths(ran) == ["s3://many/z"]
 
 
@@ -161,4 +161,8 @@ def test_objects_that_cannot_be_read_are_counted_and_the_others_are_scanned(
     ran = scan("s3://partly", server, storage, tmp_path)
     assert paths(ran) == ["s3://partly/a", "s3://partly/c"]
     assert "s3://partly/b: it is archived; restore it before the next scan" in ran.err
-    assert "1 could not be read" in ran.err
+    assert ran.code == 4
+    assert "3 files: 2 hashed" in ran.err
+    assert "1 not looked at (1 unreadable)" in ran.err
+    again = scan("s3://partly", server, storage, tmp_path)
+    assert (again.code, paths(again)) == (4, paths(ran))

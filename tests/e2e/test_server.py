@@ -76,8 +76,12 @@ def test_all_bodies_are_answered_alike(client: httpx.Client, kind: str, encoding
         headers["Content_Encoding"] = encoding
     response = post(client, body, content_type, query, **headers)
     assert response.status_code == 200
+    sets = client.get("/v2/sets").json()
+    assert (len(sets["store"]), len(sets["state"])) == (32, 16)
     assert response.json() == {
         "generation": 2,
+        "store": sets["store"],
+        "state": sets["state"],
         "checked": {"md5": 3},
         "matches": [
             {
@@ -100,6 +104,9 @@ def test_an_arrow_answer_says_the_same(client: httpx.Client) -> None:
     assert table.column("set").to_pylist() == ["police", "police"]
     assert table.column("id").to_pylist() == ["A-3", "A-7"]
     assert table.schema.metadata[b"generation"] == b"2"
+    sets = client.get("/v2/sets").json()
+    assert table.schema.metadata[b"store"].decode() == sets["store"]
+    assert table.schema.metadata[b"state"].decode() == sets["state"]
 
 
 def test_a_mixed_batch_names_near_and_exact_matches(client: httpx.Client) -> None:

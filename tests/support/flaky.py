@@ -13,16 +13,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer; a status of 0 breaks the connection off instead."""
+    """An answer; a status of 0 breaks the connection off instead.
+
+    A body that can be called makes the body of what was asked.
+    """
 
     status: int = 200
     body: Any = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def content(self) -> bytes:
+    def content(self, asked: Asked) -> bytes:
         """The body as sent: JSON, unless it is bytes already."""
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        body = self.body(asked) if callable(self.body) else self.body
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,16 @@ def _handler(replies: Sequence[Reply], asked: list[Asked], lock: threading.Lock)
             with lock:
                 reply = replies[min(len(asked), len(replies) - 1)]
                 asked.append(Asked(self.command, self.path, headers, body))
+                content = reply.content(asked[-1])
             if not reply.status:
                 self.close_connection = True
                 return
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.content)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(reply.content)
+            self.wfile.write(content)
 
         do_GET = do_POST = answer
 

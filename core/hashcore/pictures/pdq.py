@@ -1,4 +1,4 @@
-"""PDQ: the 256-bit perceptual hash of a picture, identical to that of the reference implementation.
+"""PDQ: the 256-bit perceptual hash of a picture, as the reference implementation has it.
 
 Its steps are luminance, a two-pass tent filter (a box twice along rows and columns), decimation to
 64 x 64, and the lowest 16 x 16 frequencies of a DCT without the constant one; each of them gives
@@ -8,6 +8,14 @@ Source: Meta, "The TMK+PDQF video-hashing algorithm and the PDQ image-hashing al
 its reference implementation. Sums are in single precision and in the order of the reference,
 because a bit whose frequency is close to the median depends on the last digit. What the decimation
 drops is not computed.
+
+The hash is bit for bit that of the reference, with one exception: frequencies that a picture cannot
+have. With a side of 8 pixels these are every eighth one in that direction, with a side of 16 the
+sixteenth; in a picture that is its own mirror image, every odd one; in stripes, all of the other
+direction. They are exactly zero, but sums in single precision leave a hundred-thousandth of a grey
+level, and its sign, which is what makes the bit, depends on the order in which a compiler has put
+the additions: the reference disagrees with itself from one build to the next. Such bits are chance,
+here as there. `PictureHash.vague` says when too many of them are.
 """
 
 from __future__ import annotations
@@ -28,6 +36,10 @@ _LANES = 8  # rows summed side by side: one sum is a chain of additions, eight k
 _RED, _GREEN, _BLUE = np.float32(0.299), np.float32(0.587), np.float32(0.114)
 LEAST_QUALITY = 50
 """Below this quality, hashes match unrelated pictures; the reference says to discard them."""
+LEAST_SIDE = _FREQUENCIES + 1
+"""A side of fewer pixels does not have the 16 frequencies that a hash is made of."""
+_LEAST_PRESENT = BITS // 2
+_ROUNDING = 2e-3  # grey levels; what is below is what single precision has left of zero
 
 Pixels = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
@@ -40,10 +52,12 @@ class PictureHash:
     Args:
         digest: 32 bytes, in the order of its hexadecimal form.
         quality: from 0 (nothing to see, such as a blank page) to 100.
+        vague: why the hash says too little to be matched; None where it says enough.
     """
 
     digest: bytes
     quality: int
+    vague: str | None = None
 
 
 @lru_cache(maxsize=1)
@@ -260,6 +274,18 @@ def _bits(frequencies: _Floats) -> bytes:
     return np.packbits((flat > median)[::-1]).tobytes()
 
 
+def _why_vague(pixels: Pixels, frequencies: _Floats, quality: int) -> str | None:
+    if quality < LEAST_QUALITY:
+        return f"quality {quality} is below {LEAST_QUALITY}"
+    side = min(pixels.shape[:2])
+    if side < LEAST_SIDE:
+        return f"a side of {side} pixels has fewer frequencies than PDQ looks at"
+    missing = int(np.count_nonzero(np.abs(frequencies) < _ROUNDING))
+    if BITS - missing < _LEAST_PRESENT:
+        return f"{missing} of {BITS} frequencies are missing, as in stripes, and their bits are chance"
+    return None
+
+
 def _frequencies(pixels: Pixels) -> tuple[_Floats, int]:
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise ValueError(f"a picture must be uint8[rows, columns, 3] or uint8[rows, columns], not {pixels.shape}")
@@ -284,7 +310,7 @@ def hash_picture(pixels: Pixels) -> PictureHash:
         ValueError: the array has another shape or type, or no pixels.
     """
     frequencies, quality = _frequencies(pixels)
-    return PictureHash(_bits(frequencies), quality)
+    return PictureHash(_bits(frequencies), quality, _why_vague(pixels, frequencies, quality))
 
 
 def hash_variants(pixels: Pixels) -> tuple[list[PictureHash], Digests]:
@@ -307,4 +333,5 @@ def hash_variants(pixels: Pixels) -> tuple[list[PictureHash], Digests]:
     variants = [b, b.T * columns, b * rows * columns, b.T * rows, b * rows, b * columns, b.T, b.T * rows * columns]
     digests = [_bits(np.ascontiguousarray(variant)) for variant in variants]
     packed = np.frombuffer(b"".join(digests), np.uint8).reshape(8, BITS // 8)
-    return [PictureHash(digest, quality) for digest in digests], packed
+    vague = _why_vague(pixels, b, quality)
+    return [PictureHash(digest, quality, vague) for digest in digests], packed

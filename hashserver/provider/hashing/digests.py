@@ -7,6 +7,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from hashserver.provider.hashing.looked_at import HEAD_BYTES
+
 DIGESTS = ("md5", "sha1", "sha256")
 TYPES = (*DIGESTS, "pdq", "phash")
 FAST_SIDE = 1024
@@ -40,11 +42,13 @@ class Content:
         digests: by type.
         kept: the bytes, where a picture may be in them; None where not asked for, or larger than is
             decoded.
+        head: the first bytes.
     """
 
     size: int
     digests: dict[str, bytes]
     kept: bytes | None
+    head: bytes = b""
 
 
 def read_pieces(path: str | bytes | os.PathLike[str]) -> Iterator[bytes]:
@@ -63,8 +67,10 @@ def read_content(pieces: Iterable[bytes], bounds: Bounds, types: Collection[str]
     """Digest pieces as they come, and keep them where a perceptual hash is asked for."""
     digests = {name: _MAKERS[name](usedforsecurity=False) for name in DIGESTS if name in types}
     kept: bytearray | None = bytearray() if any(name not in DIGESTS for name in types) else None
-    size = 0
+    size, head = 0, b""
     for piece in pieces:
+        if not size:
+            head = piece[:HEAD_BYTES]
         size += len(piece)
         for digest in digests.values():
             digest.update(piece)
@@ -74,4 +80,4 @@ def read_content(pieces: Iterable[bytes], bounds: Bounds, types: Collection[str]
             else:
                 kept = None
     found = {name: digest.digest() for name, digest in digests.items()}
-    return Content(size, found, None if kept is None else bytes(kept))
+    return Content(size, found, None if kept is None else bytes(kept), head)

@@ -7,6 +7,7 @@ loses `a//b` and `/a`, or ends the listing at the first `..`.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -38,6 +39,10 @@ class StorageError(Trouble):
     """A storage cannot be listed, or an object cannot be read; the message says what to do."""
 
 
+class ObjectGone(StorageError):
+    """An object was deleted after it was listed."""
+
+
 def is_object(path: bytes) -> bool:
     """Whether a path names something in an object storage rather than in a file system."""
     return path.startswith(SCHEME)
@@ -58,7 +63,9 @@ def split_url(url: bytes) -> tuple[str, str]:
     return bucket, key
 
 
-def list_objects(root: bytes, options: WalkOptions, anonymous: bool) -> Iterator[FoundFile]:
+def list_objects(
+    root: bytes, options: WalkOptions, anonymous: bool, seen: Counter[bytes] | None = None
+) -> Iterator[FoundFile]:
     """Find the objects whose keys begin with a prefix, a page of 1,000 at a time.
 
     An object has its ETag, as a number, where a file has its inode. Keys that end in a slash and
@@ -69,18 +76,23 @@ def list_objects(root: bytes, options: WalkOptions, anonymous: bool) -> Iterator
         options: what to look at; an excluded folder is one of the parts of a key that end in a
             slash.
         anonymous: ask without credentials.
+        seen: takes the number of objects under the root, wanted or not.
 
     Raises:
         StorageError: the bucket is missing, cannot be listed, or the storage cannot be reached.
     """
     bucket, prefix = split_url(root)
+    seen = Counter() if seen is None else seen
     with _sentences(root):
         pages = _client(anonymous).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for page in pages:
             for listed in page.get("Contents", ()):
                 found = _found(bucket, listed)
                 marks_a_folder = not found.size and found.path.endswith(b"/")
-                if not marks_a_folder and _wanted(found, len(root), options):
+                if marks_a_folder:
+                    continue
+                seen[root] += 1
+                if _wanted(found, len(root), options):
                     yield found
 
 
@@ -137,7 +149,8 @@ def _sentences(place: bytes | None) -> Iterator[None]:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code"))
-        raise StorageError(where + _SENTENCES.get(code, f"the storage answers {code}")) from None
+        kind = ObjectGone if code == "NoSuchKey" else StorageError
+        raise kind(where + _SENTENCES.get(code, f"the storage answers {code}")) from None
     except BotoCoreError as error:
         raise StorageError(where + _explain(type(error).__name__, str(error))) from None
 

@@ -25,6 +25,7 @@ from types import TracebackType
 from hashserver.errors import Trouble
 from hashserver.processes import command
 from hashserver.provider.hashing.digests import DIGESTS
+from hashserver.provider.hashing.looked_at import NotLookedAt
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.provider.scanning.worker import FileOutcome, Progress
 
@@ -44,11 +45,12 @@ class HashingFailed(Trouble):
 
 @dataclass(slots=True)
 class _Task:
-    """Files to hash; `note` is why only their digests are wanted."""
+    """Files to hash; `note` is why only their digests are wanted, `kind` for counting."""
 
     files: Sequence[FoundFile]
     types: frozenset[str]
     note: str | None = None
+    kind: NotLookedAt | None = None
 
 
 @dataclass(slots=True)
@@ -74,12 +76,22 @@ class Hashers:
         seconds: for one file.
         fast: decode large JPEGs to less than their size.
         anonymous: read object storage without credentials.
+        reads_objects: there are objects to read, so the processes get what that takes.
     """
 
     def __init__(
-        self, types: frozenset[str], *, processes: int, nice: int, seconds: float, fast: bool, anonymous: bool
+        self,
+        types: frozenset[str],
+        *,
+        processes: int,
+        nice: int,
+        seconds: float,
+        fast: bool,
+        anonymous: bool,
+        reads_objects: bool = False,
     ) -> None:
         self._types = types
+        self._reads_objects = reads_objects
         self._seconds = seconds
         self._arguments = (os.getpid(), nice, seconds, fast, anonymous)
         self._waiting: deque[_Task] = deque()
@@ -143,6 +155,7 @@ class Hashers:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=numbers,
+                env=_environment(secrets=self._reads_objects),
                 process_group=0,  # Ctrl-C is for the scan, which ends them
             )
             return _Worker(process, ours, Progress(shared.fileno()))
@@ -167,14 +180,17 @@ class Hashers:
                 raise HashingFailed(
                     "a hashing process ended before it started; its own message is above"
                 ) from None
-            self._replace(worker, _how_it_ended(worker.process))
+            self._replace(worker, _how_it_ended(worker.process), None)
             return
         task = worker.tasks.popleft()
         worker.steps += len(task.files) + 1
         worker.still = 0.0
         outcomes = [FileOutcome(*parts) for parts in answer]
         if task.note is not None:
-            outcomes = [outcome._replace(trouble=outcome.trouble or task.note) for outcome in outcomes]
+            outcomes = [
+                outcome if outcome.trouble else outcome._replace(trouble=task.note, kind=task.kind)
+                for outcome in outcomes
+            ]
         self._done.append(list(zip(task.files, outcomes, strict=True)))
         self._hand_out()
 
@@ -194,12 +210,17 @@ class Hashers:
             # process.
             worker.still += min(elapsed, 2 * _LOOK)
             if worker.still > self._seconds + _GRACE and not worker.pipe.poll():
-                self._replace(
-                    worker, f"took longer than {self._seconds:g} s, and did not stop; see --file-timeout"
-                )
+                how = f"took longer than {self._seconds:g} s, and did not stop; see --file-timeout"
+                self._replace(worker, how, NotLookedAt.TOO_SLOW)
 
-    def _replace(self, worker: _Worker, how: str) -> None:
-        """End a process and do its tasks again in a new one, without the file that it was at."""
+    def _replace(self, worker: _Worker, how: str, kind: NotLookedAt | None) -> None:
+        """End a process and do its tasks again in a new one, without the file that it was at.
+
+        Args:
+            worker: the process.
+            how: it came to this, as the end of a sentence.
+            kind: of what was not looked at; None where that depends on what it did.
+        """
         worker.process.kill()
         worker.pipe.close()
         steps, decoding = worker.progress.read()
@@ -207,24 +228,50 @@ class Hashers:
         if worker.tasks:
             first = worker.tasks.popleft()
             self._waiting.extendleft(
-                reversed([*self._without_culprit(first, steps - worker.steps - 1, decoding, how)])
+                reversed([*self._without_culprit(first, steps - worker.steps - 1, decoding, how, kind)])
             )
         self._waiting.extend(worker.tasks)
         self._hand_out()
 
-    def _without_culprit(self, task: _Task, at: int, decoding: bool, how: str) -> Iterator[_Task]:
+    def _without_culprit(
+        self, task: _Task, at: int, decoding: bool, how: str, kind: NotLookedAt | None
+    ) -> Iterator[_Task]:
         if not 0 <= at < len(task.files):
             yield task
             return
         culprit = task.files[at]
         digests = task.types & set(DIGESTS)
+        kind = kind or (NotLookedAt.NOT_DECODABLE if decoding else NotLookedAt.UNREADABLE)
         if decoding and digests:
-            yield _Task([culprit], digests, f"decoding the picture {how}")
+            yield _Task([culprit], digests, f"decoding the picture {how}", kind)
         else:
             what = "decoding the picture" if decoding else "reading it"
-            self._done.append([(culprit, FileOutcome(0, None, f"{what} {how}"))])
+            self._done.append([(culprit, FileOutcome(0, None, f"{what} {how}", kind))])
         if rest := [file for place, file in enumerate(task.files) if place != at]:
-            yield _Task(rest, task.types, task.note)
+            yield _Task(rest, task.types, task.note, task.kind)
+
+
+# What a process needs that reads files and decodes pictures.
+_PLAIN = frozenset(("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"))
+_PLAIN_STARTS = ("LC_", "LD_", "PYTHON", "NUMBA_", "OMP_", "XDG_CACHE_", "COVERAGE_")
+_OBJECTS = frozenset(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "XDG_CONFIG_HOME"))
+_OBJECT_STARTS = ("AWS_", "BOTO")
+
+
+def _environment(*, secrets: bool) -> dict[str, str]:
+    """The environment of a hashing process: it decodes pictures of strangers, and knows no secrets.
+
+    Args:
+        secrets: add the credentials and the proxies for reading objects.
+    """
+    given = {name: value for name, value in os.environ.items() if name in _PLAIN or name.startswith(_PLAIN_STARTS)}
+    if secrets:
+        given |= {
+            name: value
+            for name, value in os.environ.items()
+            if name in _OBJECTS or name.startswith(_OBJECT_STARTS) or name.upper().endswith("_PROXY")
+        }
+    return given
 
 
 def _how_it_ended(process: subprocess.Popen[bytes]) -> str:

@@ -1,22 +1,27 @@
-"""The report of a scan: a row for each match of each file, as CSV, JSON Lines or Parquet."""
+"""The report of a scan: what matched, and what was not looked at, as CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
 
+from hashcore.text.printable import printable
 from hashserver.csv_writer import CsvWriter
 from hashserver.provider.errors import ReportError
 from hashserver.provider.scanning.state import FileMatch
-from hashserver.provider.scanning.walk import FoundFile
+from hashserver.provider.scanning.walk import FoundFile, Unseen
 from hashserver.times import timestamp
 
 COLUMNS = ("path", "size", "mtime", "type", "hash", "distance", "set", "category", "id")
+# Rows without a set are of what was not looked at, and say why.
+ALL_COLUMNS = (*COLUMNS, "not_looked_at", "reason", "path_hex")
+_NO_ROW: dict[str, Any] = dict.fromkeys(ALL_COLUMNS)
 _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -34,16 +39,27 @@ def check_name(path: Path | None) -> None:
         raise ReportError(f"--report {path}: the folder {path.absolute().parent} does not exist")
 
 
-def write_report(path: Path | None, matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> None:
-    """Write a report: CSV on standard output, or a file, which appears once it is complete.
+def write_report(
+    path: Path | None,
+    matched: Iterable[tuple[FoundFile, list[FileMatch]]],
+    unseen: Iterable[Unseen],
+    *,
+    as_json: bool = False,
+) -> None:
+    """Write a report: on standard output, or a file, which appears once it is complete.
 
     Args:
         path: of the file, whose name says the format; None for standard output.
         matched: files and what they matched.
+        unseen: what was not looked at.
+        as_json: write JSON Lines rather than CSV on standard output.
     """
-    rows = _rows(matched)
+    rows = chain(_rows(matched), _rows_of_unseen(unseen))
     if path is None:
-        _write_csv(sys.stdout, rows)
+        if as_json:
+            sys.stdout.writelines(map(_line, rows))
+        else:
+            _write_csv(sys.stdout, rows)
         return
     new = path.with_name(f".{path.name}.new")
     if path.suffix.lower() == ".parquet":
@@ -53,7 +69,7 @@ def write_report(path: Path | None, matched: Iterable[tuple[FoundFile, list[File
             if path.suffix.lower() == ".csv":
                 _write_csv(file, rows)
             else:
-                file.writelines(orjson.dumps(row).decode() + "\n" for row in rows)
+                file.writelines(map(_line, rows))
     os.replace(new, path)
 
 
@@ -61,7 +77,7 @@ def _rows(matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> Iterator[dict
     for file, matches in matched:
         changed = timestamp(file.mtime_ns / 1e9)
         for match in matches:
-            yield {
+            yield _NO_ROW | {
                 "path": file.path.decode("utf-8", "backslashreplace"),
                 "size": file.size,
                 "mtime": changed,
@@ -71,14 +87,31 @@ def _rows(matched: Iterable[tuple[FoundFile, list[FileMatch]]]) -> Iterator[dict
                 "set": match.set,
                 "category": match.category,
                 "id": match.id,
+                "path_hex": file.path.hex(),
             }
+
+
+def _rows_of_unseen(unseen: Iterable[Unseen]) -> Iterator[dict[str, Any]]:
+    for each in unseen:
+        yield _NO_ROW | {
+            "path": each.path.decode("utf-8", "backslashreplace"),
+            "not_looked_at": each.kind.value,
+            "reason": each.why,
+            "path_hex": each.path.hex(),
+        }
+
+
+def _line(row: dict[str, Any]) -> str:
+    return orjson.dumps(row).decode() + "\n"
 
 
 def _write_csv(file: TextIO, rows: Iterable[dict[str, Any]]) -> None:
     writer = CsvWriter(file)
-    writer.write_row(COLUMNS)
+    writer.write_row(ALL_COLUMNS)
     for row in rows:
-        writer.write_row(row[name] for name in COLUMNS)
+        shown = row | {"path": bytes.fromhex(row["path_hex"])}
+        cells = (shown[name] for name in ALL_COLUMNS)
+        writer.write_row(printable(cell) if isinstance(cell, str | bytes) else cell for cell in cells)
 
 
 def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -86,5 +119,5 @@ def _write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     kinds = {"size": pa.int64(), "distance": pa.int32()}
-    schema = pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in COLUMNS])
+    schema = pa.schema([pa.field(name, kinds.get(name, pa.string())) for name in ALL_COLUMNS])
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), path)

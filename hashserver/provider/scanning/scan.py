@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 
 import numpy as np
@@ -13,17 +15,21 @@ import orjson
 
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import Client, ClientError
+from hashserver.errors import Trouble
 from hashserver.provider.hashing.digests import DIGESTS, TYPES
+from hashserver.provider.hashing.looked_at import NotLookedAt
 from hashserver.provider.scanning.objects import is_object, list_objects
 from hashserver.provider.scanning.pool import CHUNK_PATH_BYTES, Hashed, Hashers
 from hashserver.provider.scanning.state import FileMatch, State
-from hashserver.provider.scanning.walk import FoundFile, WalkOptions, walk
+from hashserver.provider.scanning.walk import FoundFile, Mounts, Unseen, WalkOptions, walk
+from hashserver.provider.served import check_served
 
 _LOOK_UP = 1024  # files looked up in the state at a time
 _CHUNK_FILES, _CHUNK_BYTES = 512, 32 << 20  # of one task of a hashing process
 _ASK = 10_000  # files asked about at a time
 _HOOK_SECONDS = 300
 _PAUSE = 2.0
+_MOST_IN_VAIN = 8  # rounds that no answer of the state that was named has come of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class ScanOptions:
         fast_decode: decode large JPEGs to less than their size; see
             `hashserver.provider.hashing.digests.Bounds`.
         anonymous: read object storage without credentials.
+        allow_empty: a server without sets, and roots that have become empty, are no trouble.
         walk: what to look at.
     """
 
@@ -53,22 +60,51 @@ class ScanOptions:
     file_timeout: float = 60.0
     fast_decode: bool = False
     anonymous: bool = False
+    allow_empty: bool = False
     walk: WalkOptions = field(default_factory=WalkOptions)
 
 
 @dataclass(slots=True)
 class ScanResult:
-    """What a scan has come to so far."""
+    """What a scan has come to so far. Found are `hashed + unchanged`, and those in `not_looked_at`.
+
+    Args:
+        files, bytes: found.
+        read, read_bytes: files that were read to the end in this scan.
+        hashed: of these, those that nothing could be said against.
+        unchanged: files that were looked at by an earlier scan and are as they were.
+        not_looked_at: files, and files whose picture was not looked at, by kind.
+        folders: roots and folders that could not be looked at, by kind.
+        kept: files below such folders, and unreadable ones, that are known from earlier scans.
+        vague: pictures without a perceptual hash that says enough; they count as looked at.
+        asked: files that the server has been asked about.
+        hit_files: that matched.
+        hook_failures: matches that the command of --on-hit has not taken.
+        generation, store, state: of the sets, as the server said last.
+        seconds: so far.
+    """
 
     files: int = 0
     bytes: int = 0
+    read: int = 0
+    read_bytes: int = 0
     hashed: int = 0
-    hashed_bytes: int = 0
+    unchanged: int = 0
+    not_looked_at: Counter[NotLookedAt] = field(default_factory=Counter)
+    folders: Counter[NotLookedAt] = field(default_factory=Counter)
+    kept: int = 0
+    vague: int = 0
     asked: int = 0
     hit_files: int = 0
-    troubles: int = 0
+    hook_failures: int = 0
     generation: int = 0
+    store: str = ""
+    state: str = ""
     seconds: float = 0.0
+
+
+class SetsDisagree(Trouble):
+    """What the server says of its sets, and what its answers come from, do not come together."""
 
 
 def scan(
@@ -84,8 +120,9 @@ def scan(
     """Scan folders and buckets.
 
     What has been answered is in the state at once, and what has been hashed within some seconds, so
-    a scan that is interrupted goes on where it was. Files are asked about again when the server has
-    a newer generation.
+    a scan that is interrupted goes on where it was. Files are asked about again when what the
+    server may have to say of them has changed: its sets, which of them this party may see, or the
+    store.
 
     Args:
         roots: folders, files, and `s3://bucket/prefix`.
@@ -93,11 +130,13 @@ def scan(
         state: of this storage.
         options: how.
         on_progress: told how far it is, often.
-        on_trouble: told of each path that could not be read, and why.
+        on_trouble: told of each path that could not be looked at, or not told of, and why.
         on_wait: told when the server cannot be reached and is waited for.
 
     Raises:
         StorageError: a bucket cannot be listed.
+        NothingServed: the server has no set with any of these types.
+        SetsDisagree: several servers seem to answer.
         ClientError: the server was away for longer than the patience, or refuses; the state has the
             rest.
     """
@@ -133,11 +172,13 @@ class _Scan:
         self._away_since: float | None = None
         self._ask_again = 0.0
         self._handed_bytes = 0
-        self._last_error: ClientError | None = None
+        self._current = ""  # what answers have to come from; see `_key`
+        self._in_vain = 0
+        self._tried: set[tuple[bytes, tuple[str, ...]]] = set()
 
     def run(self, roots: Sequence[bytes]) -> ScanResult:
-        self._try_to_ask(0)  # a server that is not there is better known before hours of hashing
-        with self._hashers() as hashers:
+        self._learn_sets()  # a server that is not there is better known before hours of hashing
+        with self._hashers(roots) as hashers:
             for chunk in self._chunks(self._unread(roots)):
                 while not hashers.has_room:
                     self._settle(hashers.next_done())
@@ -148,11 +189,13 @@ class _Scan:
                 self._settle(hashers.next_done())
         while self._ask(1):
             pass
+        self._tell_again()
         self._result.hit_files = sum(1 for _ in self._state.hits())
+        self._result.vague = self._state.count_vague()
         self._progress()
         return self._result
 
-    def _hashers(self) -> Hashers:
+    def _hashers(self, roots: Sequence[bytes]) -> Hashers:
         options = self._options
         return Hashers(
             options.types,
@@ -161,15 +204,22 @@ class _Scan:
             seconds=options.file_timeout,
             fast=options.fast_decode,
             anonymous=options.anonymous,
+            reads_objects=any(map(is_object, roots)),
         )
 
     def _unread(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
         """The files that have to be read; all are counted and looked up."""
+        again = (NotLookedAt.NO_PLUGIN,) if find_spec("pillow_heif") else ()
         found = self._find(roots)
         while batch := list(islice(found, _LOOK_UP)):
             self._result.files += len(batch)
             self._result.bytes += sum(file.size for file in batch)
-            unread = self._state.split(batch, self._wanted)
+            unread, others = self._state.split(batch, self._wanted, again)
+            for kind, count in others.items():
+                if kind is None:
+                    self._result.unchanged += count
+                else:
+                    self._result.not_looked_at[kind] += count
             self._progress()
             if not unread:
                 self._try_to_ask(_ASK)
@@ -177,9 +227,36 @@ class _Scan:
 
     def _find(self, roots: Sequence[bytes]) -> Iterator[FoundFile]:
         options = self._options
-        yield from walk([root for root in roots if not is_object(root)], options.walk, self._on_trouble)
+        known_mounts = () if options.allow_empty or options.walk.follow_links else self._state.mounts
+        mounts, seen = Mounts(known_mounts), Counter[bytes]()
+        missing: set[bytes] = set()
+
+        def on_unseen(unseen: Unseen) -> None:
+            missing.add(unseen.path)
+            self._note_unseen(unseen, found=not unseen.is_folder)
+
+        folders = [root for root in roots if not is_object(root)]
+        yield from walk(folders, options.walk, on_unseen, mounts, seen)
         for root in filter(is_object, roots):
-            yield from list_objects(root, options.walk, options.anonymous)
+            yield from list_objects(root, options.walk, options.anonymous, seen)
+        self._state.keep_mounts(mounts.found | mounts.missing)
+        for root in roots:
+            within = (other for other in roots if other.startswith(root) or root.startswith(other))
+            if any(seen[other] for other in within) or options.allow_empty or root in missing:
+                continue
+            if known := self._state.knows_below(root):
+                why = f"it had {known:,} files at an earlier scan and has none now; see --allow-empty"
+                self._note_unseen(Unseen(root, NotLookedAt.MISSING, why, is_folder=True), found=False)
+
+    def _note_unseen(self, unseen: Unseen, *, found: bool) -> None:
+        """Count what could not be looked at; `found`: it is a file that is not counted yet."""
+        if unseen.is_folder:
+            self._result.folders[unseen.kind] += 1
+        else:
+            self._result.files += int(found)
+            self._result.not_looked_at[unseen.kind] += 1
+        self._result.kept += self._state.could_not_see(unseen)
+        self._tell_trouble(unseen.path, unseen.why)
 
     def _chunks(self, files: Iterator[FoundFile]) -> Iterator[list[FoundFile]]:
         chunk: list[FoundFile] = []
@@ -211,84 +288,113 @@ class _Scan:
 
     def _settle(self, hashed: list[Hashed]) -> None:
         for file, outcome in hashed:
-            if outcome.trouble is not None:
-                self._on_trouble(file.path, outcome.trouble)
             if outcome.digests is not None:
+                self._result.read += 1
+                self._result.read_bytes += outcome.size
+            if outcome.kind is None:
                 self._result.hashed += 1
-                self._result.hashed_bytes += outcome.size
+            elif outcome.digests is None:
+                self._note_unseen(Unseen(file.path, outcome.kind, outcome.trouble or ""), found=False)
+            else:
+                self._result.not_looked_at[outcome.kind] += 1
+                self._tell_trouble(file.path, outcome.trouble or "")
         self._state.remember(hashed, self._made)
         self._progress()
         self._try_to_ask(_ASK)
 
     def _try_to_ask(self, at_least: int) -> None:
         """Ask when enough files wait; while the server is away, hashing goes on."""
-        waiting = self._result.hashed - self._result.asked
-        if waiting < at_least or time.monotonic() < self._ask_again:
+        waiting = self._result.read - self._result.asked
+        began = time.monotonic()
+        if waiting < at_least or began < self._ask_again:
             return
         try:
-            self._learn_generation()
-            if at_least:
-                self._ask_now(_ASK)
+            self._learn_sets()
+            self._ask_now(_ASK)
             self._away_since = None
         except ClientError as error:
-            self._note_absence(error)
-            if not at_least:
-                raise
+            self._note_absence(error, began)
 
     def _ask(self, at_least: int) -> bool:
         """Ask about what is left, with patience; False when nothing is."""
         while True:
+            began = time.monotonic()
             try:
-                self._learn_generation()
+                self._learn_sets()
                 asked = self._ask_now(_ASK)
             except ClientError as error:
-                self._note_absence(error)
-                time.sleep(_PAUSE)
+                self._note_absence(error, began)
+                time.sleep(min(_PAUSE, self._options.patience))
                 continue
             self._away_since = None
+            if self._in_vain > _MOST_IN_VAIN:
+                raise SetsDisagree(
+                    f"{self._client.server} names one state of its sets and answers from others, time after time; "
+                    "do several servers with different sets share this address? What matched is kept, and the "
+                    "next scan asks again"
+                )
+            if self._in_vain:
+                time.sleep(min(_PAUSE, 0.1 * 2**self._in_vain))
             return asked >= at_least
 
-    def _note_absence(self, error: ClientError) -> None:
+    def _note_absence(self, error: ClientError, began: float) -> None:
+        """Wait on, unless the server has been away for too long; `began`: when it was asked."""
         now = time.monotonic()
         if error.refused:
             raise error
         if self._away_since is None:
-            self._away_since = now
+            self._away_since = began
             self._on_wait(f"{error}; waiting up to {self._options.patience:.0f} s for it")
-        elif now - self._away_since > self._options.patience:
+        if now - self._away_since > self._options.patience:
             raise error
         self._ask_again = now + _PAUSE
 
-    def _learn_generation(self) -> None:
-        self._result.generation = max(self._result.generation, self._client.sets()["generation"])
+    def _learn_sets(self) -> None:
+        """Ask what is served, and make sure that it can answer at all.
+
+        Raises:
+            NothingServed: it cannot.
+        """
+        sets = self._client.sets()
+        result = self._result
+        result.generation, result.store = sets["generation"], sets.get("store") or ""
+        result.state = sets.get("state") or ""
+        # A server of an earlier version has no state: address, generation and time stand for it.
+        told = result.state or f"{self._client.server} {sets['generation']} {sets.get('published')}"
+        self._current = self._key(told)
+        if not self._options.allow_empty:
+            check_served(sets, self._options.types, self._client.server)
+
+    def _key(self, state: str) -> str:
+        """What an answer comes from, and the types that it is about."""
+        return f"{state} {','.join(sorted(self._options.types))}"
 
     def _ask_now(self, count: int) -> int:
-        rows = self._state.unasked(self._client.server, self._result.generation, count)
+        rows = self._state.unasked(self._current, count)
         if not rows:
             return 0
         matches: dict[bytes, list[FileMatch]] = {}
-        generations = [self._result.generation]
+        keys: set[str | None] = set()
         for place, name in enumerate(TYPES):
             asked = [(path, digest) for path, digests in rows if (digest := digests[place]) is not None]
             if name in self._options.types and asked:
-                generations.append(self._check(name, asked, matches))
-        # Several requests may have met several generations: the file counts as asked about in the
-        # oldest.
-        generation = min(generations)
-        before = {path: self._state.matches_of(path) for path in matches}
-        self._state.answered(self._client.server, generation, [path for path, _ in rows], matches)
-        for path, found in matches.items():
-            for match in found:
-                if match not in before[path]:
-                    self._call_hook(path, match)
-        self._result.generation = max(generations)
+                keys.add(self._check(name, asked, matches))
+        # Several requests may have met several states: the file counts as asked about only in one
+        # that all of its answers came from.
+        key = keys.pop() if len(keys) == 1 else None if keys else self._current
+        self._state.answered(key, [path for path, _ in rows], matches)
+        for path in matches:
+            self._tell(path)
+        self._in_vain = 0 if key == self._current else self._in_vain + 1
         self._result.asked += len(rows)
         self._result.hit_files += len(matches)
         self._progress()
         return len(rows)
 
-    def _check(self, name: str, digests: list[tuple[bytes, bytes]], matches: dict[bytes, list[FileMatch]]) -> int:
-        """Ask about digests of one type, add the matches; returns the generation that answered."""
+    def _check(
+        self, name: str, digests: list[tuple[bytes, bytes]], matches: dict[bytes, list[FileMatch]]
+    ) -> str | None:
+        """Ask about digests of one type, add the matches; returns what the answer came from."""
         packed = np.frombuffer(b"".join([digest for _, digest in digests]), np.uint8).reshape(len(digests), -1)
         answer = self._client.check_packed(HASH_TYPES[name], packed)
         for hit in answer.matches:
@@ -296,24 +402,41 @@ class _Scan:
             for entry in hit.entries:
                 match = FileMatch(name, hit.hash, hit.distance, entry.set, entry.category, entry.id)
                 matches.setdefault(path, []).append(match)
-        return answer.generation
+        if answer.states:
+            return self._key(answer.state) if answer.state else None
+        same = not self._result.state and answer.generations == (self._result.generation,)
+        return self._current if same else None
 
-    def _call_hook(self, path: bytes, match: FileMatch) -> None:
+    def _tell_again(self) -> None:
+        """Tell of what matched and the hook has not taken, now or at an earlier scan."""
+        if self._options.on_hit:
+            for path in self._state.with_untold():
+                self._tell(path)
+
+    def _tell(self, path: bytes) -> None:
         if not self._options.on_hit:
             return
+        for match in self._state.untold(path):
+            attempt = (path, tuple(map(str, match.key)))
+            if attempt in self._tried:
+                continue
+            self._tried.add(attempt)
+            if self._call_hook(path, match):
+                self._state.told(path, match)
+
+    def _call_hook(self, path: bytes, match: FileMatch) -> bool:
         text = path.decode("utf-8", "replace")
         content = orjson.dumps({"path": text, "path_hex": path.hex(), **asdict(match)})
         try:
             done = subprocess.run(self._options.on_hit, input=content, timeout=_HOOK_SECONDS)  # noqa: S603
+            why = f"ended with exit code {done.returncode}" if done.returncode else ""
         except (OSError, subprocess.TimeoutExpired) as error:
-            self._on_trouble(path, f"the command of --on-hit failed: {error}")
-            return
-        if done.returncode:
-            self._on_trouble(path, f"the command of --on-hit ended with exit code {done.returncode}")
-
-    def _on_trouble(self, path: bytes, reason: str) -> None:
-        self._result.troubles += 1
-        self._tell_trouble(path, reason)
+            why = f"failed: {error}"
+        if not why:
+            return True
+        self._result.hook_failures += 1
+        self._tell_trouble(path, f"the command of --on-hit {why}; the next scan tells it again")
+        return False
 
     def _progress(self) -> None:
         self._result.seconds = time.monotonic() - self._started

@@ -22,7 +22,9 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from hashserver.provider.hashing.digests import DIGESTS, TYPES, Bounds, Content, read_content, read_pieces
-from hashserver.provider.scanning.objects import StorageError, is_object, read_object
+from hashserver.provider.hashing.looked_at import NotLookedAt
+from hashserver.provider.scanning.objects import ObjectGone, StorageError, is_object, read_object
+from hashserver.provider.scanning.walk import unseen_because
 
 _COUNT = struct.Struct("@Q")
 
@@ -37,12 +39,28 @@ class FileOutcome(NamedTuple):
         size: bytes that were read.
         digests: in the order of `TYPES`, with None for those that are missing; None where the file
             could not be read.
-        trouble: why some or all are missing; None where all went well.
+        trouble: why the file, or the picture in it, was not looked at; None where it was.
+        kind: of what was not looked at.
+        note: what else there is to say of the picture's hashes.
+        quality: of the picture's PDQ.
+        vague: the picture's hashes say too little to be asked about.
     """
 
     size: int
     digests: tuple[bytes | None, ...] | None
     trouble: str | None = None
+    kind: NotLookedAt | None = None
+    note: str | None = None
+    quality: int | None = None
+    vague: bool = False
+
+    @property
+    def to_ask(self) -> tuple[bytes | None, ...]:
+        """The digests to ask about, in the order of `TYPES`."""
+        digests = self.digests or (None,) * len(TYPES)
+        if not self.vague:
+            return digests
+        return tuple(digest if name in DIGESTS else None for name, digest in zip(TYPES, digests, strict=True))
 
 
 class OutOfTime(BaseException):
@@ -135,14 +153,20 @@ class _Hasher:
                 signal.setitimer(signal.ITIMER_REAL, 0)
         except OutOfTime:
             if content is None:
-                return FileOutcome(0, None, f"reading it took longer than {self._seconds:g} s; see --file-timeout")
+                why = f"reading it took longer than {self._seconds:g} s; see --file-timeout"
+                return FileOutcome(0, None, why, NotLookedAt.TOO_SLOW)
             # The digests are kept, and the next scan does not spend the time again.
             note = f"decoding the picture took longer than {self._seconds:g} s; see --file-timeout"
-            return _exact(content)._replace(trouble=note)
+            return _exact(content)._replace(trouble=note, kind=NotLookedAt.TOO_SLOW)
         except OSError as error:
-            return FileOutcome(0, None, error.strerror or str(error))
+            unseen = unseen_because(path, error, is_folder=False)
+            return FileOutcome(0, None, unseen.why, unseen.kind)
         except StorageError as error:
-            return FileOutcome(0, None, str(error))
+            gone = isinstance(error, ObjectGone)
+            return FileOutcome(0, None, str(error), NotLookedAt.VANISHED if gone else NotLookedAt.UNREADABLE)
+        except MemoryError:
+            outcome = FileOutcome(0, None) if content is None else _exact(content)
+            return outcome._replace(trouble="there was not enough memory for it", kind=NotLookedAt.TOO_LARGE)
 
 
 @cache
@@ -161,9 +185,10 @@ def _perceptual(path: bytes, content: Content, bounds: Bounds, types: frozenset[
     from hashserver.provider.hashing.pictures import hash_content
 
     hashes = hash_content(path, content, bounds, types)
-    if hashes.note is not None:  # none, or of too little quality to be asked about
-        return _exact(content)
-    return FileOutcome(content.size, tuple(getattr(hashes, name) for name in TYPES))
+    digests = tuple(getattr(hashes, name) for name in TYPES)
+    if hashes.not_looked_at is not None:
+        return FileOutcome(content.size, digests, hashes.note, hashes.not_looked_at)
+    return FileOutcome(content.size, digests, note=hashes.note, quality=hashes.pdq_quality, vague=hashes.vague)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -77,6 +77,8 @@ _REQUEST_BODY = {
 }
 _ANSWER = {
     "generation": 42,
+    "store": "f3a1c05e7b9d2468a0c4e8f215937bd6",
+    "state": "9b1d7f30c2a84e56",
     "checked": {"md5": 2, "pdq": 1},
     "matches": [
         {

@@ -1,4 +1,4 @@
-"""PDQ is bit for bit that of the reference, whatever the size of the picture."""
+"""PDQ is bit for bit that of the reference, where a picture has the frequencies that it needs."""
 
 from __future__ import annotations
 
@@ -110,13 +110,46 @@ def test_the_reference_binding_says_the_same() -> None:
     pdqhash = pytest.importorskip("pdqhash", reason="has to be compiled; pip install pdqhash")
     random = np.random.default_rng(1)
     for _ in range(60):
-        rows, columns = random.integers(8, 700, 2).tolist()
+        rows, columns = random.integers(17, 700, 2).tolist()
         coarse = Image.fromarray(random.integers(0, 256, (9, 14, 3), np.uint8))
         pixels = np.asarray(coarse.resize((columns, rows), Image.Resampling.BICUBIC))
         bits, quality = pdqhash.compute(pixels)
         hashed = hash_picture(pixels)
         assert hashed.digest == np.packbits(bits).tobytes()
         assert hashed.quality == quality
+
+
+@pytest.mark.parametrize("side", [*range(5, 20), 24, 31, 32, 33, 48, 63, 64, 128])
+def test_noise_of_any_side_but_8_and_16_is_hashed_as_the_reference_does(side: int) -> None:
+    pdqhash = pytest.importorskip("pdqhash", reason="has to be compiled; pip install pdqhash")
+    random = np.random.default_rng(side)
+    for _ in range(10):
+        pixels = random.integers(0, 256, (side, side, 3), np.uint8)
+        bits, quality = pdqhash.compute(pixels)
+        hashed = hash_picture(pixels)
+        assert hashed.quality == quality
+        differing = np.bitwise_count(np.frombuffer(hashed.digest, np.uint8) ^ np.packbits(bits)).sum()
+        chance = {8: 60, 16: 31}.get(side, 2)  # frequencies that are exactly zero
+        assert differing <= chance
+        assert (hashed.vague is None) == (side >= 17), hashed.vague
+
+
+def coarse(seed: int) -> NDArray[np.uint8]:
+    noise = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (9, 14, 3), np.uint8))
+    return np.asarray(noise.resize((400, 300), Image.Resampling.BICUBIC))
+
+
+def test_pictures_without_most_frequencies_are_vague_whatever_their_quality() -> None:
+    columns = np.arange(400)
+    stripes = np.broadcast_to(((columns * 7) % 256).astype(np.uint8), (300, 400))
+    mirrored = np.concatenate([coarse(1), coarse(1)[:, ::-1]], 1)
+    four_times = np.concatenate([mirrored, mirrored[::-1]], 0)
+    for pixels, vague in ((coarse(1), False), (mirrored, False), (four_times, True), (stripes, True)):
+        hashed = hash_picture(np.ascontiguousarray(pixels))
+        assert hashed.quality == 100
+        assert (hashed.vague is not None) == vague
+    assert "192 of 256 frequencies" in (hash_picture(four_times).vague or "")
+    assert "side of 16 pixels" in (hash_picture(np.ascontiguousarray(four_times[:16])).vague or "")
 
 
 def test_the_reference_pictures() -> None:
@@ -151,7 +184,8 @@ def test_variants_are_close_to_the_hashes_of_turned_pictures() -> None:
 
 
 def test_a_blank_picture_has_no_quality() -> None:
-    assert hash_picture(np.full((300, 200, 3), 128, np.uint8)).quality == 0
+    hashed = hash_picture(np.full((300, 200, 3), 128, np.uint8))
+    assert (hashed.quality, hashed.vague) == (0, "quality 0 is below 50")
 
 
 def test_what_is_no_picture_is_refused() -> None:

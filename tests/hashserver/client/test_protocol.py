@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hashcore.hashtypes import HASH_TYPES
 from hashserver.client import CheckResult, ClientError, Entry, Invalid, Match
 from hashserver.client.hashes import RequestBatch
-from hashserver.client.protocol import Request, Tries, pause, read_check, read_object, retry_after
+from hashserver.client.protocol import Request, Response, Tries, pause, read_check, read_object, retry_after
 from hashserver.client.results import merged
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
@@ -90,25 +90,59 @@ def test_what_must_not_happen_twice_is_sent_again_only_when_it_cannot_have_arriv
 def test_refusals_are_sentences(
     status: int, content: bytes, headers: dict[str, str], refused: bool, words: str
 ) -> None:
-    response = httpx.Response(status, content=content, headers=headers)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    response = Response(status, "", lowered, content, "location" in lowered)
     with pytest.raises(ClientError, match=words) as raised:
         read_object(response, "http://x")
     assert raised.value.refused is refused
 
 
 def _answer(**changed: Any) -> dict[str, Any]:
-    match = {"type": "md5", "index": 1, "hash": "00", "distance": 0, "truncated": True}
+    match = {"type": "md5", "index": 1, "hash": "00" * 16, "distance": 0, "truncated": True}
     entries = [{"set": "police", "category": None, "id": "A", "later": 1}]
     answer = {"generation": 3, "checked": {"md5": 2}, "matches": [{**match, "entries": entries}], "later": 1}
     return answer | changed
 
 
 def test_an_answer_is_read_with_the_indices_of_the_caller() -> None:
-    invalid = [{"type": "md5", "index": 0, "reason": "no"}]
-    match = Match("md5", 9, "00", 0, (Entry("police", None, "A"),), truncated=True)
-    assert read_check(_answer(invalid=invalid), BATCH, "http://x") == CheckResult(
-        (3,), {"md5": 2}, (match,), (Invalid("md5", 4, "no"),)
-    )
+    match = Match("md5", 9, "00" * 16, 0, (Entry("police", None, "A"),), truncated=True)
+    assert read_check(_answer(), BATCH, "http://x") == CheckResult((3,), {"md5": 2}, (match,))
+    told = read_check(_answer(store="a1", state="b2"), BATCH, "http://x")
+    assert (told.store, told.state) == ("a1", "b2")
+
+
+_MATCH = {"type": "md5", "index": 1, "hash": "00" * 16, "distance": 0}
+_ENTRIES = [{"set": "police", "category": None, "id": "A"}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (_answer(checked={"md5": 1}), "has checked 1 md5 of 2 md5 hashes"),
+        (_answer(checked={}), "has checked none of 2 md5 hashes"),
+        (_answer(checked={"md5": 0, "sha1": 2}), "has checked 0 md5, 2 sha1 of 2 md5"),
+        (_answer(checked={"md5": 2, "pdq": 1}), "has checked 2 md5, 1 pdq of 2 md5"),
+        (_answer(invalid=[{"type": "md5", "index": 0, "reason": "no"}]), "calls 1 of 2 well-formed md5 hashes"),
+        (_answer(matches=[_MATCH | {"index": 2, "entries": _ENTRIES}]), "names a hash that was not sent"),
+        (_answer(matches=[_MATCH | {"type": "sha1", "entries": _ENTRIES}]), "names a hash that was not sent"),
+        (_answer(matches=[_MATCH | {"hash": "01" * 16, "entries": _ENTRIES}]), "names another hash than was sent"),
+        (_answer(matches=[_MATCH | {"distance": 3, "entries": _ENTRIES}]), "at a distance of 3 a match"),
+    ],
+)
+def test_an_answer_to_something_else_is_trouble_and_not_clean(answer: dict[str, Any], words: str) -> None:
+    with pytest.raises(ClientError, match=words) as raised:
+        read_check(answer, BATCH, "http://x")
+    assert raised.value.refused
+
+
+def test_an_answer_that_carries_another_id_is_to_another_request() -> None:
+    for told, right in (({}, True), ({"x-request-id": "a"}, True), ({"x-request-id": "b"}, False)):
+        response = Response(200, "OK", told, b"{}")
+        if right:
+            assert read_object(response, "http://x", "a") == {}
+        else:
+            with pytest.raises(ClientError, match="the answer to another request"):
+                read_object(response, "http://x", "a")
 
 
 @pytest.mark.parametrize(
@@ -118,9 +152,13 @@ def test_an_answer_is_read_with_the_indices_of_the_caller() -> None:
         _answer(generation=None),
         _answer(checked=[]),
         _answer(matches=[{}]),
-        _answer(matches=[{"type": "md5", "index": 2, "hash": "", "distance": 0, "entries": []}]),
+        _answer(matches=[_MATCH | {"entries": []}]),
+        _answer(matches=[_MATCH | {"entries": [{"set": 1, "category": None, "id": None}]}]),
+        _answer(matches=[_MATCH | {"index": True, "entries": _ENTRIES}]),
+        _answer(checked={"md5": "2"}),
+        _answer(state=7),
         _answer(matches=3),
-        _answer(invalid=["x"]),
+        _answer(invalid={}),
     ],
 )
 def test_an_answer_of_something_else_is_refused(answer: dict[str, Any]) -> None:

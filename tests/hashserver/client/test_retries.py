@@ -10,11 +10,16 @@ import time
 from typing import Any
 
 import pytest
-from flaky import Flaky, Reply, flaky
+from flaky import Asked, Flaky, Reply, flaky
 
 from hashserver.client import AsyncClient, CheckResult, Client, ClientError
 
-ANSWER = {"generation": 5, "checked": {"md5": 1}, "matches": [], "invalid": []}
+
+def all_missed(asked: Asked) -> dict[str, Any]:
+    """All MD5s that were sent have been checked, and none is known."""
+    return {"generation": 5, "checked": {"md5": len(asked.body) // 16}, "matches": [], "invalid": []}
+
+
 BUSY = Reply(503, {"detail": "starting"}, {"Retry-After": "0"})
 DIGEST = bytes(16)
 
@@ -44,7 +49,7 @@ def _ids(server: Flaky) -> list[str]:
 
 
 def test_a_check_is_sent_again_with_the_same_id_and_body(asynchronous: bool) -> None:
-    with flaky(BUSY, Reply(0), Reply(429, b"slow down"), Reply(200, ANSWER)) as server:
+    with flaky(BUSY, Reply(0), Reply(429, b"slow down"), Reply(200, all_missed)) as server:
         assert _check(asynchronous, server.url, "secret").generations == (5,)
         first = server.asked[0]
         assert len(server.asked) == 4
@@ -56,7 +61,7 @@ def test_a_check_is_sent_again_with_the_same_id_and_body(asynchronous: bool) -> 
 
 
 def test_the_server_says_how_long_to_wait(asynchronous: bool) -> None:
-    with flaky(Reply(503, {}, {"Retry-After": "1"}), Reply(200, ANSWER)) as server:
+    with flaky(Reply(503, {}, {"Retry-After": "1"}), Reply(200, all_missed)) as server:
         started = time.monotonic()
         _check(asynchronous, server.url)
         assert time.monotonic() - started >= 1.0
@@ -97,14 +102,14 @@ def test_a_key_that_is_refused_is_not_tried_again(asynchronous: bool, status: in
 
 
 def test_every_batch_has_an_id_of_its_own(asynchronous: bool) -> None:
-    with flaky(Reply(200, ANSWER)) as server:
+    with flaky(Reply(200, all_missed)) as server:
         _check(asynchronous, server.url, hashes=5, batch=2)
         assert len(set(_ids(server))) == 3
         assert sorted(len(asked.body) for asked in server.asked) == [16, 32, 32]
 
 
 def test_one_batch_that_is_refused_fails_the_check(asynchronous: bool) -> None:
-    with flaky(Reply(200, ANSWER), Reply(422, {"detail": "no"})) as server:
+    with flaky(Reply(200, all_missed), Reply(422, {"detail": "no"})) as server:
         with pytest.raises(ClientError, match="no"):
             _check(asynchronous, server.url, hashes=200, batch=1)
         assert 2 <= len(server.asked) < 200
@@ -186,7 +191,7 @@ def test_a_check_that_is_cancelled_leaves_no_task_behind() -> None:
 
 
 def test_threads_share_a_client() -> None:
-    with flaky(Reply(200, ANSWER)) as server, Client(server.url, connections=2) as client:
+    with flaky(Reply(200, all_missed)) as server, Client(server.url, connections=2) as client:
         answers: list[CheckResult] = []
         threads = [threading.Thread(target=lambda: answers.append(client.check(md5=[DIGEST]))) for _ in range(8)]
         for thread in threads:

@@ -28,6 +28,8 @@ ANSWERS = st.builds(
     st.dictionaries(st.sampled_from(["md5", "pdq"]), st.integers(0, 10**6)),
     st.lists(MATCHES, max_size=4),
     st.lists(st.builds(InvalidHash, WORDS, st.integers(0, 10**6), WORDS), max_size=3),
+    st.sampled_from(["", "00ff"]),
+    st.sampled_from(["", "9b1d7f30c2a84e56"]),
 )
 EXAMPLE = Answer(
     42,
@@ -37,6 +39,8 @@ EXAMPLE = Answer(
         NamedMatch("pdq", 3, b"\xf8\xf8", 5, [EntryView("police", None, None), EntryView("ngo", "a", "")], True),
     ],
     [InvalidHash("pdq", 3, "expected 64 hexadecimal digits, got 63")],
+    "a1",
+    "b2",
 )
 
 
@@ -54,12 +58,19 @@ def as_values(answer: Answer) -> dict[str, Any]:
         for match in answer.matches
     ]
     invalid = [{"type": one.type, "index": one.index, "reason": one.reason} for one in answer.invalid]
-    return {"generation": answer.generation, "checked": answer.checked, "matches": matches, "invalid": invalid}
+    return {
+        "generation": answer.generation,
+        "store": answer.store,
+        "state": answer.state,
+        "checked": answer.checked,
+        "matches": matches,
+        "invalid": invalid,
+    }
 
 
 def test_the_json_answer_is_the_documented_one() -> None:
     assert to_json(EXAMPLE) == (
-        b'{"generation":42,"checked":{"md5":10000,"pdq":12},"matches":['
+        b'{"generation":42,"store":"a1","state":"b2","checked":{"md5":10000,"pdq":12},"matches":['
         b'{"type":"md5","index":17,"hash":"9e10","distance":0,'
         b'"entries":[{"set":"police","category":"baseline","id":"A-17"}]},'
         b'{"type":"pdq","index":3,"hash":"f8f8","distance":5,'
@@ -99,8 +110,9 @@ def test_an_arrow_answer_has_a_row_for_every_entry_of_every_match(answer: Answer
         for match in answer.matches
         for one in match.entries
     ]
-    metadata = {name.decode(): json.loads(value) for name, value in table.schema.metadata.items()}
-    assert metadata == {
+    metadata = {name.decode(): value.decode() for name, value in table.schema.metadata.items()}
+    assert (metadata.pop("store"), metadata.pop("state")) == (answer.store, answer.state)
+    assert {name: json.loads(value) for name, value in metadata.items()} == {
         "generation": answer.generation,
         "checked": answer.checked,
         "invalid": as_values(answer)["invalid"],

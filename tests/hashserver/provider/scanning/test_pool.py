@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from serving import eventually
 
 from hashserver.provider.hashing.digests import TYPES
-from hashserver.provider.scanning.pool import Hashers, HashingFailed
+from hashserver.provider.hashing.looked_at import NotLookedAt
+from hashserver.provider.scanning.pool import Hashers, HashingFailed, _environment
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.provider.scanning.worker import FileOutcome
 
@@ -99,7 +101,8 @@ def test_a_picture_that_cannot_be_hashed_at_all_is_trouble_once(tmp_path: Path) 
     files = plant(tmp_path / "files", {"bad": b"ABORT", "worse": b"ABORT", "sound": b"sound"})
     found = hash_all([files], {"pdq"}, processes=1)
     (bad,), (worse,), (sound,) = found["bad"], found["worse"], found["sound"]
-    assert bad == worse == FileOutcome(0, None, "decoding the picture ended the process unexpectedly (SIGABRT)")
+    why = "decoding the picture ended the process unexpectedly (SIGABRT)"
+    assert bad == worse == FileOutcome(0, None, why, NotLookedAt.NOT_DECODABLE)
     assert sound.trouble is None
 
 
@@ -121,7 +124,8 @@ def test_a_process_that_is_killed_while_it_reads_loses_nothing_but_that_file(tmp
         os.close(holder)
     assert digests_of(found[files[0].path]) == {"md5": hashlib.md5(b"a").digest()}
     assert digests_of(found[files[1].path]) == {"md5": hashlib.md5(b"c").digest()}
-    assert found[chunk[1].path] == [FileOutcome(0, None, "reading it ended the process unexpectedly (SIGKILL)")]
+    why = "reading it ended the process unexpectedly (SIGKILL)"
+    assert found[chunk[1].path] == [FileOutcome(0, None, why, NotLookedAt.UNREADABLE)]
 
 
 def children_that_hash(patience: float) -> Iterator[int]:
@@ -140,6 +144,19 @@ def children_that_hash(patience: float) -> Iterator[int]:
                 return
         time.sleep(0.05)
     raise AssertionError("no process has come to the file")
+
+
+def test_the_processes_know_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"HASHSERVER_KEY": "hs_1", "AWS_SECRET_ACCESS_KEY": "2", "HTTPS_PROXY": "http://a:b@c", "TOKEN": "3"}
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    assert not secrets.keys() & _environment(secrets=False).keys()
+    assert secrets.keys() & _environment(secrets=True).keys() == {"AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"}
+    with Hashers(frozenset({"md5"}), processes=1, nice=0, seconds=60, fast=False, anonymous=False) as hashers:
+        (child,) = [worker.process.pid for worker in hashers._workers]
+        environment = eventually(Path(f"/proc/{child}/environ").read_bytes)
+    assert b"PATH=" in environment
+    assert not any(name.encode() + b"=" in environment for name in secrets)
 
 
 def test_processes_that_cannot_start_are_an_error_and_no_endless_loop(

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from hashserver.provider.hashing.digests import TYPES
+from hashserver.provider.hashing.looked_at import NotLookedAt
 from hashserver.provider.scanning.pool import Hashers
 from hashserver.provider.scanning.walk import FoundFile
 from hashserver.provider.scanning.worker import FileOutcome
@@ -35,7 +36,8 @@ def test_a_file_that_never_answers_is_left_and_the_next_is_hashed(tmp_path: Path
     finally:
         os.close(holder)
     assert time.monotonic() - started < 120
-    assert hung == FileOutcome(0, None, "reading it took longer than 0.5 s; see --file-timeout")
+    why = "reading it took longer than 0.5 s; see --file-timeout"
+    assert hung == FileOutcome(0, None, why, NotLookedAt.TOO_SLOW)
     assert sound.trouble is None
     assert sound.digests is not None
     assert sound.digests[MD5] == hashlib.md5(b"sound").digest()
