@@ -73,7 +73,7 @@ def hash_files(
                 print(f"hashserver: cannot read {shown}: {outcome.trouble}", file=sys.stderr)
                 continue
             note = outcome.trouble or outcome.note
-            if note:
+            if note and (outcome.kind is not None or outcome.quality is not None):  # a picture
                 print(f"hashserver: {shown}: {printable(note)}", file=sys.stderr)
             if as_json:
                 print(orjson.dumps(_as_object(path, outcome, note), bytes.hex).decode())

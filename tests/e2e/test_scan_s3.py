@@ -36,7 +36,8 @@ def scan(root: object, server: Server, storage: Storage, here: Path, *options: o
 
 
 def paths(ran: Ran) -> list[str]:
-    return [row["path"] for row in csv.DictReader(ran.out.splitlines(keepends=True))]
+    """What matched: rows without a set name what was not looked at."""
+    return [row["path"] for row in csv.DictReader(ran.out.splitlines(keepends=True)) if row["set"]]
 
 
 def test_a_bucket_is_scanned_and_the_next_scan_reads_only_what_has_changed(
