@@ -268,12 +268,10 @@ def test_what_the_command_says_of_a_load_adds_up(format: str, data: st.DataObjec
         assert sum(counts) == len(items)
 
 
-LIMITS = "limits on what a load may reject come with the loads"
-
-
-@pytest.mark.xfail(strict=False, reason=LIMITS)
 @pytest.mark.parametrize("format", WRITERS)
 def test_a_load_that_leaves_out_half_of_a_file_is_not_done(format: str) -> None:
+    if format.startswith("s3-"):
+        pytest.skip("a bucket's objects without an MD5 are no rejects: the load counts them apart")
     items = [Item("good", 1), Item("bad", 2), Item("good", 3), Item("short", 4)]
     with written(format, items) as path:
         arguments = ("load", path, "--set", "police", "--role", "match", "--format", format)
@@ -321,11 +319,10 @@ def test_every_item_of_a_listing_is_checked_or_is_counted(
 def test_a_known_hash_is_found_beside_what_cannot_be_checked(server: Server, format: str) -> None:
     good = [Item("good", number) for number in range(50, 60)]
     code, told = check(server, format, [*good, Item("bad", 1), Item("good", 2), Item("short", 3)])
-    assert (code, told["matched"]) == (1, 1)
+    assert (code, told["matched"]) == (4, 1)
     assert (told["checked"], told["not_checked"] + told["not_checkable"]) == (11, 2)
 
 
-@pytest.mark.xfail(strict=False, reason="the exit code of check does not count lines that were not checked")
 @pytest.mark.parametrize("format", WRITERS)
 def test_all_clear_is_not_said_of_a_listing_that_was_checked_in_part(server: Server, format: str) -> None:
     assert check(server, format, [Item("good", 50), Item("good", 51)])[0] == 0
@@ -333,7 +330,6 @@ def test_all_clear_is_not_said_of_a_listing_that_was_checked_in_part(server: Ser
     assert code not in (0, 1)
 
 
-@pytest.mark.xfail(strict=False, reason="withdrawn items of a listing are skipped and not counted")
 @pytest.mark.parametrize("format", sorted(WITH_DELETIONS))
 def test_a_withdrawn_item_of_a_listing_is_counted(server: Server, format: str) -> None:
     _, told = check(server, format, [Item("good", 50), Item("deleted", 51)])
@@ -497,7 +493,6 @@ def test_a_root_that_is_not_there_is_not_all_clear(scanned: Callable[..., tuple[
     assert code not in (0, 1)
 
 
-@pytest.mark.xfail(strict=False, reason="pictures that could not be decoded are not counted by scan yet")
 @pytest.mark.parametrize("kind", ["head"])
 def test_a_picture_that_could_not_be_decoded_is_not_all_clear(
     scanned: Callable[..., tuple[int, str]], kind: str

@@ -47,6 +47,7 @@ Examples:
 """
 
 NOT_COMPLETE = 4
+_NOT_CHECKABLE = "not-checkable"
 
 app = Commands()
 
@@ -72,6 +73,13 @@ def check(
     hash_type: HashTypeName = None,
     format_name: FormatName = None,
     column: Columns = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KINDS",
+            help="Kinds of lines that were not checked and do not change the exit code: not-checkable.",
+        ),
+    ] = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Accept a server that has no sets with hashes of these types.")
     ] = False,
@@ -85,6 +93,7 @@ def check(
     from hashserver.readers import open_source
 
     distances = read_distances(max_distance)
+    accepts_not_checkable = _accepts_not_checkable(accept)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)
     with (
         open_source(file, read_columns(column)) as source,
@@ -109,9 +118,15 @@ def check(
     sys.stdout.flush()
     if (result.rejected or result.not_checkable) and not result.checked:
         return BadInput.exit_code
-    if not result.complete:
+    if result.rejected or (result.not_checkable and not accepts_not_checkable):
         return NOT_COMPLETE
     return 1 if result.matched else 0
+
+
+def _accepts_not_checkable(given: str | None) -> bool:
+    if given not in (None, _NOT_CHECKABLE):
+        raise typer.BadParameter(f"{given} is not {_NOT_CHECKABLE}", param_hint="--accept")
+    return given is not None
 
 
 def _summarise(result: ListingResult, as_json: bool) -> None:

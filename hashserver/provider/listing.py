@@ -50,8 +50,8 @@ class ListingResult:
 
     @property
     def complete(self) -> bool:
-        """Whether all lines were read, and every hash that they have was checked."""
-        return not self.rejected
+        """Whether every line was read, had a hash of the contents, and was checked."""
+        return not (self.rejected or self.not_checkable)
 
     @property
     def generations(self) -> str:

@@ -190,7 +190,8 @@ INVENTORIES = {
 def test_an_inventory_is_checked_and_what_it_tells_no_hash_of_is_counted(
     server: Server, tmp_path: Path, inventory: str, options: tuple[str, ...]
 ) -> None:
-    ran = check(server, tmp_path, INVENTORIES[inventory], *options)
+    assert check(server, tmp_path, INVENTORIES[inventory], *options).code == 4, "nobody looked at some"
+    ran = check(server, tmp_path, INVENTORIES[inventory], *options, "--accept", "not-checkable")
     assert ran.code == 1, ran.err
     found = ran.lines if options else list(csv.DictReader(io.StringIO(ran.out)))
     assert [(hit["name"], hit["hash"], str(hit["line"])) for hit in found] == [(" found ", KNOWN[3], "2")]
@@ -199,11 +200,14 @@ def test_an_inventory_is_checked_and_what_it_tells_no_hash_of_is_counted(
     assert "the listing has no hash of the contents" in ran.err
 
 
-def test_an_inventory_in_which_nothing_matches_is_code_0_and_one_without_any_hash_bad_input(
+def test_an_inventory_with_files_without_a_hash_is_not_all_clear_and_one_without_any_hash_bad_input(
     server: Server, tmp_path: Path
 ) -> None:
-    some = check(server, tmp_path, f"{UNKNOWN}  a\n{'ERROR':>32}  b\n")
-    assert some.code == 0
+    listing = f"{UNKNOWN}  a\n{'ERROR':>32}  b\n"
+    some = check(server, tmp_path, listing)
+    assert some.code == 4
+    assert check(server, tmp_path, listing, "--accept", "not-checkable").code == 0
+    assert check(server, tmp_path, listing, "--accept", "unreadable").code == 2
     assert "1 not checkable" in some.err
     none = check(server, tmp_path, json.dumps([{"Key": "a", "ETag": f'"{UNKNOWN}-1"'}]))
     assert none.code == 2
@@ -331,7 +335,7 @@ def test_objects_without_an_md5_in_an_inventory_are_counted_and_no_errors(server
     row = '"photos","{}","1","2024-05-01T09:00:00.000Z","{}","{}"\n'
     parts = row.format("long.mp4", f"{KNOWN[1]}-6", "NOT-SSE") + row.format("kms.jpg", KNOWN[1], "SSE-KMS")
     ran = check(server, tmp_path, parts + row.format("album/a+b.jpg", KNOWN[3], "NOT-SSE"), "--json")
-    assert ran.code == 1
+    assert ran.code == 4
     assert [(found["name"], found["line"], found["id"]) for found in ran.lines] == [("album/a b.jpg", 3, "A-3")]
     assert "1 hashes checked" in ran.err
     assert "0 lines not checked" in ran.err
