@@ -6,7 +6,7 @@ BIN := .venv/bin
 TEST_WORKERS ?= 2
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo serve test check docs format bench bench-quick clean
+.PHONY: install demo serve test test-thorough check docs format bench bench-quick clean
 
 install: .venv/installed
 
@@ -32,6 +32,9 @@ serve: install  ## serve the store in ./hashserver-data on 127.0.0.1:8080
 
 test: .venv/installed-dev  ## all tests, in TEST_WORKERS processes; each file of tests stays in one of them
 	$(BIN)/python -m pytest tests -n $(TEST_WORKERS) --dist=loadfile --no-loadscope-reorder -p no:benchmark
+
+test-thorough: .venv/installed-dev  ## the same with twice the kills; one process, which takes long
+	HASHSERVER_TESTS=thorough $(BIN)/python -m pytest tests -p no:benchmark
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .
