@@ -16,7 +16,7 @@ VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
     ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
-# Without parties the server only answers on loopback (run it with --network host). Add a party with
-# `docker exec NAME hashserver party add "Example Hosting"`, then run it with -e HASHSERVER_HOST=0.0.0.0 -p 8080:8080.
+# Add a party first, which makes the data folder: docker run --rm -v hashes:/data IMAGE party add "Example Hosting".
+# Then run it with -e HASHSERVER_HOST=0.0.0.0 -p 8080:8080 -v hashes:/data.
 ENTRYPOINT ["hashserver"]
 CMD ["serve"]

@@ -114,7 +114,7 @@ def check(
         )
         if result.checked and not result.matched and not allow_empty:
             check_served(client.sets(), result.types, client.server)
-    _summarise(result, as_json)
+    _summarise(result, source.ignored_columns, as_json)
     sys.stdout.flush()
     if (result.rejected or result.not_checkable) and not result.checked:
         return BadInput.exit_code
@@ -129,7 +129,7 @@ def _accepts_not_checkable(given: str | None) -> bool:
     return given is not None
 
 
-def _summarise(result: ListingResult, as_json: bool) -> None:
+def _summarise(result: ListingResult, ignored_columns: list[str], as_json: bool) -> None:
     """Print the totals on standard error, as JSON too, in the last line, for programs."""
     rate = f"{short(result.checked / result.seconds)}/s" if result.seconds else "at once"
     print(
@@ -145,6 +145,9 @@ def _summarise(result: ListingResult, as_json: bool) -> None:
             "in parts or are encrypted; hashserver scan can check them",
             file=sys.stderr,
         )
+    if ignored_columns:
+        names = printable(", ".join(ignored_columns))
+        print(f"hashserver: columns that were ignored: {names}; see --column", file=sys.stderr)
     for reject in result.first_rejects:
         print(f"hashserver: line {reject.line}: {printable(reject.reason)}", file=sys.stderr)
     if as_json:
@@ -155,6 +158,7 @@ def _summarise(result: ListingResult, as_json: bool) -> None:
             "not_checkable": result.not_checkable,
             "withdrawn": result.withdrawn,
             "complete": result.complete,
+            "ignored_columns": ignored_columns,
             "generations": sorted(result.numbers),
             "seconds": round(result.seconds, 3),
         }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from hashcore.text.printable import printable
 from hashserver.cli.commands import Commands
 from hashserver.cli.folders import open_data_folder
 from hashserver.cli.options import (
@@ -239,7 +240,7 @@ def _sentences(summary: dict[str, Any]) -> str:
             "hashes of their rows were loaded"
         )
     if summary["ignored_columns"]:
-        lines.append(f"columns that were ignored: {', '.join(summary['ignored_columns'])}")
+        lines.append(f"columns that were ignored: {printable(', '.join(summary['ignored_columns']))}")
     if summary["rejected"]:
         lines.append(f"rejected lines and the reasons: {summary['reject_file']}")
     return "\n".join(lines)

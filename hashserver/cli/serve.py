@@ -13,6 +13,7 @@ import typer
 from hashserver.cli.commands import Commands
 from hashserver.cli.folders import open_data_folder
 from hashserver.cli.options import DataDir
+from hashserver.errors import BadInput
 from hashserver.settings import Settings, as_environment, load_settings
 
 HELP = """Answer checks over HTTP.
@@ -41,9 +42,14 @@ def serve(
     ] = None,
     workers: Annotated[int | None, typer.Option(metavar="N", help="Server processes.", show_default="1")] = None,
     data_dir: DataDir = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Serve a data folder that is new, with no sets and no parties yet.")
+    ] = False,
 ) -> int:
     """Serve until a signal ends it; see `HELP`. Returns the exit code."""
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data_dir)
+    if not new:
+        _require_used(settings)
     from hashserver.server.metrics_folder import share_between_workers
 
     share_between_workers()
@@ -73,6 +79,21 @@ def serve(
     os.environ.update(as_environment(settings))
     _run(settings, listener)
     return 0
+
+
+def _require_used(settings: Settings) -> None:
+    """Refuse an empty folder that somebody has named: its disk may not be mounted.
+
+    Served as a new one, it would know no hash, and answer whoever reaches it through a proxy.
+    """
+    from hashserver.data_folder.opening import was_used
+
+    if "data_dir" in settings.model_fields_set and not was_used(settings.data_dir):
+        raise BadInput(
+            f"there is no store in {settings.data_dir}; if it should have one, its disk may not be mounted. If "
+            "the server is new, load a set or add a party first (hashserver load, hashserver party add), or "
+            "add --new"
+        )
 
 
 def _require_loopback(host: str) -> None:

@@ -91,6 +91,11 @@ def open_folder(settings: Settings, *, create: bool = False) -> DataFolder:
     return DataFolder(store, ledger)
 
 
+def was_used(folder: Path) -> bool:
+    """Whether a folder has anything that only a data folder has; opens nothing."""
+    return any((folder / name).exists() for name in (LEDGER_FILE, STORE_FILE, *_REMAINS))
+
+
 def open_ledger(folder: Path, *, create: bool = False) -> Ledger:
     """Open the ledger of a data folder; its store is looked at only if there is no ledger.
 

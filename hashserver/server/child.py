@@ -92,8 +92,8 @@ def serving(
         NotStarted: it ended or was not ready in time.
     """
     data_dir = data_dir.resolve()
-    command = [sys.executable, "-m", "hashserver", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", str(workers), "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", "hashserver", "serve", "--new", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", str(workers), "--data-dir", str(data_dir)]
     # The folder above it: away from any hashserver.toml of the folder that we are in.
     folder, log_file = data_dir.parent, data_dir.with_suffix(".log")
     with running(command, log_file, folder=folder, env=env, patience=patience) as child:

@@ -226,6 +226,7 @@ def test_the_summary_is_json_too_on_demand(server: Server, tmp_path: Path) -> No
         "not_checkable": 1,
         "withdrawn": 0,
         "complete": False,
+        "ignored_columns": [],
         "generations": [1],
     }
 

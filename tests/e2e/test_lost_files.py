@@ -77,6 +77,21 @@ def test_nothing_is_served_that_is_not_what_the_folder_had(tmp_path: Path) -> No
     assert run("store", "verify", "--data-dir", data, cwd=tmp_path).code == 0
 
 
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_that_is_named_and_empty_is_taken_for_one_that_is_not_mounted(
+    tmp_path: Path, exists: bool
+) -> None:
+    data = tmp_path / "data"
+    if exists:
+        data.mkdir()
+    for arguments, settings in ((("--data-dir", data), {}), ((), {"HASHSERVER_DATA_DIR": str(data)})):
+        ran = run("serve", "--port", 0, *arguments, cwd=tmp_path, env=settings)
+        assert ran.code == 2
+        assert "its disk may not be mounted" in ran.err
+    assert data.exists() == exists
+    assert not exists or not list(data.iterdir())
+
+
 def test_a_new_ledger_keeps_the_server_closed_until_there_is_a_party(tmp_path: Path) -> None:
     data = tmp_path / "data"
     load(data, "police", KNOWN, "--type", "md5")

@@ -267,7 +267,7 @@ def test_it_listens_to_the_world_only_once_there_is_a_party(tmp_path: Path) -> N
     """It gets as far as a port that is taken, so that nothing does listen to the world."""
     data = tmp_path / "data"
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        serve = ("serve", "--host", "0.0.0.0", "--port", taken.getsockname()[1], "--data-dir", data)
+        serve = ("serve", "--new", "--host", "0.0.0.0", "--port", taken.getsockname()[1], "--data-dir", data)
         assert "no parties are configured" in _refusal(*serve, cwd=tmp_path)
         assert "no parties are configured" in _refusal("serve", "--host", "::", "--data-dir", data, cwd=tmp_path)
         assert run("party", "add", "Example", "--data-dir", data, cwd=tmp_path).code == 0

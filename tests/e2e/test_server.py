@@ -314,7 +314,7 @@ def test_a_service_manager_can_stop_it(tmp_path: Path) -> None:
 
 
 def test_it_will_not_listen_to_the_world_without_parties(tmp_path: Path) -> None:
-    ran = run("serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", tmp_path / "data", cwd=tmp_path)
+    ran = run("serve", "--new", "--host", "0.0.0.0", "--data-dir", tmp_path / "data", cwd=tmp_path)
     assert ran.code == 2
     assert "no parties are configured" in " ".join(ran.err.split()).replace("│ ", "")
 
