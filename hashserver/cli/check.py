@@ -23,6 +23,7 @@ from hashserver.cli.options import (
     read_columns,
     read_distances,
 )
+from hashserver.cli.output import check_table
 from hashserver.cli.progress import bytes_progress, short
 from hashserver.errors import BadInput
 
@@ -95,6 +96,7 @@ def check(
     distances = read_distances(max_distance)
     accepts_not_checkable = _accepts_not_checkable(accept)
     chosen = report_format(output_format or ("jsonl" if as_json else None), output)
+    check_table(output, "line", "name", "type")
     with (
         open_source(file, read_columns(column)) as source,
         Client(server, key, connections=connections) as client,

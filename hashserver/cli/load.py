@@ -26,6 +26,7 @@ from hashserver.cli.options import (
     read_columns,
     read_distances,
 )
+from hashserver.cli.output import check_table
 from hashserver.errors import BadInput
 from hashserver.kernels import choose_cache
 from hashserver.sets.names import RULE, is_set_name
@@ -106,6 +107,7 @@ def load(
     from hashserver.sets.load_limits import FileRead, LoadLimits
 
     reject_path = rejects or Path(("stdin" if file == "-" else Path(file).name) + ".rejects")
+    check_table(reject_path, "line", "reason", "text")
     limits = LoadLimits(settings.load_most_removed, settings.load_most_rejected)
     started = time.monotonic()
     with (

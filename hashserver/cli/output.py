@@ -35,6 +35,39 @@ def check_output(file: Path, *, force: bool) -> None:
         )
 
 
+def check_table(file: Path | None, *columns: str) -> None:
+    """Refuse a file that a table of matches or rejects must not be written over.
+
+    Tables are written anew by every run, so one of ours is overwritten; a hash set is not.
+
+    Args:
+        file: to be written; None for standard output.
+        columns: the first ones of the table, which tell it from other files.
+
+    Raises:
+        NotOurFile: there is a file with something in it, and it does not begin as such a table.
+    """
+    if file is None or not file.is_file():  # a pipe or a device has nothing to lose
+        return
+    head = _head(file)
+    ours = ",".join(columns).encode(), b'{"%s":' % columns[0].encode()
+    if head and not head.startswith(ours) and not (head.startswith(b"PAR1") and _has_columns(file, columns)):
+        raise NotOurFile(
+            f"{file} exists and is not a table of hashserver with these columns; nothing was overwritten. Name "
+            "another file, or delete it first"
+        )
+
+
+def _has_columns(file: Path, columns: tuple[str, ...]) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return tuple(pq.read_schema(file).names[: len(columns)]) == columns
+    except pa.ArrowException:
+        return False
+
+
 def write_output(file: Path, content: str, *, force: bool) -> None:
     """Write a report, whole or not at all.
 

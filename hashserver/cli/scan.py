@@ -20,6 +20,7 @@ from rich.table import Table
 from hashcore.text.printable import printable
 from hashserver.cli.commands import Commands
 from hashserver.cli.options import LOCAL_SERVER, ApiKey, FastDecode, ServerUrl
+from hashserver.cli.output import check_table
 from hashserver.cli.progress import short
 from hashserver.cli.quantities import read_duration, read_rate
 from hashserver.errors import BadInput
@@ -159,6 +160,7 @@ def scan(
     from hashserver.provider.scanning.walk import WalkOptions
 
     check_name(report)
+    check_table(report, "path", "size", "mtime")
     gc.freeze()
     gc.set_threshold(100_000)  # hundreds of thousands of rows come and go, and none is part of a cycle
     roots = [_root_of(path) for path in paths]
